@@ -1,1 +1,43 @@
-//! placeholder
+//! The traits through which Clarity sees the world: one file per port.
+//!
+//! Every trait is object-safe and narrow, and documents its promises in a `# Contract` list. Each line of it is a case in
+//! the `conformance` crate, which every adapter runs.
+#![warn(missing_docs)]
+
+mod clock;
+mod cloud;
+mod error;
+mod events;
+mod health_data;
+mod identity;
+mod insight;
+mod jobs;
+pub mod objects;
+mod predictor;
+mod secrets;
+
+pub use clock::{Clock, IdSource};
+pub use cloud::CloudProvider;
+pub use error::{Cause, Error, ErrorKind, Outcome, Result};
+pub use events::{Event, EventBus, EventStream};
+pub use health_data::{
+    Change, CommitLimits, Direction, HealthDataRepository, Page, Precondition, QUERY_LIMIT_MAX, Query, Record, Version,
+    Write,
+};
+pub use identity::{
+    ChallengeKind, Denial, Email, IdentityProvider, NewUser, Profile, ProfileUpdate, Role, SignIn, TokenVerifier, Tokens,
+    VerifiedToken, denial,
+};
+pub use insight::{Fact, InsightFacts, InsightWriter, Narrative, Usage};
+pub use jobs::{DeadLetter, JobQueue, Lease, MessageId, NewMessage, QueueStats, Receipt};
+pub use objects::{
+    ByteRange, ByteStream, Object, ObjectKey, ObjectMeta, ObjectStore, PresignedMethod, PutOptions, Sha256Digest,
+};
+pub use predictor::{
+    ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, Predictor, Tensor, Weights,
+};
+pub use secrets::{Secret, SecretName, SecretStore};
+
+/// Where a page ends, as the store that issued it knows it. Opaque; the API signs it before a client sees it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Cursor(pub String);

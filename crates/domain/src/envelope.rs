@@ -1,0 +1,108 @@
+//! The one message type that every producer and every consumer of the job queue speaks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{UploadId, UserId};
+
+/// The version that this build writes.
+pub const ENVELOPE_VERSION: u32 = 1;
+
+/// A job as it travels through the queue. It names the work and carries none of the data: the worker reads the records.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// Version of this format; a reader refuses versions it does not know.
+    pub version: u32,
+    /// Whose data.
+    pub user_id: UserId,
+    /// What is to be done.
+    pub work: Work,
+    /// W3C `traceparent` of the request that caused the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// The kinds of work.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Work {
+    /// Compute what an upload's samples change, and mark its job completed.
+    ProcessUpload {
+        /// The upload.
+        upload_id: UploadId,
+    },
+    /// Compute anew what a deletion changed.
+    ProcessDeletion {
+        /// The upload whose samples were deleted, and whose deletion record lists the days.
+        upload_id: UploadId,
+    },
+}
+
+/// Why bytes are not an [`Envelope`].
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Not the JSON of any version of it.
+    #[error("the message is not an envelope")]
+    Malformed(#[source] serde_json::Error),
+    /// Written by a newer build.
+    #[error("envelope version {0} is not known to this build")]
+    UnknownVersion(u32),
+}
+
+impl Envelope {
+    /// An envelope of the current version.
+    pub fn new(user_id: UserId, work: Work) -> Self {
+        Self { version: ENVELOPE_VERSION, user_id, work, traceparent: None }
+    }
+
+    /// The bytes that go into the queue.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads bytes from the queue.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        // The version is read first, by itself: a newer format need not look like this one.
+        let Version { version } = serde_json::from_slice(bytes).map_err(EnvelopeError::Malformed)?;
+        if version != ENVELOPE_VERSION {
+            return Err(EnvelopeError::UnknownVersion(version));
+        }
+        serde_json::from_slice(bytes).map_err(EnvelopeError::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn envelope() -> Envelope {
+        Envelope::new(UserId(Uuid::from_u128(1)), Work::ProcessUpload { upload_id: UploadId(Uuid::from_u128(2)) })
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        assert_eq!(Envelope::decode(&envelope().encode()).unwrap(), envelope());
+    }
+
+    #[test]
+    fn the_stored_form_is_fixed() {
+        assert_eq!(
+            String::from_utf8(envelope().encode()).unwrap(),
+            "{\"version\":1,\"user_id\":\"00000000-0000-0000-0000-000000000001\",\
+             \"work\":{\"kind\":\"process_upload\",\"upload_id\":\"00000000-0000-0000-0000-000000000002\"}}"
+        );
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_by_its_number() {
+        let error = Envelope::decode(br#"{"version":2,"anything":true}"#).unwrap_err();
+        assert!(matches!(error, EnvelopeError::UnknownVersion(2)));
+        assert!(matches!(Envelope::decode(b"{}").unwrap_err(), EnvelopeError::Malformed(_)));
+    }
+}

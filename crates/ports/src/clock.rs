@@ -1,0 +1,23 @@
+//! Time and ids come in here, so that everything can be replayed.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// Tells the time.
+///
+/// # Contract
+/// - `now` never goes backwards by more than the machine's clock does.
+pub trait Clock: Send + Sync + 'static {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// Makes ids.
+///
+/// # Contract
+/// - No two calls return the same id, in any process.
+/// - Ids are UUIDs of version 7: later ones sort after earlier ones of the same process.
+pub trait IdSource: Send + Sync + 'static {
+    /// A new id.
+    fn next(&self) -> Uuid;
+}

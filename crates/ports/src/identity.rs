@@ -1,0 +1,262 @@
+//! Who people are: sign-up, sign-in, sessions, and the tokens that prove it.
+
+use std::{collections::BTreeSet, fmt};
+
+use async_trait::async_trait;
+use domain::ids::{SessionId, UserId};
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::Result;
+
+/// An e-mail address: trimmed, lower-case, with one `@` between non-empty parts. Does not print.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Email(String);
+
+impl Email {
+    /// Checks and folds `text`; `None` for what is no address.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim().to_lowercase();
+        let (local, domain) = text.split_once('@')?;
+        let labels_fit = domain.split('.').all(|label| !label.is_empty());
+        let fits = !local.is_empty() && text.len() <= 254 && domain.contains('.') && labels_fit;
+        let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control()) && !domain.contains('@');
+        (fits && plain).then_some(Self(text))
+    }
+
+    /// The address itself, for the store and the answer to its owner.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(..)")
+    }
+}
+
+/// What someone may do beyond their own data.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// Owns data.
+    User,
+    /// Sees the data of users who consented.
+    Clinician,
+    /// Runs the service; never sees health values.
+    Operator,
+}
+
+impl Role {
+    /// The name in tokens and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Clinician => "clinician",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// A person as the provider knows them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// Clarity's id.
+    pub user_id: UserId,
+    /// The address.
+    pub email: Email,
+    /// Whether a code sent to the address came back.
+    pub email_verified: bool,
+    /// What they like to be called.
+    pub display_name: Option<String>,
+    /// What they may do.
+    pub roles: BTreeSet<Role>,
+    /// When they signed up.
+    pub created_at: Timestamp,
+    /// Whether they are barred.
+    pub disabled: bool,
+}
+
+/// A pair of tokens for one session.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// A signed JWT.
+    pub access_token: SecretString,
+    /// Opaque, good for one use.
+    pub refresh_token: SecretString,
+    /// Until the access token's end.
+    pub expires_in_seconds: u64,
+    /// Whose.
+    pub user_id: UserId,
+    /// The session they belong to.
+    pub session_id: SessionId,
+}
+
+/// What is asked of someone before they get tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ChallengeKind {
+    /// A time-based one-time password (RFC 6238).
+    SoftwareTokenMfa,
+    /// A code by text message.
+    SmsMfa,
+    /// A new password in place of a temporary one.
+    NewPasswordRequired,
+}
+
+/// How a sign-in ended, where it did not fail.
+#[derive(Clone, Debug)]
+pub enum SignIn {
+    /// Signed in.
+    Tokens(Tokens),
+    /// One more answer is needed.
+    Challenge {
+        /// Which.
+        kind: ChallengeKind,
+        /// Names this sign-in in the answer.
+        session: SecretString,
+    },
+}
+
+/// Why a person is not let in. Carried as the cause of a `PermissionDenied` or `RateLimited` error; see [`denial`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum Denial {
+    /// Unknown address or wrong password: never told apart.
+    #[error("wrong e-mail or password")]
+    WrongCredentials,
+    /// The password is right, the address is not confirmed.
+    #[error("the e-mail address is not confirmed")]
+    EmailNotVerified,
+    /// Too many failures.
+    #[error("locked after too many failures")]
+    Locked {
+        /// Until the lock ends.
+        retry_after_seconds: u64,
+    },
+    /// An operator barred the account.
+    #[error("the account is disabled")]
+    Disabled,
+    /// A code is wrong or too old.
+    #[error("the code is wrong or has expired")]
+    WrongCode,
+    /// A token is malformed, expired, revoked, of the wrong type, or not ours.
+    #[error("the token is not valid")]
+    InvalidToken,
+}
+
+/// The denial that `error` carries, if it carries one.
+pub fn denial(error: &crate::Error) -> Option<Denial> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Denial>()).copied()
+}
+
+/// What someone signs up with.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Clarity's id for them, chosen by the caller.
+    pub user_id: UserId,
+    /// The address.
+    pub email: Email,
+    /// The password, at least 8 characters.
+    pub password: SecretString,
+    /// What they like to be called.
+    pub display_name: Option<String>,
+}
+
+/// What a person changes about themselves.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProfileUpdate {
+    /// `Some(None)` takes the name away.
+    pub display_name: Option<Option<String>>,
+    /// A new address; it is unconfirmed at first.
+    pub email: Option<Email>,
+}
+
+/// Keeps accounts.
+///
+/// # Contract
+/// - Who signed up can sign in with the same address in any case, and gets tokens of their own user id.
+/// - A second sign-up with the same address is a `Conflict`; a password under 8 characters is `InvalidInput`.
+/// - A wrong password and an unknown address are the same denial, `WrongCredentials`.
+/// - Where confirmation is required, sign-in before it is `EmailNotVerified`; the code from the mail confirms, a wrong one is
+///   `WrongCode`, and `resend` for an unknown address succeeds silently.
+/// - `refresh` answers new tokens of the same user and session, and the old refresh token is spent: using it again ends
+///   the session and all its tokens.
+/// - `sign_out` ends the session: its access tokens no longer verify and its refresh token no longer refreshes.
+/// - `forgot` succeeds for any address; `reset` with the mailed code sets the password and ends all sessions, and the code
+///   works once.
+/// - `profile` returns what sign-up and `update` stored; `None` for an unknown user. Changing the address to one that is
+///   taken is a `Conflict`.
+/// - A disabled user cannot sign in or refresh, and their access tokens no longer verify; enabling undoes it.
+/// - A deleted user is gone: no profile, no sign-in, no valid token; the address can sign up again; deleting twice succeeds.
+/// - Five failures in a row lock the account for a while: even the right password is then `Locked`.
+#[async_trait]
+pub trait IdentityProvider: Send + Sync + 'static {
+    /// Creates an account. Where confirmation is required, mails a code.
+    async fn sign_up(&self, user: NewUser) -> Result<Profile>;
+
+    /// Confirms the address.
+    async fn confirm(&self, email: &Email, code: &str) -> Result<()>;
+
+    /// Mails a new code.
+    async fn resend(&self, email: &Email) -> Result<()>;
+
+    /// Proves who someone is.
+    async fn sign_in(&self, email: &Email, password: &SecretString) -> Result<SignIn>;
+
+    /// Answers a challenge.
+    async fn respond(&self, session: &SecretString, kind: ChallengeKind, answer: &SecretString) -> Result<SignIn>;
+
+    /// Trades a refresh token for new tokens.
+    async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens>;
+
+    /// Ends a session.
+    async fn sign_out(&self, user_id: UserId, session_id: SessionId) -> Result<()>;
+
+    /// Mails a code for a new password.
+    async fn forgot(&self, email: &Email) -> Result<()>;
+
+    /// Sets a new password.
+    async fn reset(&self, email: &Email, code: &str, new_password: &SecretString) -> Result<()>;
+
+    /// Reads a profile.
+    async fn profile(&self, user_id: UserId) -> Result<Option<Profile>>;
+
+    /// Changes a profile.
+    async fn update(&self, user_id: UserId, update: ProfileUpdate) -> Result<Profile>;
+
+    /// Bars a user, or lets them in again.
+    async fn set_disabled(&self, user_id: UserId, disabled: bool) -> Result<()>;
+
+    /// Removes a user.
+    async fn delete(&self, user_id: UserId) -> Result<()>;
+}
+
+/// What a verified access token says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifiedToken {
+    /// Clarity's user.
+    pub user_id: UserId,
+    /// The session, for signing out.
+    pub session_id: SessionId,
+    /// Who issued it.
+    pub issuer: String,
+    /// What the bearer may do.
+    pub roles: BTreeSet<Role>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Turns a bearer token into a person.
+///
+/// # Contract
+/// - A token from this provider's `sign_in` or `refresh` verifies and names its user and session.
+/// - A token that is expired, not yet valid, of another issuer, audience or type (a refresh token), changed in any bit,
+///   signed with another key or algorithm (also `none`), or of a revoked session is `PermissionDenied` with `InvalidToken`.
+/// - A token signed before a key rotation verifies until it expires.
+#[async_trait]
+pub trait TokenVerifier: Send + Sync + 'static {
+    /// Verifies an access token.
+    async fn verify(&self, token: &str) -> Result<VerifiedToken>;
+
+    /// The public keys, as a JWKS document; `None` where the issuer serves them itself.
+    async fn jwks(&self) -> Result<Option<serde_json::Value>>;
+}

@@ -1,1 +1,49 @@
-//! placeholder
+//! Use cases and the pipeline's steps. Sees `domain` and `ports` only.
+//!
+//! The way of one upload: [`App::receive`] keeps it and answers; the relay ([`App::run_relay`]) moves its intent from the
+//! outbox to the queue; the worker ([`App::run_worker`]) computes what it changes and commits that with the job's end.
+
+pub mod accounts;
+pub mod analysis;
+pub mod audit;
+mod days;
+mod deletion;
+mod error;
+pub mod events;
+pub mod ingest;
+pub mod insights;
+mod platform;
+mod process;
+pub mod readings;
+pub mod records;
+mod relay;
+pub mod results;
+mod settings;
+mod turns;
+mod upload;
+mod worker;
+
+use std::sync::Arc;
+
+pub use self::{
+    error::{AppError, Result},
+    platform::Platform,
+    settings::Settings,
+};
+use self::{relay::Relay, turns::Turns};
+
+/// The use cases over one platform.
+pub struct App {
+    /// The ports.
+    pub platform: Platform,
+    settings: Arc<Settings>,
+    relay: Relay,
+    turns: Turns,
+}
+
+impl App {
+    /// The use cases over `platform`.
+    pub fn new(platform: Platform, settings: Settings) -> Self {
+        Self { platform, settings: Arc::new(settings), relay: Relay::new(), turns: Turns::new() }
+    }
+}

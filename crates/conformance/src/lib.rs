@@ -1,1 +1,60 @@
-//! placeholder
+//! The promises of each port, as tests that every adapter runs.
+//!
+//! Each module holds the cases of one port: one public async function per promise of the trait's `# Contract` list, and one
+//! macro that lists them. An adapter invokes the macro in a module of its own with a future that makes a fresh fixture, and
+//! gets one `#[tokio::test]` per case:
+//!
+//! ```text
+//! mod memory {
+//!     mod object_store {
+//!         conformance::object_store!(super::fixture());
+//!     }
+//! }
+//! ```
+//!
+//! `conformance::object_store!(fixture(), ignore = "needs an emulator")` shows them as ignored. The `durable_…!` and
+//! `shared_…!` macros are for adapters that can be opened twice on the same data; they need the fixture's `reopen`.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
+#![expect(clippy::missing_panics_doc, reason = "a case panics where the promise is broken")]
+
+mod fixture;
+mod support;
+mod time;
+
+pub mod event_bus;
+pub mod health_data;
+pub mod identity;
+pub mod job_queue;
+pub mod object_store;
+pub mod secret_store;
+
+pub use fixture::{
+    EventBusFixture, Guard, HealthDataFixture, IdentityFixture, JobQueueFixture, Mailbox, ObjectStoreFixture,
+    Reopen, RotateKeys, SecretStoreFixture,
+};
+pub use time::{ManualClock, TimeControl};
+
+/// Makes one test per case of `$port`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tests_of {
+    ($port:ident [$($case:ident),+ $(,)?] $fixture:expr) => {
+        $($crate::test_of!($port $case $fixture, []);)+
+    };
+    ($port:ident [$($case:ident),+ $(,)?] $fixture:expr, ignore = $reason:literal) => {
+        $($crate::test_of!($port $case $fixture, [#[ignore = $reason]]);)+
+    };
+}
+
+/// Makes the test of one case. Several threads, so that the cases about races do race.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! test_of {
+    ($port:ident $case:ident $fixture:expr, [$($attribute:tt)*]) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $($attribute)*
+        async fn $case() {
+            $crate::$port::$case($fixture.await).await;
+        }
+    };
+}

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws a random number, or does I/O: the same input gives the same output, bit for bit.
 #![warn(missing_docs)]
 
+pub mod calendar;
 pub mod envelope;
 pub mod ids;
 pub mod job;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::civil::Date;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
+use uuid::Uuid;
 
 use crate::{
     ids::{AnalysisId, AuditId, EventId, InsightId, UploadId, UserId},
@@ -47,10 +48,10 @@ impl std::str::FromStr for Partition {
     type Err = UnknownPartition;
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         if let Some(user) = name.strip_prefix("user/") {
-            return user.parse().map(Self::User).map_err(|_| UnknownPartition);
+            return user.parse().map(Self::User).or(Err(UnknownPartition));
         }
         if let Some(shard) = name.strip_prefix("system/outbox/") {
-            return shard.parse().map(Self::Outbox).map_err(|_| UnknownPartition);
+            return shard.parse().map(Self::Outbox).or(Err(UnknownPartition));
         }
         if name == "system/identity-links" { Ok(Self::IdentityLinks) } else { Err(UnknownPartition) }
     }
@@ -226,10 +227,11 @@ impl RecordKey {
         Self::of_user(user, Kind::Insight, insight)
     }
 
-    /// The intent to publish the job of `upload`, in the shard that its user's id picks.
-    pub fn outbox(user: UserId, upload: UploadId) -> Self {
+    /// The intent to publish a job, in the shard that its user's id picks. `intent` is new for each: an upload and its
+    /// deletion are two intents.
+    pub fn outbox(user: UserId, intent: Uuid) -> Self {
         let shard = user.0.as_bytes()[15] % OUTBOX_SHARDS;
-        Self::of(Partition::Outbox(shard), Kind::Outbox, upload.to_string())
+        Self::of(Partition::Outbox(shard), Kind::Outbox, intent.to_string())
     }
 
     /// The link of a provider's subject to a user. Subjects are a provider's own text, so they are stored as a hash.
@@ -272,7 +274,6 @@ impl fmt::Display for RecordKey {
 #[cfg(test)]
 mod tests {
     use strum::IntoEnumIterator;
-    use uuid::Uuid;
 
     use super::*;
 

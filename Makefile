@@ -1,0 +1,60 @@
+# What one does with this repository. `make` alone lists it. Needs Rust, gcc and Python 3; everything else is fetched into .tools.
+
+CARGO ?= cargo
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+TOOLS := $(CURDIR)/.tools
+LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libonnxruntime.dylib,libonnxruntime.so)
+LLVM_COV_VERSION := 0.9.1
+DRILL_KILLS ?= 200
+
+# One set of features for check, test and lint: another set would compile the dependencies once more.
+WORKSPACE := --workspace --all-features
+
+export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench drill conformance coverage onnxruntime clean
+
+help: ## Lists the targets.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+run: onnxruntime ## Starts the server, sends it a fortnight of a simulated person's data as a phone would, shows what comes of it, and keeps serving.
+	$(CARGO) run --release -p api --bin clarity -- demo
+
+test: onnxruntime ## Runs every test. The last line is the sum.
+	$(CARGO) build $(WORKSPACE) --bins
+	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
+
+lint: ## Checks the format, the lints and the documentation.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps
+
+bench: onnxruntime ## Measures functions, then the whole process beside its floors.
+	$(CARGO) bench $(WORKSPACE) --bench '*'
+	$(CARGO) build --release -p api --bin clarity
+	$(CARGO) run --release -p e2e --bin whole-process
+
+drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times under load and looks for what was lost.
+	$(CARGO) build --release -p api --bin clarity
+	CLARITY_DRILL_KILLS=$(DRILL_KILLS) $(CARGO) test --release -p e2e --test it kill_drill -- --nocapture
+
+conformance: ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
+	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-local --all-features --no-fail-fast --test it
+
+coverage: onnxruntime ## Measures which lines the tests reach; the report is coverage/html/index.html.
+	@sh scripts/llvm-cov.sh $(LLVM_COV_VERSION) $(TOOLS)
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) llvm-cov $(WORKSPACE) --html --output-dir coverage
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) llvm-cov report --summary-only
+
+# The binaries look in their own folder, so plain `cargo run` and `cargo test` find the library, too.
+onnxruntime: ## Fetches the ONNX Runtime library and lays it where the binaries find it.
+	@./scripts/onnxruntime.sh
+	@for folder in debug debug/deps release release/deps; do \
+		mkdir -p "$(TARGET)/$$folder" && ln -sfn "$(TOOLS)/onnxruntime/$(LIBRARY)" "$(TARGET)/$$folder/$(LIBRARY)"; \
+	done
+
+clean: ## Removes what was built and fetched. Leaves ./data, which is yours.
+	$(CARGO) clean
+	rm -rf "$(TOOLS)" coverage

@@ -1,0 +1,185 @@
+//! The SQLite file: one connection that writes, a few that read.
+
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use ports::{Error, ErrorKind, Outcome, Result};
+use sqlx::{
+    ConnectOptions, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::{
+    sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot},
+    time::{Instant, sleep},
+};
+
+use super::{
+    error::{is_busy, sql_error, task_error},
+    folder,
+    writer::{self, Request},
+};
+
+const READERS_MAX: u32 = 3;
+/// How long a transaction waits for those of other processes.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+/// How long it waits between two attempts.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+/// How many requests wait for the writer before further callers are held up.
+const WAITING_MAX: usize = 1024;
+
+/// The database of one data folder. Clones share it.
+#[derive(Clone)]
+pub struct Database {
+    readers: SqlitePool,
+    writer: Writer,
+    requests: mpsc::Sender<Request>,
+    signals: Arc<Signals>,
+}
+
+/// Wakes those in this process who wait for a change; other processes look again after a while.
+#[derive(Default)]
+pub(super) struct Signals {
+    pub(super) jobs: Notify,
+    pub(super) events: Notify,
+}
+
+impl Database {
+    /// Opens `clarity.sqlite3` in `folder`, which it makes where it is missing, and brings its tables up to date.
+    pub async fn open(folder: &Path) -> Result<Self> {
+        const OPERATION: &str = "database.open";
+        let owned = folder.to_owned();
+        // Held while the file is made and migrated: SQLite's own locks do not cover the change to WAL.
+        let lock = tokio::task::spawn_blocking(move || {
+            folder::open_data_folder(&owned)?;
+            folder::lock(&owned.join("clarity.lock")).map_err(|error| super::io_error(OPERATION, error))
+        })
+        .await
+        .map_err(|error| task_error(OPERATION, error))??;
+
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("clarity.sqlite3"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("journal_size_limit", "67108864")
+            .busy_timeout(BUSY_MAX)
+            .statement_cache_capacity(256)
+            .disable_statement_logging();
+        let mut connection = options.connect().await.map_err(|error| sql_error(OPERATION, error))?;
+        sqlx::migrate!().run_direct(None, &mut connection, false).await.map_err(|error| {
+            Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error)
+        })?;
+        drop(lock);
+        // From here on the writer asks for the lock itself, see `Writer::begin`.
+        sqlx::query("PRAGMA busy_timeout = 0")
+            .execute(&mut connection)
+            .await
+            .map_err(|error| sql_error(OPERATION, error))?;
+
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.pragma("query_only", "ON"));
+        let (requests, waiting) = mpsc::channel(WAITING_MAX);
+        let writer = Writer(Arc::new(Mutex::new(Writing { connection, is_open: false })));
+        let signals = Arc::new(Signals::default());
+        tokio::spawn(writer::run(writer.clone(), waiting, Arc::clone(&signals)));
+        Ok(Self { readers, writer, requests, signals })
+    }
+
+    /// Connections that only read.
+    pub(crate) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Begins a transaction that writes. It is rolled back unless it is committed. Meant for what is rare: what is frequent
+    /// goes through the group commit.
+    pub async fn begin(&self, operation: &'static str) -> Result<WriteTransaction> {
+        self.writer.begin().await.map_err(|error| sql_error(operation, error))
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Hands a request to the group commit and waits for its answer.
+    pub(super) async fn request<T>(
+        &self,
+        operation: &'static str,
+        request: Request,
+        answer: oneshot::Receiver<Result<T>>,
+    ) -> Result<T> {
+        let away = || Error::new(ErrorKind::Unavailable, operation).with_cause("the database is closed");
+        self.requests.send(request).await.map_err(|_| away())?;
+        // The writer ended between taking the request and answering: its transaction may have been committed.
+        answer.await.map_err(|_| away().with_outcome(Outcome::Unknown))?
+    }
+}
+
+/// The one connection that writes, and whether a transaction may be open on it because whoever began it did not get to its
+/// end.
+struct Writing {
+    connection: SqliteConnection,
+    is_open: bool,
+}
+
+/// Gives the connection that writes to one after the other.
+#[derive(Clone)]
+pub(super) struct Writer(Arc<Mutex<Writing>>);
+
+impl Writer {
+    pub(super) async fn begin(&self) -> sqlx::Result<WriteTransaction> {
+        let mut writing = Arc::clone(&self.0).lock_owned().await;
+        if writing.is_open {
+            // Fails where nothing is open after all; where something is, the next statement says so.
+            sqlx::query("ROLLBACK").execute(&mut writing.connection).await.ok();
+        }
+        writing.is_open = true;
+        // SQLite's own waiting pauses for up to 100 ms, and a busy process would be first again and again.
+        let deadline = Instant::now() + BUSY_MAX;
+        loop {
+            match sqlx::query("BEGIN IMMEDIATE").execute(&mut writing.connection).await {
+                Ok(_) => return Ok(WriteTransaction(writing)),
+                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A transaction that holds SQLite's lock for writing.
+pub struct WriteTransaction(OwnedMutexGuard<Writing>);
+
+impl WriteTransaction {
+    /// Makes it permanent. After an error nobody knows whether it is.
+    pub async fn commit(mut self, operation: &'static str) -> Result<()> {
+        self.finish().await.map_err(|error| sql_error(operation, error).with_outcome(Outcome::Unknown))
+    }
+
+    pub(super) async fn finish(&mut self) -> sqlx::Result<()> {
+        sqlx::query("COMMIT").execute(&mut self.0.connection).await?;
+        self.0.is_open = false;
+        Ok(())
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.0.connection
+    }
+}
+
+impl DerefMut for WriteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.0.connection
+    }
+}

@@ -1,0 +1,53 @@
+//! Statements over many rows. The way to SQLite's thread and back costs more than a row, so rows travel together.
+
+use std::sync::Arc;
+
+use sqlx::{
+    AssertSqlSafe, SqliteConnection,
+    error::BoxDynError,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+/// The most rows of one statement.
+const ROWS_MAX: usize = 256;
+
+/// One statement written out for 1, 2, 4, … 256 rows: few enough texts to stay prepared.
+pub(super) struct Rows {
+    by_power: Vec<Arc<str>>,
+}
+
+impl Rows {
+    /// `row` writes the placeholders of the row with a number; they are joined by commas between `before` and `after`.
+    pub(super) fn new(before: &str, row: impl Fn(usize) -> String, after: &str) -> Self {
+        let text = |size: usize| {
+            let rows: Vec<String> = (0..size).map(&row).collect();
+            format!("{before}{}{after}", rows.join(",")).into()
+        };
+        Self { by_power: (0..=ROWS_MAX.ilog2()).map(|power| text(1 << power)).collect() }
+    }
+
+    /// Runs the statement over all `rows`, piece by piece; `bind` adds one row's values to the arguments.
+    ///
+    /// Answers what comes back, each with the index of the row at which its piece began.
+    pub(super) async fn run<R>(
+        &self,
+        connection: &mut SqliteConnection,
+        mut rows: impl ExactSizeIterator<Item = R> + Send,
+        bind: impl Fn(&mut SqliteArguments, R) -> Result<(), BoxDynError> + Send,
+    ) -> sqlx::Result<Vec<(usize, SqliteRow)>> {
+        let mut answers = Vec::new();
+        let mut start = 0;
+        while rows.len() > 0 {
+            let power = rows.len().min(ROWS_MAX).ilog2();
+            let mut arguments = SqliteArguments::default();
+            for row in rows.by_ref().take(1 << power) {
+                bind(&mut arguments, row).map_err(sqlx::Error::Encode)?;
+            }
+            let text = AssertSqlSafe(Arc::clone(&self.by_power[power as usize]));
+            let piece = sqlx::query_with(text, arguments).fetch_all(&mut *connection).await?;
+            answers.extend(piece.into_iter().map(|row| (start, row)));
+            start += 1 << power;
+        }
+        Ok(answers)
+    }
+}

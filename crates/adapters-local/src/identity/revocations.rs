@@ -1,0 +1,291 @@
+//! Which sessions ended and which users are barred, for as long as access tokens of theirs could still verify.
+//!
+//! A verifier must notice a sign-out at once, in this process and in every other one of the data folder, and must not ask
+//! the database for each request. So each revocation is appended to one file, and synced, inside the transaction that makes
+//! the change in the database and before its commit: a change that was acknowledged is in the file whatever is killed when,
+//! and a change that was not committed has at worst ended a session too early. `check` compares the file's length with
+//! what it has read, which is one `stat`, and reads on where there is more.
+//!
+//! The file is append-only. Opening it leaves out what has expired and puts a new file in its place; a reader notices the
+//! other inode (its own cannot be given to another file while it holds it open) and reads it from the start. Each record
+//! carries a checksum: a torn one at the end was never acknowledged and the next append overwrites it; anything else that
+//! does not fit means that revocations were lost, and then every key is replaced so that no token outlives its revocation.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use domain::ids::{SessionId, UserId};
+use jiff::Timestamp;
+use ports::{Error, ErrorKind, Result};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{files, rows};
+use crate::embedded::io_error;
+
+const OPERATION: &str = "identity.revocations";
+const RECORD: usize = 40;
+/// A token may be signed this long after the instant it names, and clocks are moved.
+const SLACK: Duration = Duration::from_mins(2);
+
+/// What is revoked, or given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mark {
+    Session(SessionId),
+    /// Of several marks of one user the one with the highest version counts, in whatever order they arrive.
+    User {
+        user_id: UserId,
+        version: u64,
+        barred: bool,
+    },
+}
+
+/// What is known of a session and its user.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) session_ended: bool,
+    pub(super) user_barred: bool,
+    /// How often the file was another one.
+    pub(super) generation: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Record {
+    mark: Mark,
+    until: i64,
+}
+
+impl Record {
+    fn encode(&self) -> [u8; RECORD] {
+        let (kind, id, version) = match self.mark {
+            Mark::Session(SessionId(id)) => (0, id, 0),
+            Mark::User { user_id: UserId(id), version, barred: false } => (1, id, version),
+            Mark::User { user_id: UserId(id), version, barred: true } => (2, id, version),
+        };
+        let mut bytes = [0; RECORD];
+        bytes[..16].copy_from_slice(id.as_bytes());
+        bytes[16..24].copy_from_slice(&self.until.to_le_bytes());
+        bytes[24..32].copy_from_slice(&version.to_le_bytes());
+        bytes[32] = kind;
+        let sum = Sha256::digest(&bytes[..36]);
+        bytes[36..].copy_from_slice(&sum[..4]);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let sum = Sha256::digest(bytes.get(..36)?);
+        if bytes.get(36..)? != &sum[..4] {
+            return None;
+        }
+        let id = Uuid::from_slice(&bytes[..16]).ok()?;
+        let version = u64::from_le_bytes(bytes[24..32].try_into().ok()?);
+        let mark = match bytes[32] {
+            0 => Mark::Session(SessionId(id)),
+            kind @ (1 | 2) => Mark::User { user_id: UserId(id), version, barred: kind == 2 },
+            _ => return None,
+        };
+        Some(Self { mark, until: i64::from_le_bytes(bytes[16..24].try_into().ok()?) })
+    }
+}
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<SessionId, i64>,
+    users: HashMap<UserId, UserMark>,
+    file: Option<File>,
+    inode: u64,
+    /// How far the file was read.
+    length: u64,
+    /// How often the file was another one: the keys may be others then as well.
+    generation: u64,
+}
+
+struct UserMark {
+    version: u64,
+    barred: bool,
+    until: i64,
+}
+
+impl State {
+    fn insert(&mut self, record: Record) {
+        match record.mark {
+            Mark::Session(id) => {
+                self.sessions.insert(id, record.until);
+            }
+            Mark::User { user_id, version, barred } => {
+                if self.users.get(&user_id).is_none_or(|known| known.version <= version) {
+                    self.users.insert(user_id, UserMark { version, barred, until: record.until });
+                }
+            }
+        }
+    }
+
+    fn records(&self) -> impl Iterator<Item = Record> {
+        let sessions = self.sessions.iter().map(|(id, until)| Record { mark: Mark::Session(*id), until: *until });
+        let users = self.users.iter().map(|(id, user)| Record {
+            mark: Mark::User { user_id: *id, version: user.version, barred: user.barred },
+            until: user.until,
+        });
+        sessions.chain(users)
+    }
+
+    fn forget(&mut self, now: i64) {
+        self.sessions.retain(|_, until| *until > now);
+        self.users.retain(|_, user| user.until > now);
+    }
+
+    /// Reads what was appended to the file since, up to the first record that is not whole. `false` where a whole one
+    /// follows it.
+    fn read_on(&mut self) -> io::Result<bool> {
+        let Some(file) = &self.file else { return Ok(true) };
+        let end = file.metadata()?.len();
+        let mut bytes = vec![0; usize::try_from(end.saturating_sub(self.length)).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, self.length)?;
+        let mut records = bytes.chunks_exact(RECORD).map(Record::decode);
+        for record in records.by_ref() {
+            let Some(record) = record else { break };
+            self.insert(record);
+            self.length += RECORD as u64;
+        }
+        Ok(records.all(|record| record.is_none()))
+    }
+
+    /// Reads the file at `path`, from the start where it is another one.
+    fn catch_up(&mut self, path: &Path) -> io::Result<()> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.ino() != self.inode || metadata.len() < self.length {
+            *self = Self {
+                inode: metadata.ino(),
+                file: Some(file),
+                generation: self.generation + 1,
+                ..Self::default()
+            };
+        }
+        if self.read_on()? { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "a record is damaged")) }
+    }
+}
+
+/// The revocations of a data folder, or of this value where there is no folder. Clones share them.
+#[derive(Clone)]
+pub(super) struct Revocations {
+    path: Option<Arc<PathBuf>>,
+    state: Arc<RwLock<State>>,
+    /// How long an access token lives.
+    lifetime: Duration,
+}
+
+impl Revocations {
+    pub(super) fn memory(lifetime: Duration) -> Self {
+        Self { path: None, state: Arc::default(), lifetime }
+    }
+
+    /// Opens the file of `folder`, and compacts it. Also tells whether revocations may have been lost.
+    pub(super) fn open(folder: &Path, lifetime: Duration, now: Timestamp) -> Result<(Self, bool)> {
+        let path = folder.join("revocations");
+        let read = || -> io::Result<(State, bool)> {
+            let _lock = files::lock(&path.with_extension("lock"))?;
+            let mut state = State::default();
+            let lost = match state.catch_up(&path) {
+                Ok(()) => false,
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => true,
+                Err(error) => return Err(error),
+            };
+            state.forget(now.as_second());
+            let content: Vec<u8> = state.records().flat_map(|record| record.encode()).collect();
+            let length = state.file.as_ref().map(File::metadata).transpose()?.map(|metadata| metadata.len());
+            if length != Some(content.len() as u64) && !lost {
+                files::replace(&path, &content)?;
+                state.catch_up(&path)?;
+            }
+            Ok((state, lost))
+        };
+        let (state, lost) = read().map_err(|error| io_error(OPERATION, error))?;
+        let revocations = Self { path: Some(Arc::new(path)), state: Arc::new(RwLock::new(state)), lifetime };
+        Ok((revocations, lost))
+    }
+
+    /// Starts a new file where the old one was lost. Call it when the keys are new, and not before: a crash in between must
+    /// find the loss again.
+    pub(super) fn renew(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let renew = || {
+            let _lock = files::lock(&path.with_extension("lock"))?;
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let content: Vec<u8> = state.records().flat_map(|record| record.encode()).collect();
+            files::replace(path, &content)?;
+            state.catch_up(path)
+        };
+        renew().map_err(|error| io_error(OPERATION, error))
+    }
+
+    /// Records `marks`; when this returns they survive a crash, and this process heeds them.
+    pub(super) async fn append(&self, marks: Vec<Mark>, now: Timestamp) -> Result<()> {
+        let until = rows::after(now, self.lifetime + SLACK).as_second();
+        let records: Vec<_> = marks.into_iter().map(|mark| Record { mark, until }).collect();
+        let Some(path) = self.path.clone() else {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.forget(now.as_second());
+            records.into_iter().for_each(|record| state.insert(record));
+            return Ok(());
+        };
+        let state = Arc::clone(&self.state);
+        let written = tokio::task::spawn_blocking(move || write(&path, &state, &records)).await;
+        let written = written.map_err(|error| Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error))?;
+        written.map_err(|error| io_error(OPERATION, error))
+    }
+
+    /// The highest version of the marks of a user.
+    pub(super) fn version(&self, user_id: UserId) -> Result<Option<u64>> {
+        self.with_state(|state| state.users.get(&user_id).map(|user| user.version))
+    }
+
+    /// How a session and its user stand.
+    pub(super) fn standing(&self, user_id: UserId, session_id: SessionId, now: Timestamp) -> Result<Standing> {
+        let now = now.as_second();
+        self.with_state(|state| Standing {
+            session_ended: state.sessions.get(&session_id).is_some_and(|until| *until > now),
+            user_barred: state.users.get(&user_id).is_some_and(|user| user.barred && user.until > now),
+            generation: state.generation,
+        })
+    }
+
+    fn with_state<T>(&self, answer: impl FnOnce(&State) -> T) -> Result<T> {
+        let Some(path) = &self.path else {
+            return Ok(answer(&self.state.read().unwrap_or_else(PoisonError::into_inner)));
+        };
+        let metadata = fs::metadata(&**path).map_err(|error| io_error(OPERATION, error))?;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.inode == metadata.ino() && state.length == metadata.len() {
+            return Ok(answer(&state));
+        }
+        drop(state);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.catch_up(path).map_err(|error| io_error(OPERATION, error))?;
+        Ok(answer(&state))
+    }
+}
+
+fn write(path: &Path, state: &RwLock<State>, records: &[Record]) -> io::Result<()> {
+    // The state is locked only to be read into: a verifier must not wait for a disk.
+    let catch_up = || {
+        let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
+        state.catch_up(path).map(|()| state.length)
+    };
+    let _lock = files::lock(&path.with_extension("lock"))?;
+    let whole = catch_up()?;
+    let mut file = File::options().append(true).open(path)?;
+    if file.metadata()?.len() > whole {
+        file.set_len(whole)?;
+    }
+    file.write_all(&records.iter().flat_map(Record::encode).collect::<Vec<_>>())?;
+    file.sync_data()?;
+    catch_up().map(drop)
+}

@@ -1,0 +1,223 @@
+//! What the rows mean, and a transaction that speaks of users and sessions.
+
+use std::time::Duration;
+
+use domain::ids::{SessionId, UserId};
+use jiff::{SignedDuration, Timestamp};
+use ports::{Email, Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{
+    CodePurpose,
+    store::{Kind, Row, Transaction},
+};
+
+/// Names an address without holding it: what is kept about addresses that nobody signed up with must not be a list of them.
+pub(super) type AddressKey = [u8; 32];
+
+pub(super) fn address_key(email: &Email) -> AddressKey {
+    Sha256::digest(email.expose()).into()
+}
+
+/// `instant + by`; the end of time where that is too far.
+pub(super) fn after(instant: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).map_or(Timestamp::MAX, |by| instant.saturating_add(by).unwrap_or(Timestamp::MAX))
+}
+
+/// A body that is kept under a key of its own.
+pub(super) trait Entity: Serialize + DeserializeOwned {
+    const KIND: Kind;
+}
+
+macro_rules! entities {
+    ($($name:ident => $kind:ident),+ $(,)?) => {$(
+        impl Entity for $name {
+            const KIND: Kind = Kind::$kind;
+        }
+    )+};
+}
+
+entities! {
+    User => User, AddressOwner => Address, Session => Session, RefreshToken => RefreshToken, Code => Code,
+    Failures => Failures, Mail => Mail,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct User {
+    pub(super) user_id: UserId,
+    #[serde(with = "email_text")]
+    pub(super) email: Email,
+    pub(super) email_verified: bool,
+    pub(super) password_hash: String,
+    pub(super) display_name: Option<String>,
+    pub(super) created_at: Timestamp,
+    pub(super) disabled: bool,
+    /// Counts what bars the user and lets them in again; orders those marks among the revocations.
+    pub(super) mark_version: u64,
+}
+
+/// Who signed up with an address.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AddressOwner(pub(super) UserId);
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Session {
+    pub(super) user_id: UserId,
+}
+
+/// Kept by the hash of the token. A spent one is kept too, so that its theft is noticed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RefreshToken {
+    pub(super) session_id: SessionId,
+    pub(super) spent: bool,
+}
+
+/// The latest code of an address and purpose, and how many there were lately.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Code {
+    pub(super) hash: [u8; 32],
+    pub(super) expires_at: Timestamp,
+    pub(super) wrong_attempts: u32,
+    pub(super) window_ends_at: Timestamp,
+    pub(super) issued_in_window: u32,
+}
+
+/// Wrong passwords in a row.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Failures {
+    pub(super) count: u32,
+    pub(super) locked_until: Option<Timestamp>,
+}
+
+/// A code that nobody delivers: kept for whoever develops.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Mail {
+    #[serde(with = "email_text")]
+    pub(super) email: Email,
+    pub(super) purpose: CodePurpose,
+    pub(super) code: String,
+    pub(super) expires_at: Timestamp,
+}
+
+mod email_text {
+    use ports::Email;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(email: &Email, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(email.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Email, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Email::parse(&text).ok_or_else(|| de::Error::custom("not an address"))
+    }
+}
+
+/// When a row goes, and what it goes with.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Keep<'a> {
+    pub(super) owner: Option<&'a [u8]>,
+    pub(super) until: Option<Timestamp>,
+}
+
+/// A transaction at an instant.
+pub(super) struct Accounts {
+    transaction: Box<dyn Transaction>,
+    now: Timestamp,
+    operation: &'static str,
+}
+
+impl Accounts {
+    pub(super) fn new(transaction: Box<dyn Transaction>, now: Timestamp, operation: &'static str) -> Self {
+        Self { transaction, now, operation }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.operation)
+    }
+
+    fn decode<T: Entity>(&self, body: &str) -> Result<T> {
+        serde_json::from_str(body).map_err(|error| {
+            // Not the parser's own text, which may quote the row.
+            let cause = format!("identity row of kind {:?}, column {}", T::KIND, error.column());
+            self.error(ErrorKind::Corrupt).with_cause(cause)
+        })
+    }
+
+    /// What is kept under `key` and has not expired.
+    pub(super) async fn get<T: Entity>(&mut self, key: &[u8]) -> Result<Option<T>> {
+        let now_ms = self.now.as_millisecond();
+        let row = self.transaction.get(T::KIND, key).await?;
+        row.filter(|row| row.expires_at_ms.is_none_or(|at| at > now_ms)).map(|row| self.decode(&row.body)).transpose()
+    }
+
+    pub(super) async fn put<T: Entity>(&mut self, key: &[u8], body: &T, keep: Keep<'_>) -> Result<()> {
+        let body = serde_json::to_string(body).map_err(|error| self.error(ErrorKind::Unexpected).with_cause(error))?;
+        let row = Row {
+            owner: keep.owner.map(<[u8]>::to_vec),
+            expires_at_ms: keep.until.map(Timestamp::as_millisecond),
+            body,
+        };
+        self.transaction.put(T::KIND, key, row).await
+    }
+
+    pub(super) async fn delete<T: Entity>(&mut self, key: &[u8]) -> Result<()> {
+        self.transaction.delete(T::KIND, key).await
+    }
+
+    pub(super) async fn commit(mut self) -> Result<()> {
+        self.transaction.sweep(self.now.as_millisecond()).await?;
+        self.transaction.commit().await
+    }
+
+    pub(super) async fn user(&mut self, user_id: UserId) -> Result<Option<User>> {
+        self.get(user_id.0.as_bytes()).await
+    }
+
+    pub(super) async fn user_at(&mut self, address: &AddressKey) -> Result<Option<User>> {
+        match self.get::<AddressOwner>(address).await? {
+            Some(AddressOwner(user_id)) => self.user(user_id).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn put_user(&mut self, user: &User) -> Result<()> {
+        self.put(user.user_id.0.as_bytes(), user, Keep::default()).await
+    }
+
+    /// The sessions of a user that have not expired.
+    pub(super) async fn sessions(&mut self, user_id: UserId) -> Result<Vec<SessionId>> {
+        let rows = self.transaction.owned(Kind::Session, user_id.0.as_bytes()).await?;
+        rows.into_iter()
+            .map(|(key, _)| Uuid::from_slice(&key).map(SessionId))
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.error(ErrorKind::Corrupt).with_cause(error))
+    }
+
+    /// Forgets a session and its refresh tokens.
+    pub(super) async fn end_session(&mut self, session_id: SessionId) -> Result<()> {
+        let key = session_id.0.as_bytes();
+        for (token, _) in self.transaction.owned(Kind::RefreshToken, key).await? {
+            self.transaction.delete(Kind::RefreshToken, &token).await?;
+        }
+        self.transaction.delete(Kind::Session, key).await
+    }
+
+    pub(super) async fn mail(&mut self) -> Result<Vec<Mail>> {
+        let rows = self.transaction.owned(Kind::Mail, Mail::OWNER).await?;
+        let now = self.now;
+        let mail: Result<Vec<Mail>> = rows.iter().map(|(_, row)| self.decode(&row.body)).collect();
+        Ok(mail?.into_iter().filter(|mail| mail.expires_at > now).collect())
+    }
+}
+
+impl Mail {
+    /// All mail has one owner, by which it is listed.
+    pub(super) const OWNER: &'static [u8] = b"mail";
+}

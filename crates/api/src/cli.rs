@@ -1,0 +1,248 @@
+//! The command line.
+
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::{
+    commands,
+    config::{Config, Faults, Loaded, Sources, environment},
+};
+
+/// `EX_USAGE` of sysexits.h: the configuration or the command line is wrong.
+const EXIT_CONFIGURATION: u8 = 64;
+
+/// Keeps what phones record with Apple HealthKit, and computes measures from it.
+#[derive(Parser)]
+#[command(name = "clarity", version, propagate_version = true, after_help = "Start with: clarity demo")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+pub(crate) struct Global {
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The set of defaults and refusals: development, staging or production.
+    #[arg(long, global = true, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// The folder with default.toml and <profile>.toml; without it, ./config where there is one.
+    #[arg(long, global = true, value_name = "DIR")]
+    config: Option<PathBuf>,
+    /// The data folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Set one configuration key, such as --set worker.concurrency=4.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer phones, and process what they upload.
+    Serve {
+        /// The address and port to listen on; port 0 picks a free one.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Leave the processing to `clarity worker`.
+        #[arg(long)]
+        no_worker: bool,
+    },
+    /// Process uploads; several workers can share a data folder.
+    Worker,
+    /// Start a server, upload a simulated person's days through the API as a phone does, show what came out, keep serving.
+    Demo {
+        /// How many days.
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=90))]
+        days: u16,
+        /// The same seed makes the same person.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// The address and port to listen on.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Stop when everything was shown.
+        #[arg(long)]
+        exit: bool,
+    },
+    /// Print the uploads of a simulated person.
+    Sample {
+        /// Which route's body.
+        #[arg(long, value_enum, default_value_t = SampleFormat::Healthkit)]
+        format: SampleFormat,
+        /// How many days.
+        #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=365))]
+        days: u16,
+        /// The same seed makes the same person.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// The first local day; the same days, seed and start make the same bytes.
+        #[arg(long, default_value = "2026-03-02", value_name = "DATE")]
+        start: jiff::civil::Date,
+        /// The user id in the bodies: the one that `auth/me` answers.
+        #[arg(long, default_value = "00000000-0000-4000-8000-000000000000", value_name = "UUID")]
+        user: domain::ids::UserId,
+        /// Write here instead of to standard output.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check configuration, stores, model and clock, and say what to do about what is wrong.
+    Doctor,
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Help for developers; refused outside the development profile.
+    Dev {
+        #[command(subcommand)]
+        command: DevCommand,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print every key with its value and where it came from; secrets are hidden.
+    Show,
+}
+
+#[derive(Subcommand)]
+enum DevCommand {
+    /// List the codes that would have been mailed.
+    Codes,
+}
+
+/// Which route's body `clarity sample` prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SampleFormat {
+    /// `POST healthkit`: a JSON array with one body a day.
+    Healthkit,
+    /// `POST health-data`: a JSON array of bodies.
+    HealthData,
+    /// `POST pat/step-analysis`: one body.
+    Steps,
+}
+
+/// Why a command failed.
+pub(crate) enum Failure {
+    /// The configuration is wrong.
+    Configuration(Faults),
+    /// Anything else, in words that say what to do.
+    Other(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.global.json;
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(Failure::Configuration(faults)) => {
+            let text = if json { serde_json::to_string_pretty(&faults).unwrap_or_default() } else { faults.to_string() };
+            complain(&text);
+            ExitCode::from(EXIT_CONFIGURATION)
+        }
+        Err(Failure::Other(error)) => {
+            if json {
+                complain(&serde_json::json!({ "error": format!("{error:#}") }).to_string());
+            } else {
+                complain(&format!("error: {error:#}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve { listen, no_worker } => commands::serve::serve(&global, listen, no_worker),
+        Command::Worker => commands::serve::work(&global),
+        Command::Demo { days, seed, listen, exit } => {
+            commands::demo::demo(&global, commands::demo::Options { days, seed, listen, exit })
+        }
+        Command::Sample { format, days, seed, start, user, output } => {
+            commands::sample::sample(commands::sample::Options { format, days, seed, start, user, output })
+        }
+        Command::Doctor => commands::doctor::doctor(&global),
+        Command::Openapi => commands::openapi(),
+        Command::Config { command: ConfigCommand::Show } => commands::config_show(&global),
+        Command::Dev { command: DevCommand::Codes } => commands::dev_codes(&global),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "clarity", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Global {
+    /// The checked configuration.
+    pub(crate) fn load(&self, listen: Option<SocketAddr>) -> Result<Loaded, Failure> {
+        let mut overrides = Vec::new();
+        for pair in &self.set {
+            let (key, value) = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--set takes KEY=VALUE, not {pair}"))?;
+            overrides.push((key.to_owned(), value.to_owned()));
+        }
+        if let Some(listen) = listen {
+            overrides.push(("server.listen".to_owned(), listen.to_string()));
+        }
+        if let Some(data) = &self.data {
+            overrides.push(("data.dir".to_owned(), data.display().to_string()));
+        }
+        let sources = Sources {
+            profile: self.profile.clone(),
+            config_dir: self.config.clone(),
+            env: environment(),
+            overrides,
+            linked: Some(crate::platform::linked()),
+        };
+        Config::load(&sources).map_err(Failure::Configuration)
+    }
+
+    /// Prints a value: JSON where `--json` was given, else `text`.
+    pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if self.json { say(&serde_json::to_string_pretty(value)?) } else { say(&text()) }
+    }
+}
+
+/// Writes a line to standard output. A reader that went away is no error.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Writes a line to standard error.
+pub(crate) fn complain(text: &str) {
+    let _nobody_reads = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Whether a person looks at standard error, and so at progress bars.
+pub(crate) fn person_watches() -> bool {
+    std::io::stderr().is_terminal()
+}

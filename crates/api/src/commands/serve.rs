@@ -1,0 +1,44 @@
+//! `clarity serve` and `clarity worker`.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use crate::{
+    cli::{Failure, Global, complain},
+    commands::runtime,
+    config::Config,
+    platform, server, telemetry,
+};
+
+pub(crate) fn serve(global: &Global, listen: Option<SocketAddr>, no_worker: bool) -> Result<ExitCode, Failure> {
+    let config = load(global, listen)?;
+    let work = config.worker.in_server && !no_worker;
+    run(global, config, server::Roles { serve: true, work })
+}
+
+pub(crate) fn work(global: &Global) -> Result<ExitCode, Failure> {
+    let config = load(global, None)?;
+    run(global, config, server::Roles { serve: false, work: true })
+}
+
+fn load(global: &Global, listen: Option<SocketAddr>) -> Result<Config, Failure> {
+    let loaded = global.load(listen)?;
+    loaded.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+    Ok(loaded.config)
+}
+
+fn run(global: &Global, config: Config, roles: server::Roles) -> Result<ExitCode, Failure> {
+    telemetry::start_logs(&config.telemetry)?;
+    let metrics = telemetry::start_metrics()?;
+    runtime()?.block_on(async {
+        let mut running = server::start(config, roles, metrics, platform::time_and_ids()).await?;
+        // Programs that start this read the port from here.
+        let started = serde_json::json!({ "listening": running.address, "worker": roles.work });
+        global.print(&started, || match running.address {
+            Some(address) => format!("Clarity listens on http://{address}  (API: /docs/, stop: Ctrl-C)"),
+            None => "Clarity's worker runs (stop: Ctrl-C)".to_owned(),
+        })?;
+        running.until_signal().await?;
+        running.stop().await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

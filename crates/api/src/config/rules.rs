@@ -1,0 +1,290 @@
+//! What types cannot say: ranges, settings that must fit one another, and what production refuses.
+
+use std::{fmt::Display, net::IpAddr, ops::RangeInclusive};
+
+use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
+use url::{Host, Url};
+
+use super::{Config, GeminiRoute, Profile, Provider, Writer, decode, layers::Layers};
+
+/// Secrets that stand in examples, and so are none.
+const EXAMPLE_SECRETS: [&str; 6] = ["change-me", "changeme", "example", "password", "secret", "..."];
+const SECRET_BYTES_MIN: usize = 16;
+
+/// The keys at fault, each with what is wrong and what to do.
+type Broken = Vec<(String, String)>;
+
+pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider]>) -> Broken {
+    let mut rules = Rules(Vec::new());
+    rules.ranges_of_the_server(config);
+    rules.ranges_of_the_pipeline(config);
+    rules.texts(config);
+    rules.pairs(config);
+    rules.gemini(config);
+    if let Some(linked) = linked {
+        rules.linked(config, linked);
+    }
+    if layers.profile.is_none() && !config.server.listen.ip().is_loopback() {
+        let problem = format!(
+            "{} can be reached from other machines: name a profile with --profile or CLARITY_PROFILE (development, staging or production)",
+            config.server.listen
+        );
+        rules.refuse("profile", problem);
+    }
+    if layers.profile == Some(Profile::Production) {
+        rules.production(config);
+        rules.plain_text(layers);
+    }
+    rules.0
+}
+
+struct Rules(Broken);
+
+impl Rules {
+    fn refuse(&mut self, key: &str, problem: impl Into<String>) {
+        self.0.push((key.to_owned(), problem.into()));
+    }
+
+    fn demand(&mut self, holds: bool, key: &str, problem: impl Into<String>) {
+        if !holds {
+            self.refuse(key, problem);
+        }
+    }
+
+    fn range<T: Copy + PartialOrd + Display>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
+        let problem =
+            format!("{value} is out of range; it must be from {} to {}", range.start(), range.end());
+        self.demand(range.contains(&value), key, problem);
+    }
+
+    fn ranges_of_the_server(&mut self, config: &Config) {
+        let server = &config.server;
+        self.range("server.workers", server.workers, 1..=512);
+        self.range("server.body_timeout_ms", server.body_timeout_ms, 100..=3_600_000);
+        self.range("server.request_timeout_ms", server.request_timeout_ms, 100..=3_600_000);
+        self.range("server.keep_alive_ms", server.keep_alive_ms, 0..=3_600_000);
+        self.range("server.lame_duck_ms", server.lame_duck_ms, 0..=600_000);
+        self.range("server.shutdown_timeout_ms", server.shutdown_timeout_ms, 100..=3_600_000);
+        self.range("server.json_bytes_max", server.json_bytes_max, 1_024..=1 << 30);
+        self.range("server.upload_bytes_max", server.upload_bytes_max, 1_024..=1 << 30);
+        let identity = &config.identity;
+        self.range("identity.access_token_lifetime_s", identity.access_token_lifetime_s, 60..=86_400);
+        self.range("identity.refresh_token_lifetime_s", identity.refresh_token_lifetime_s, 300..=31_536_000);
+        self.range("identity.lockout_failures", identity.lockout_failures, 1..=1_000);
+        self.range("identity.lockout_duration_s", identity.lockout_duration_s, 1..=86_400);
+        let limits = &config.limits;
+        self.range("limits.metrics_per_upload_max", limits.metrics_per_upload_max, 1..=100_000);
+        self.range("limits.samples_per_upload_max", limits.samples_per_upload_max, 1..=10_000_000);
+        self.range("limits.step_minutes_max", limits.step_minutes_max, 1..=525_600);
+    }
+
+    fn ranges_of_the_pipeline(&mut self, config: &Config) {
+        self.range("ingest.raw_inline_bytes_max", config.ingest.raw_inline_bytes_max, 0..=262_144);
+        self.range("ingest.commit_attempts_max", config.ingest.commit_attempts_max, 1..=100);
+        let worker = &config.worker;
+        self.range("worker.concurrency", worker.concurrency, 1..=1_024);
+        self.range("worker.lease_ms", worker.lease_ms, 100..=43_200_000);
+        self.range("worker.heartbeat_ms", worker.heartbeat_ms, 10..=43_200_000);
+        self.range("worker.deliveries_max", worker.deliveries_max, 1..=1_000);
+        self.range("worker.retry_base_ms", worker.retry_base_ms, 1..=3_600_000);
+        self.range("worker.retry_max_ms", worker.retry_max_ms, 1..=43_200_000);
+        self.range("worker.relay_interval_ms", worker.relay_interval_ms, 1..=3_600_000);
+        self.range("worker.sweep_interval_ms", worker.sweep_interval_ms, 1..=3_600_000);
+        let measures = &config.measures;
+        self.range("measures.sleep_gap_minutes", measures.sleep_gap_minutes, 1..=720);
+        self.range("measures.circadian_days", measures.circadian_days, 2..=366);
+        self.range("measures.circadian_days_min", measures.circadian_days_min, 2..=366);
+        self.range("measures.pat_coverage_min", measures.pat_coverage_min, 0.0..=1.0);
+        let inference = &config.inference;
+        self.range("inference.sessions_per_model", inference.sessions_per_model, 1..=256);
+        self.range("inference.queue_depth", inference.queue_depth, 1..=65_536);
+        self.range("inference.rows_max", inference.rows_max, 1..=4_096);
+        self.range("inference.deadline_ms", inference.deadline_ms, 10..=3_600_000);
+        let gemini = &config.insight.gemini;
+        self.range("insight.gemini.connect_timeout_ms", gemini.connect_timeout_ms, 100..=60_000);
+        self.range("insight.gemini.timeout_ms", gemini.timeout_ms, 100..=600_000);
+        self.range("insight.gemini.retries_max", gemini.retries_max, 0..=10);
+    }
+
+    fn texts(&mut self, config: &Config) {
+        for (key, text) in [
+            ("data.dir", config.data.dir.to_str()),
+            ("identity.audience", Some(config.identity.audience.as_str())),
+            ("identity.issuer", Some(config.identity.issuer.as_str())),
+            (
+                "inference.library",
+                config.inference.library.as_deref().map_or(Some("none"), |path| path.to_str()),
+            ),
+            ("inference.models_dir", config.inference.models_dir.to_str()),
+            ("insight.gemini.model", Some(config.insight.gemini.model.as_str())),
+        ] {
+            self.demand(
+                text.is_some_and(|text| !text.trim().is_empty()),
+                key,
+                "it is empty; give it a value",
+            );
+        }
+        for (key, url) in [
+            ("server.public_url", &config.server.public_url),
+            ("insight.gemini.endpoint", &config.insight.gemini.endpoint),
+        ] {
+            let web = url.as_deref().is_none_or(|url| {
+                Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            });
+            self.demand(web, key, "it is no web address; write it as https://host or https://host/path");
+        }
+        let filter = EnvFilter::try_new(&config.telemetry.log_level);
+        self.demand(
+            filter.is_ok(),
+            "telemetry.log_level",
+            "it is no level (error, warn, info, debug, trace) and no list of directives such as `info,sqlx=warn`",
+        );
+    }
+
+    fn pairs(&mut self, config: &Config) {
+        let worker = &config.worker;
+        self.demand(
+            worker.heartbeat_ms <= worker.lease_ms / 2,
+            "worker.heartbeat_ms",
+            "it must be at most half of worker.lease_ms, so that one late heartbeat loses no lease",
+        );
+        self.demand(
+            worker.retry_base_ms <= worker.retry_max_ms,
+            "worker.retry_base_ms",
+            "it must not be above worker.retry_max_ms",
+        );
+        self.demand(
+            config.measures.circadian_days_min <= config.measures.circadian_days,
+            "measures.circadian_days_min",
+            "it must not be above measures.circadian_days, or nothing is ever assessed",
+        );
+        self.demand(
+            config.server.lame_duck_ms < config.server.shutdown_timeout_ms,
+            "server.lame_duck_ms",
+            "it must be below server.shutdown_timeout_ms, of which it is a part",
+        );
+        self.demand(
+            config.identity.access_token_lifetime_s <= config.identity.refresh_token_lifetime_s,
+            "identity.access_token_lifetime_s",
+            "it must not be above identity.refresh_token_lifetime_s",
+        );
+    }
+
+    fn gemini(&mut self, config: &Config) {
+        if config.insight.writer != Writer::Gemini {
+            return;
+        }
+        let gemini = &config.insight.gemini;
+        self.demand(
+            gemini.covered,
+            "insight.gemini.covered",
+            "the gemini writer sends health facts: set this to true only if a contract covers that, or use the template writer",
+        );
+        match gemini.route {
+            GeminiRoute::AiStudio => {
+                let problem = "the ai_studio route needs it: set GEMINI_API_KEY";
+                self.demand(gemini.api_key.is_some(), "insight.gemini.api_key", problem);
+            }
+            GeminiRoute::Vertex => {
+                let problem = "the vertex route needs it: give an access token, such as `gcloud auth print-access-token` prints";
+                self.demand(gemini.access_token.is_some(), "insight.gemini.access_token", problem);
+                let problem = "the vertex route needs it: set GOOGLE_CLOUD_PROJECT";
+                self.demand(gemini.project.is_some(), "insight.gemini.project", problem);
+                let problem = "the vertex route needs it: name a region, such as europe-west4";
+                self.demand(gemini.location.is_some(), "insight.gemini.location", problem);
+            }
+        }
+    }
+
+    fn linked(&mut self, config: &Config, linked: &[Provider]) {
+        for (key, provider) in config.providers.by_port() {
+            let problem =
+                format!("this binary holds no {provider} adapters: build it with `--features {provider}`");
+            self.demand(linked.contains(&provider), key, problem);
+        }
+    }
+
+    fn production(&mut self, config: &Config) {
+        self.demand(
+            config.providers.identity != Provider::Local,
+            "providers.identity",
+            "production refuses the local identity provider: name the one that your users are in",
+        );
+        self.demand(
+            !config.identity.log_codes,
+            "identity.log_codes",
+            "production refuses to write sign-in codes to the log: set it to false",
+        );
+        self.demand(
+            config.identity.email_confirmation_required || !config.identity.self_sign_up,
+            "identity.email_confirmation_required",
+            "production refuses sign-up by addresses that nobody confirmed: set it to true, or identity.self_sign_up to false",
+        );
+        self.demand(
+            config.server.public_url.is_some(),
+            "server.public_url",
+            "production needs the https:// address that clients use, because presigned URLs are made from it",
+        );
+        self.demand(
+            config.insight.writer != Writer::Gemini || config.insight.gemini.route == GeminiRoute::Vertex,
+            "insight.gemini.route",
+            "production refuses ai_studio, which no contract for health data covers: use vertex",
+        );
+        let hash_key = &config.telemetry.user_hash_key;
+        self.demand(
+            hash_key.is_some(),
+            "telemetry.user_hash_key",
+            "production needs it: set it to 32 random bytes in hexadecimal",
+        );
+        self.secret("telemetry.user_hash_key", hash_key.as_ref());
+        self.secret("insight.gemini.access_token", config.insight.gemini.access_token.as_ref());
+        self.secret("insight.gemini.api_key", config.insight.gemini.api_key.as_ref());
+    }
+
+    fn secret(&mut self, key: &str, secret: Option<&SecretString>) {
+        let secret = secret.map(ExposeSecret::expose_secret);
+        let example = secret.is_some_and(|secret| {
+            secret.len() < SECRET_BYTES_MIN
+                || EXAMPLE_SECRETS.iter().any(|example| secret.to_lowercase().contains(example))
+        });
+        let problem = format!(
+            "production refuses an example or one shorter than {SECRET_BYTES_MIN} bytes: make a random one"
+        );
+        self.demand(!example, key, problem);
+    }
+
+    /// Every setting that is a URL is looked at, so that one added later is, too.
+    fn plain_text(&mut self, layers: &Layers) {
+        let Ok(tree) = layers.merged.find_value("") else { return };
+        for (key, value) in decode::leaves(&tree) {
+            if value.as_str().is_some_and(is_plain_text_to_another_machine) {
+                self.refuse(&key, "production refuses to talk to another machine in plain text: use the encrypted form of the URL");
+            }
+        }
+    }
+}
+
+/// Whether `text` is a URL of a protocol without encryption, to a host other than this one.
+pub(super) fn is_plain_text_to_another_machine(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let here = match url.host() {
+        None => return false,
+        Some(Host::Domain(name)) => {
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+    };
+    // libpq's default tries without encryption when the server has none.
+    let encrypts = |url: &Url| {
+        let strict = ["require", "verify-ca", "verify-full"];
+        url.query_pairs().any(|(name, value)| name == "sslmode" && strict.contains(&value.as_ref()))
+    };
+    let plain = match url.scheme() {
+        "http" | "ws" | "redis" | "amqp" | "nats" | "mqtt" | "ftp" => true,
+        "postgres" | "postgresql" => !encrypts(&url),
+        _ => false,
+    };
+    plain && !here
+}

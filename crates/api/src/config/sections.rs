@@ -1,0 +1,254 @@
+//! One struct per section of the configuration. The values' meaning is written beside their defaults, in `config/default.toml`.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+use inference::ExecutionProvider;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// Which set of defaults and refusals applies.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    #[default]
+    Development,
+    Staging,
+    Production,
+}
+
+impl Profile {
+    pub const ALL: [Self; 3] = [Self::Development, Self::Staging, Self::Production];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.as_str() == name)
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whose adapters serve a port. Every build knows all of them; a build links some.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    Local,
+    Aws,
+    Gcp,
+}
+
+impl Provider {
+    /// The name in the configuration, which is also the name of the feature that links its adapters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Aws => "aws",
+            Self::Gcp => "gcp",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub public_url: Option<String>,
+    pub workers: usize,
+    pub body_timeout_ms: u64,
+    pub request_timeout_ms: u64,
+    pub keep_alive_ms: u64,
+    pub lame_duck_ms: u64,
+    pub shutdown_timeout_ms: u64,
+    pub json_bytes_max: usize,
+    pub upload_bytes_max: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Providers {
+    pub health_data: Provider,
+    pub objects: Provider,
+    pub jobs: Provider,
+    pub events: Provider,
+    pub identity: Provider,
+    pub secrets: Provider,
+}
+
+impl Providers {
+    /// Each port's key and the provider that is to serve it.
+    pub const fn by_port(&self) -> [(&'static str, Provider); 6] {
+        [
+            ("providers.health_data", self.health_data),
+            ("providers.objects", self.objects),
+            ("providers.jobs", self.jobs),
+            ("providers.events", self.events),
+            ("providers.identity", self.identity),
+            ("providers.secrets", self.secrets),
+        ]
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    pub issuer: String,
+    pub audience: String,
+    pub access_token_lifetime_s: u64,
+    pub refresh_token_lifetime_s: u64,
+    pub email_confirmation_required: bool,
+    pub self_sign_up: bool,
+    pub lockout_failures: u32,
+    pub lockout_duration_s: u64,
+    pub log_codes: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub registrations_per_hour: u32,
+    pub logins_per_minute: u32,
+    pub uploads_per_hour: u32,
+    pub pat_per_hour: u32,
+    pub metrics_per_upload_max: usize,
+    pub samples_per_upload_max: usize,
+    pub step_minutes_max: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingest {
+    pub raw_inline_bytes_max: usize,
+    pub commit_attempts_max: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    pub in_server: bool,
+    pub concurrency: usize,
+    pub lease_ms: u64,
+    pub heartbeat_ms: u64,
+    pub deliveries_max: u32,
+    pub retry_base_ms: u64,
+    pub retry_max_ms: u64,
+    pub relay_interval_ms: u64,
+    pub sweep_interval_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measures {
+    pub sleep_gap_minutes: u32,
+    pub circadian_days: u32,
+    pub circadian_days_min: u32,
+    pub pat_coverage_min: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inference {
+    pub models_dir: PathBuf,
+    pub library: Option<PathBuf>,
+    pub sessions_per_model: usize,
+    pub queue_depth: usize,
+    pub rows_max: usize,
+    pub deadline_ms: u64,
+    pub execution_provider: ExecutionProvider,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writer {
+    Template,
+    Gemini,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GeminiRoute {
+    AiStudio,
+    Vertex,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Insight {
+    pub writer: Writer,
+    pub gemini: Gemini,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gemini {
+    pub route: GeminiRoute,
+    pub endpoint: Option<String>,
+    pub api_key: Option<SecretString>,
+    pub access_token: Option<SecretString>,
+    pub model: String,
+    pub project: Option<String>,
+    pub location: Option<String>,
+    pub covered: bool,
+    pub connect_timeout_ms: u64,
+    pub timeout_ms: u64,
+    pub retries_max: u32,
+}
+
+impl Gemini {
+    /// Scheme and host to post to: what is configured, or the route's own.
+    pub fn endpoint(&self) -> String {
+        let location = self.location.as_deref().unwrap_or("global");
+        match (&self.endpoint, self.route) {
+            (Some(endpoint), _) => endpoint.clone(),
+            (None, GeminiRoute::AiStudio) => "https://generativelanguage.googleapis.com".to_owned(),
+            (None, GeminiRoute::Vertex) if location == "global" => {
+                "https://aiplatform.googleapis.com".to_owned()
+            }
+            (None, GeminiRoute::Vertex) => format!("https://{location}-aiplatform.googleapis.com"),
+        }
+    }
+
+    /// What the route's operator knows this service by: an API key for AI Studio, an access token for Vertex AI.
+    pub const fn credential(&self) -> Option<&SecretString> {
+        match self.route {
+            GeminiRoute::AiStudio => self.api_key.as_ref(),
+            GeminiRoute::Vertex => self.access_token.as_ref(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    pub log_format: LogFormat,
+    pub log_level: String,
+    pub user_hash_key: Option<SecretString>,
+}

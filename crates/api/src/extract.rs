@@ -1,0 +1,226 @@
+//! From a request to what a handler needs: the caller, and the body within its limits and deadline.
+
+use std::{
+    future::{Ready, ready},
+    io::Read,
+    net::{IpAddr, Ipv4Addr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    http::header,
+    web::{self, Bytes, BytesMut},
+};
+use app::audit::Caller;
+use domain::ids::{SessionId, UserId};
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    context::Context,
+    middleware::RequestId,
+    problem::{Problem, ProblemKind},
+};
+
+/// Handlers get the context by this name.
+pub type Ctx = web::Data<Context>;
+
+/// Someone whose access token was verified.
+pub struct Authenticated {
+    pub user_id: UserId,
+    pub session_id: SessionId,
+    pub caller: Caller,
+    expires_at: Timestamp,
+}
+
+impl Authenticated {
+    /// How long the token is still good for.
+    pub fn expires_in(&self, now: Timestamp) -> Duration {
+        Duration::from_secs(u64::try_from(self.expires_at.as_second() - now.as_second()).unwrap_or(0))
+    }
+}
+
+/// Marks a request with its user, for the access log.
+pub struct UserHash(pub String);
+
+impl FromRequest for Authenticated {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let context = context(&request)?;
+            let token = bearer(&request).ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?;
+            let verified = context.app.platform.tokens.verify(&token).await?;
+            request.extensions_mut().insert(UserHash(context.user_hash(verified.user_id)));
+            let caller = Caller {
+                user_id: verified.user_id,
+                request_id: RequestId::of(&request),
+                traceparent: header(&request, "traceparent").filter(|text| text.len() <= 128).map(str::to_owned),
+            };
+            Ok(Self {
+                user_id: verified.user_id,
+                session_id: verified.session_id,
+                caller,
+                expires_at: verified.expires_at,
+            })
+        })
+    }
+}
+
+fn context(request: &HttpRequest) -> Result<Arc<Context>, Problem> {
+    let context = request.app_data::<Ctx>().ok_or_else(|| Problem::new(ProblemKind::Internal))?;
+    Ok(Arc::clone(context))
+}
+
+pub fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The token of `Authorization: Bearer ...`.
+pub fn bearer(request: &HttpRequest) -> Option<String> {
+    let value = header(request, header::AUTHORIZATION.as_str())?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
+/// The peer's address. A proxy's headers are not believed: anyone can write them.
+pub struct Peer(pub IpAddr);
+
+impl FromRequest for Peer {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip()))))
+    }
+}
+
+/// A JSON body of at most `server.json_bytes_max` bytes.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let context = context(&request)?;
+            let body = read(&request, payload, &context, context.config.server.json_bytes_max).await?;
+            parse(&body).map(Self)
+        })
+    }
+}
+
+/// An upload's body of at most `server.upload_bytes_max` bytes once decoded, whatever it holds.
+pub struct UploadBody(pub Bytes);
+
+impl FromRequest for UploadBody {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let context = context(&request)?;
+            read(&request, payload, &context, context.config.server.upload_bytes_max).await.map(Self)
+        })
+    }
+}
+
+/// Parses JSON. The problem names the place and what was expected there, never what was sent.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        let words = error.inner().to_string();
+        let detail = match words.split_once(" at line") {
+            // These two name a field of ours and nothing of the sender's.
+            Some((missing, _)) if missing.starts_with("missing field") => missing.to_owned(),
+            _ => match error.inner().classify() {
+                serde_json::error::Category::Syntax | serde_json::error::Category::Eof => "not JSON".to_owned(),
+                serde_json::error::Category::Data | serde_json::error::Category::Io => {
+                    "does not have the type or form that the API describes".to_owned()
+                }
+            },
+        };
+        Problem::field(pointer, detail)
+    })?;
+    deserializer.end().map_err(|_| Problem::field("", "something follows the JSON value"))?;
+    Ok(value)
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { variant } => pointer.push_str(&format!("/{variant}")),
+            Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// Reads a body within `bytes_max`, coded and decoded, and within the deadline.
+async fn read(request: &HttpRequest, payload: Payload, context: &Context, bytes_max: usize) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(ProblemKind::TooLarge).detail(format!("a body here has at most {bytes_max} bytes, decoded"));
+    let announced = header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > bytes_max) {
+        return Err(too_large());
+    }
+    let receive = async {
+        let mut payload = payload;
+        let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Problem::field("", "the body broke off"))?;
+            if body.len() + chunk.len() > bytes_max {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    let body = tokio::time::timeout(context.body_timeout(), receive)
+        .await
+        .map_err(|_| Problem::new(ProblemKind::RequestTimeout))??;
+    let encoding = header(request, "content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
+    match encoding.as_str() {
+        "identity" | "" => Ok(body),
+        "gzip" | "zstd" => {
+            // A few megabytes take milliseconds to decode: not on the thread that serves the other connections.
+            let decoded = web::block(move || decode(&encoding, &body, bytes_max)).await;
+            decoded.map_err(|_| Problem::new(ProblemKind::Unavailable))?.map_err(|fault| match fault {
+                DecodeFault::TooLarge => too_large(),
+                DecodeFault::Malformed => Problem::field("", "the body is not in the content encoding that the request names"),
+            })
+        }
+        _ => Err(Problem::new(ProblemKind::UnsupportedMedia).detail("content encodings are gzip, zstd and identity")),
+    }
+}
+
+enum DecodeFault {
+    TooLarge,
+    Malformed,
+}
+
+fn decode(encoding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, DecodeFault> {
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX) + 1;
+    let mut decoded = Vec::new();
+    let outcome = if encoding == "gzip" {
+        flate2::read::MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded)
+    } else {
+        zstd::Decoder::with_buffer(body).and_then(|decoder| decoder.take(limit).read_to_end(&mut decoded))
+    };
+    outcome.map_err(|_| DecodeFault::Malformed)?;
+    if decoded.len() > bytes_max { Err(DecodeFault::TooLarge) } else { Ok(decoded.into()) }
+}

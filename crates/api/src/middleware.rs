@@ -1,0 +1,116 @@
+//! What surrounds every request: its id, its deadline, its line in the log, its metrics and its headers.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderName, HeaderValue},
+    middleware::Next,
+};
+
+use crate::{
+    extract::{Ctx, UserHash},
+    problem::{Problem, ProblemKind},
+};
+
+/// The id of a request: the client's `X-Request-Id` where it is a plain word, else a new one.
+#[derive(Clone)]
+pub struct RequestId(String);
+
+impl RequestId {
+    pub fn of(request: &HttpRequest) -> String {
+        request.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
+    }
+}
+
+fn accepted(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Wraps every request.
+pub async fn surround(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let Some(context) = request.app_data::<Ctx>().cloned() else {
+        return Err(Problem::new(ProblemKind::Internal).into());
+    };
+    let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| accepted(id));
+    let id = given.map_or_else(|| context.app.platform.ids.next().to_string(), str::to_owned);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let http = request.request().clone();
+    let traceparent = request.headers().get("traceparent").cloned();
+    let deadline = Duration::from_millis(context.config.server.request_timeout_ms);
+    let answered = tokio::time::timeout(deadline, next.call(request)).await;
+    let outcome = answered.unwrap_or_else(|_| {
+        Err(Problem::new(ProblemKind::Unavailable).detail("the request took too long").retry_after(Duration::from_secs(1)).into())
+    });
+    let mut cause = None;
+    let mut response = match outcome {
+        Ok(response) => {
+            let (request, response) = response.into_parts();
+            match response.error().and_then(|error| error.as_error::<Problem>()) {
+                Some(problem) => {
+                    cause = problem.cause().map(str::to_owned);
+                    ServiceResponse::new(request, problem.response(&id))
+                }
+                None => ServiceResponse::new(request, response.map_into_boxed_body()),
+            }
+        }
+        Err(error) => match error.as_error::<Problem>() {
+            Some(problem) => {
+                cause = problem.cause().map(str::to_owned);
+                ServiceResponse::new(http, problem.response(&id))
+            }
+            None => ServiceResponse::new(http, error.error_response()),
+        },
+    };
+    let is_draining = context.lifecycle.is_draining();
+    dress(&mut response, &id, traceparent, is_draining);
+    record(&response, &id, started, cause.as_deref());
+    Ok(response)
+}
+
+fn dress(response: &mut ServiceResponse<BoxBody>, id: &str, traceparent: Option<HeaderValue>, is_draining: bool) {
+    if is_draining {
+        // Whoever keeps the connection would lose the next request on it.
+        response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+    }
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    if let Some(traceparent) = traceparent {
+        headers.insert(HeaderName::from_static("traceparent"), traceparent);
+    }
+}
+
+fn record(response: &ServiceResponse<BoxBody>, id: &str, started: Instant, cause: Option<&str>) {
+    let request = response.request();
+    // The pattern, not the path: paths hold ids.
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let (method, status) = (request.method().as_str().to_owned(), response.status().as_u16());
+    let elapsed = started.elapsed();
+    let extensions = request.extensions();
+    let user = extensions.get::<UserHash>().map_or("-", |user| user.0.as_str());
+    let duration_ms = elapsed.as_secs_f64() * 1e3;
+    if status >= 500 {
+        tracing::error!(request_id = id, method, route, status, duration_ms, user, cause, "request");
+    } else {
+        tracing::info!(request_id = id, method, route, status, duration_ms, user, cause, "request");
+    }
+    let labels = [("method", method), ("route", route), ("status", status.to_string())];
+    metrics::counter!("http_requests_total", &labels).increment(1);
+    metrics::histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
+}

@@ -1,0 +1,208 @@
+//! The composition root: which adapter serves which port. The only file that looks at cargo features.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use app::Platform;
+use inference::Engine;
+use jiff::Timestamp;
+use ports::{Clock, CloudProvider, IdSource, InsightWriter, ObjectKey, PresignedMethod, SecretName, SecretStore};
+use secrecy::{ExposeSecret, SecretSlice};
+
+use crate::config::{Config, ExecutionProvider, Provider, Writer};
+
+#[cfg(not(any(feature = "local")))]
+compile_error!("enable at least one of the features: local");
+
+/// Checks presigned URLs of an object store that has no server of its own.
+pub trait PresignedObjects: Send + Sync + 'static {
+    /// What the URL's query grants for `key` and the HTTP method, if its signature holds and it has not expired.
+    fn verify(&self, key: &ObjectKey, method: &str, query: &str, now: Timestamp) -> Option<PresignedMethod>;
+}
+
+/// Everything that is connected.
+pub struct Connected {
+    pub platform: Platform,
+    pub secrets: Arc<dyn SecretStore>,
+    pub presigned: Option<Arc<dyn PresignedObjects>>,
+    pub engine: Arc<Engine>,
+    #[cfg(feature = "local")]
+    pub local: Option<Arc<adapters_local::LocalCloud>>,
+}
+
+/// The providers whose adapters this binary holds.
+pub fn linked() -> Vec<Provider> {
+    vec![
+        #[cfg(feature = "local")]
+        Provider::Local,
+    ]
+}
+
+/// One provider's ports, by its name in the configuration.
+struct Providers {
+    #[cfg(feature = "local")]
+    local: Option<Arc<adapters_local::LocalCloud>>,
+}
+
+impl Providers {
+    fn of(&self, provider: Provider) -> anyhow::Result<&dyn CloudProvider> {
+        match provider {
+            #[cfg(feature = "local")]
+            Provider::Local => Ok(self.local.as_deref().context("the local provider was not opened")?),
+            absent @ (Provider::Aws | Provider::Gcp) => {
+                anyhow::bail!("this binary was built without the {absent} adapters: build it with `--features {absent}`")
+            }
+        }
+    }
+}
+
+/// Opens the adapters that the configuration names.
+pub async fn connect(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> anyhow::Result<Connected> {
+    let named = config.providers.by_port().map(|(_, provider)| provider);
+    let providers = Providers {
+        #[cfg(feature = "local")]
+        local: if named.contains(&Provider::Local) {
+            Some(Arc::new(local::open(config, Arc::clone(&clock), Arc::clone(&ids)).await?))
+        } else {
+            None
+        },
+    };
+    let (identity, tokens) = providers.of(config.providers.identity)?.identity()?;
+    let engine = Engine::start(inference_settings(config));
+    let platform = Platform {
+        health_data: providers.of(config.providers.health_data)?.health_data()?,
+        objects: providers.of(config.providers.objects)?.objects()?,
+        jobs: providers.of(config.providers.jobs)?.jobs()?,
+        events: providers.of(config.providers.events)?.events()?,
+        identity,
+        tokens,
+        predictor: Arc::clone(&engine) as Arc<dyn ports::Predictor>,
+        insight: insight_writer(config)?,
+        clock,
+        ids,
+    };
+    let presigned = match config.providers.objects {
+        #[cfg(feature = "local")]
+        Provider::Local => providers.local.clone().map(|local| local as Arc<dyn PresignedObjects>),
+        _ => None,
+    };
+    Ok(Connected {
+        platform,
+        secrets: providers.of(config.providers.secrets)?.secrets()?,
+        presigned,
+        engine,
+        #[cfg(feature = "local")]
+        local: providers.local,
+    })
+}
+
+/// The named secret, made of 32 random bytes the first time it is asked for.
+pub async fn secret_or_new(secrets: &dyn SecretStore, name: &str) -> anyhow::Result<SecretSlice<u8>> {
+    let name = SecretName::new(name)?;
+    if secrets.get(&name, None).await?.is_none() {
+        let bytes: [u8; 32] = rand::random();
+        secrets.put(&name, SecretSlice::from(bytes.to_vec())).await?;
+    }
+    // Read back: of two processes that start together, both use the version that came last.
+    let secret = secrets.get(&name, None).await?.context("a secret that was just stored is not there")?;
+    anyhow::ensure!(secret.value.expose_secret().len() >= 32, "the secret {} is shorter than 32 bytes", name.as_str());
+    Ok(secret.value)
+}
+
+fn inference_settings(config: &Config) -> inference::Settings {
+    let executable = std::env::current_exe().ok();
+    let mut library_folders = inference::library_folders(executable.as_deref(), None);
+    library_folders.push(PathBuf::from(".tools/onnxruntime"));
+    inference::Settings {
+        models_dir: config.inference.models_dir.clone(),
+        library: config.inference.library.clone(),
+        library_folders,
+        sessions_per_model: config.inference.sessions_per_model,
+        queue_depth: config.inference.queue_depth,
+        rows_max: 1,
+        deadline: Duration::from_millis(config.inference.deadline_ms),
+        execution_provider: match config.inference.execution_provider {
+            ExecutionProvider::Cpu => inference::ExecutionProvider::Cpu,
+        },
+    }
+}
+
+fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
+    match config.insight.writer {
+        Writer::Template => Ok(Arc::new(adapters_insight::TemplateWriter)),
+        #[cfg(feature = "gemini")]
+        Writer::Gemini => gemini::writer(&config.insight.gemini),
+        #[cfg(not(feature = "gemini"))]
+        Writer::Gemini => anyhow::bail!("this binary was built without Gemini: build it with `--features gemini`"),
+    }
+}
+
+#[cfg(feature = "gemini")]
+mod gemini {
+    use super::*;
+    use crate::config::{Gemini, GeminiRoute};
+
+    pub(super) fn writer(config: &Gemini) -> anyhow::Result<Arc<dyn InsightWriter>> {
+        let required = |name: &'static str, value: &Option<String>| {
+            value.clone().with_context(|| format!("insight.gemini.{name} is missing"))
+        };
+        let route = match config.route {
+            GeminiRoute::AiStudio => adapters_insight::GeminiRoute::AiStudio,
+            GeminiRoute::Vertex => adapters_insight::GeminiRoute::Vertex {
+                project: required("project", &config.project)?,
+                location: required("location", &config.location)?,
+            },
+        };
+        let writer = adapters_insight::GeminiWriter::new(adapters_insight::GeminiSettings {
+            endpoint: required("endpoint", &config.endpoint)?,
+            route,
+            credential: config.api_key.clone().context("insight.gemini.api_key is missing")?,
+            model: config.model.clone(),
+            covered: config.covered,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_millis(config.timeout_ms),
+            retries_max: config.retries_max,
+        })?;
+        Ok(Arc::new(writer))
+    }
+}
+
+#[cfg(feature = "local")]
+mod local {
+    use adapters_local::{LocalCloud, LocalSettings};
+
+    use super::*;
+
+    pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> anyhow::Result<LocalCloud> {
+        let identity = &config.identity;
+        let base_url = match &config.server.public_url {
+            Some(url) => url.clone(),
+            None => format!("http://{}", config.server.listen),
+        };
+        let settings = LocalSettings {
+            data: config.data.dir.clone(),
+            base_url,
+            deliveries_max: config.worker.deliveries_max,
+            identity: adapters_local::identity::Settings {
+                issuer: identity.issuer.clone(),
+                audience: identity.audience.clone(),
+                access_token_lifetime: Duration::from_secs(identity.access_token_lifetime_s),
+                refresh_token_lifetime: Duration::from_secs(identity.refresh_token_lifetime_s),
+                email_confirmation_required: identity.email_confirmation_required,
+                self_sign_up: identity.self_sign_up,
+                lockout_failures: identity.lockout_failures,
+                lockout_duration: Duration::from_secs(identity.lockout_duration_s),
+                log_codes: identity.log_codes,
+                ..adapters_local::identity::Settings::default()
+            },
+        };
+        let cloud = LocalCloud::open(settings, clock, ids).await;
+        cloud.with_context(|| format!("the data folder {} could not be opened", config.data.dir.display()))
+    }
+
+    impl PresignedObjects for LocalCloud {
+        fn verify(&self, key: &ObjectKey, method: &str, query: &str, now: Timestamp) -> Option<PresignedMethod> {
+            self.verify_presigned(key, method, query, now)
+        }
+    }
+}

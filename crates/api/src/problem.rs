@@ -1,0 +1,264 @@
+//! RFC 9457 problem documents: the one way in which the API says no.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::{fmt, time::Duration};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use app::{AppError, ingest::BodyError};
+use ports::{Denial, ErrorKind, denial};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A refusal. The client gets fixed words; the chain of causes goes to the log, once.
+pub struct Problem {
+    kind: ProblemKind,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+/// Where in the request a fault is.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct FieldError {
+    /// JSON Pointer (RFC 6901) into the body, or the name of a parameter.
+    #[schema(example = "/metrics/3/biometric_data")]
+    pub pointer: String,
+    /// What is wrong there.
+    #[schema(example = "heart_rate is not a number")]
+    pub detail: String,
+}
+
+/// `application/problem+json`.
+#[derive(Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// A stable URI reference that names the problem type.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/validation")]
+    pub kind: String,
+    /// The type in words.
+    #[schema(example = "The request is not valid")]
+    pub title: String,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// This occurrence in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The request's id.
+    #[schema(example = "019b1f6e-0000-7000-8000-000000000000")]
+    pub instance: String,
+    /// The faults one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// Every type of problem: its name, its status and its title.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProblemKind {
+    /// Malformed or implausible input.
+    Validation,
+    /// A token that is missing or not valid.
+    Unauthorized,
+    /// Wrong e-mail or password.
+    WrongCredentials,
+    /// The address is not confirmed.
+    EmailNotVerified,
+    /// The account is disabled.
+    AccountDisabled,
+    /// Another user's id in path or body.
+    ForeignUser,
+    /// Self sign-up is switched off.
+    SignUpDisabled,
+    /// The caller may not do this.
+    Forbidden,
+    /// Nothing there.
+    NotFound,
+    /// The path does not do this method.
+    MethodNotAllowed,
+    /// Another writer was first, or the thing exists.
+    Conflict,
+    /// Too many bytes or days.
+    TooLarge,
+    /// A content type or encoding that is not understood.
+    UnsupportedMedia,
+    /// The body took too long.
+    RequestTimeout,
+    /// Too many requests.
+    RateLimited,
+    /// Too many failures.
+    Locked,
+    /// A part is away.
+    Unavailable,
+    /// A fault of ours.
+    Internal,
+}
+
+impl ProblemKind {
+    const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::Validation => ("validation", StatusCode::UNPROCESSABLE_ENTITY, "The request is not valid"),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A valid access token is needed"),
+            Self::WrongCredentials => ("wrong-credentials", StatusCode::UNAUTHORIZED, "Wrong e-mail or password"),
+            Self::EmailNotVerified => ("email-not-verified", StatusCode::FORBIDDEN, "The e-mail address is not confirmed"),
+            Self::AccountDisabled => ("account-disabled", StatusCode::FORBIDDEN, "The account is disabled"),
+            Self::ForeignUser => ("foreign-user", StatusCode::FORBIDDEN, "The request names another user"),
+            Self::SignUpDisabled => ("sign-up-disabled", StatusCode::FORBIDDEN, "Signing up is switched off here"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The caller may not do this"),
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is nothing here"),
+            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The path does not do this method"),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "This conflicts with what is there"),
+            Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
+            Self::UnsupportedMedia => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type or encoding is not understood")
+            }
+            Self::RequestTimeout => ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body took too long"),
+            Self::RateLimited => ("rate-limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
+            Self::Locked => ("locked", StatusCode::TOO_MANY_REQUESTS, "Locked after too many failures"),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "A part of the service is not available"),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
+        }
+    }
+}
+
+/// How long a client should wait before it asks an unavailable service again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+impl Problem {
+    pub fn new(kind: ProblemKind) -> Self {
+        Self { kind, detail: None, errors: Vec::new(), retry_after: None, cause: None }
+    }
+
+    /// A fault of one place in the request.
+    pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        let error = FieldError { pointer: pointer.into(), detail: detail.into() };
+        Self { errors: vec![error], ..Self::new(ProblemKind::Validation) }
+    }
+
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// What the log should hold, and the client not.
+    #[must_use]
+    fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
+        let mut chain = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain = format!("{chain}: {cause}");
+            source = cause.source();
+        }
+        self.cause = Some(chain);
+        self
+    }
+
+    /// The chain of causes, for the log.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    pub fn response(&self, request_id: &str) -> HttpResponse {
+        let (name, status, title) = self.kind.parts();
+        let body = ProblemBody {
+            kind: format!("/problems/{name}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            instance: request_id.to_owned(),
+            errors: self.errors.clone(),
+        };
+        let mut response = HttpResponse::build(status);
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Some(after) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, after.as_secs().max(1).to_string()));
+        }
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Problem({:?})", self.kind)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.parts().0)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.kind.parts().1
+    }
+
+    /// The middleware renders problems, because only it knows the request's id; this serves what it does not see.
+    fn error_response(&self) -> HttpResponse {
+        self.response("")
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        Self::field(error.pointer.clone(), error.message)
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Body(error) => error.into(),
+            AppError::Parameter { name, message } => Self::field(name, message),
+            AppError::ForeignUser => Self::new(ProblemKind::ForeignUser),
+            AppError::NotFound => Self::new(ProblemKind::NotFound),
+            AppError::TooLarge { writes_max } => Self::new(ProblemKind::TooLarge)
+                .detail(format!("an upload may touch at most {writes_max} days times metrics; send it in parts")),
+            AppError::Port(error) => error.into(),
+        }
+    }
+}
+
+impl From<ports::Error> for Problem {
+    fn from(error: ports::Error) -> Self {
+        let problem = match (denial(&error), error.kind()) {
+            (Some(denial), _) => denied(denial),
+            (None, ErrorKind::NotFound) => Self::new(ProblemKind::NotFound),
+            (None, ErrorKind::Conflict) => Self::new(ProblemKind::Conflict),
+            (None, ErrorKind::InvalidInput) => Self::new(ProblemKind::Validation),
+            (None, ErrorKind::PermissionDenied) => Self::new(ProblemKind::Forbidden),
+            (None, ErrorKind::RateLimited) => Self::new(ProblemKind::RateLimited).retry_after(RETRY_AFTER),
+            (None, ErrorKind::Unavailable) => Self::new(ProblemKind::Unavailable).retry_after(RETRY_AFTER),
+            (None, ErrorKind::Corrupt | ErrorKind::Unexpected) => Self::new(ProblemKind::Internal),
+        };
+        problem.caused_by(&error)
+    }
+}
+
+fn denied(denial: Denial) -> Problem {
+    match denial {
+        Denial::WrongCredentials => Problem::new(ProblemKind::WrongCredentials),
+        Denial::EmailNotVerified => Problem::new(ProblemKind::EmailNotVerified),
+        Denial::Locked { retry_after_seconds } => {
+            Problem::new(ProblemKind::Locked).retry_after(Duration::from_secs(retry_after_seconds))
+        }
+        Denial::Disabled => Problem::new(ProblemKind::AccountDisabled),
+        Denial::WrongCode => Problem::field("/code", "the code is wrong or has expired"),
+        Denial::InvalidToken => Problem::new(ProblemKind::Unauthorized),
+    }
+}

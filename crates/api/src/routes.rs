@@ -1,0 +1,64 @@
+//! The HTTP routes: the only place, with the server around it, that knows actix. One file per resource.
+
+pub mod auth;
+pub mod events;
+pub mod health;
+pub mod health_data;
+pub mod healthkit;
+pub mod insights;
+pub mod measures;
+pub mod objects;
+pub mod openapi;
+pub mod pat;
+pub mod root;
+
+use actix_web::{HttpResponse, Resource, web};
+use jiff::Timestamp;
+
+use crate::problem::{Problem, ProblemKind};
+
+/// An instant as the shipped apps can read it: whole seconds, UTC.
+pub fn seconds(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A resource that answers methods it does not have with a problem.
+fn resource(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(|| async { problem(ProblemKind::MethodNotAllowed) }))
+}
+
+async fn problem(kind: ProblemKind) -> Result<HttpResponse, Problem> {
+    Err(Problem::new(kind))
+}
+
+/// Binds every route.
+pub fn configure(config: &mut web::ServiceConfig) {
+    let api = web::scope("/api/v1")
+        .configure(auth::configure)
+        .configure(health_data::configure)
+        .configure(healthkit::configure)
+        .configure(pat::configure)
+        .configure(insights::configure)
+        .configure(measures::configure)
+        .service(resource("/events").route(web::get().to(events::stream)))
+        .service(resource("/health").route(web::get().to(health::live)))
+        .service(resource("/health/ready").route(web::get().to(health::ready)))
+        .service(resource("/health/detailed").route(web::get().to(health::detailed)))
+        .service(resource("/openapi.json").route(web::get().to(openapi::document)))
+        .service(resource("").route(web::get().to(root::root)));
+    config
+        .service(resource("/").route(web::get().to(root::root)))
+        .service(resource("/health").route(web::get().to(health::live)))
+        .service(resource("/health/db").route(web::get().to(health::database)))
+        .service(resource("/metrics").route(web::get().to(health::metrics)))
+        .service(resource("/.well-known/jwks.json").route(web::get().to(auth::jwks)))
+        .service(
+            resource("/objects/{key:.*}")
+                .route(web::get().to(objects::get))
+                .route(web::put().to(objects::put)),
+        )
+        .service(api)
+        .service(web::redirect("/docs", "/docs/").see_other())
+        .service(openapi::swagger())
+        .default_service(web::to(|| async { problem(ProblemKind::NotFound) }));
+}

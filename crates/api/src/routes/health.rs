@@ -1,0 +1,172 @@
+//! How the service is: measured, never said.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use actix_web::{HttpRequest, HttpResponse, http::header};
+use domain::record::{Kind, Partition, SortRange};
+use ports::{ModelState, Query};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::seconds;
+use crate::{
+    context::Context,
+    extract::Ctx,
+    problem::{Problem, ProblemKind},
+};
+
+/// Liveness.
+#[derive(Serialize, ToSchema)]
+pub struct Live {
+    #[schema(example = "healthy")]
+    status: &'static str,
+    timestamp: String,
+    version: &'static str,
+}
+
+/// Whether the process answers. Asks nobody else.
+#[utoipa::path(get, path = "/api/v1/health", tag = "service", responses((status = 200, body = Live)))]
+pub async fn live(context: Ctx) -> HttpResponse {
+    HttpResponse::Ok().json(Live {
+        status: "healthy",
+        timestamp: seconds(context.app.platform.clock.now()),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// One part, as it answered just now.
+#[derive(Serialize, ToSchema)]
+pub struct Part {
+    /// `up` or `down`.
+    status: &'static str,
+    latency_ms: f64,
+    /// What is wrong, in fixed words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// The parts of the service.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `healthy`; `degraded` when a part is down that others do without; `unhealthy` when a required one is.
+    status: &'static str,
+    timestamp: String,
+    version: &'static str,
+    /// `up` or `down`.
+    database: &'static str,
+    /// No cache is configured: `none`.
+    cache: &'static str,
+    #[schema(value_type = Object)]
+    dependencies: BTreeMap<&'static str, Part>,
+}
+
+async fn probe<T>(check: impl Future<Output = Result<T, String>>) -> Part {
+    let started = Instant::now();
+    let outcome = check.await;
+    let latency_ms = started.elapsed().as_secs_f64() * 1e3;
+    Part { status: if outcome.is_ok() { "up" } else { "down" }, latency_ms, reason: outcome.err() }
+}
+
+fn word(error: &ports::Error) -> String {
+    format!("{:?}", error.kind())
+}
+
+async fn database_part(context: &Context) -> Part {
+    let query = Query { limit: 1, ..Query::new(Partition::Outbox(0), Kind::Outbox, SortRange::all()) };
+    probe(async { context.app.platform.health_data.query(&query).await.map_err(|error| word(&error)) }).await
+}
+
+async fn parts(context: &Context) -> BTreeMap<&'static str, Part> {
+    let platform = &context.app.platform;
+    let models = async {
+        let models = platform.predictor.models().await;
+        let down = models.iter().find_map(|model| match &model.state {
+            ModelState::Unavailable { reason } => Some(format!("{}: {reason}", model.name)),
+            ModelState::Ready { .. } => None,
+        });
+        match down {
+            Some(reason) => Err(reason),
+            None if models.is_empty() => Err("no model is configured".to_owned()),
+            None => Ok(()),
+        }
+    };
+    BTreeMap::from([
+        ("health_data", database_part(context).await),
+        ("objects", probe(async { platform.objects.list("", None, 1).await.map_err(|error| word(&error)) }).await),
+        ("jobs", probe(async { platform.jobs.stats().await.map_err(|error| word(&error)) }).await),
+        ("models", probe(models).await),
+    ])
+}
+
+/// The parts that nothing works without.
+const REQUIRED: [&str; 3] = ["health_data", "objects", "jobs"];
+
+fn health_body(context: &Context, dependencies: BTreeMap<&'static str, Part>) -> (bool, Health) {
+    let is_up = |name: &str| dependencies.get(name).is_some_and(|part| part.status == "up");
+    let required = REQUIRED.iter().all(|name| is_up(name));
+    let all = dependencies.values().all(|part| part.status == "up");
+    let status = match (required, all) {
+        (true, true) => "healthy",
+        (true, false) => "degraded",
+        (false, _) => "unhealthy",
+    };
+    let body = Health {
+        status,
+        timestamp: seconds(context.app.platform.clock.now()),
+        version: env!("CARGO_PKG_VERSION"),
+        database: if is_up("health_data") { "up" } else { "down" },
+        cache: "none",
+        dependencies,
+    };
+    (required, body)
+}
+
+/// Whether to send requests here: 503 while starting, draining, or without a required part.
+#[utoipa::path(get, path = "/api/v1/health/ready", tag = "service", responses(
+    (status = 200, body = Health), (status = 503, body = Health)))]
+pub async fn ready(context: Ctx) -> HttpResponse {
+    let (required, body) = health_body(&context, parts(&context).await);
+    let loading = context.app.platform.predictor.models().await.iter().any(|model| {
+        matches!(&model.state, ModelState::Unavailable { reason } if reason == "loading")
+    });
+    if required && !loading && !context.lifecycle.is_draining() {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
+}
+
+/// The same, for people.
+#[utoipa::path(get, path = "/api/v1/health/detailed", tag = "service", responses(
+    (status = 200, body = Health), (status = 503, body = Health)))]
+pub async fn detailed(context: Ctx) -> HttpResponse {
+    let (required, body) = health_body(&context, parts(&context).await);
+    if required { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+}
+
+/// Whether the record store answers, and how fast.
+#[utoipa::path(get, path = "/health/db", tag = "service", responses((status = 200, body = Part), (status = 503, body = Part)))]
+pub async fn database(context: Ctx) -> HttpResponse {
+    let part = database_part(&context).await;
+    if part.status == "up" { HttpResponse::Ok().json(part) } else { HttpResponse::ServiceUnavailable().json(part) }
+}
+
+/// Prometheus text, for callers on this machine only: it tells how much is going on.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses(
+    (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),
+    (status = 404, description = "Not asked from this machine")))]
+pub async fn metrics(context: Ctx, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    if !request.peer_addr().is_some_and(|address| address.ip().is_loopback()) {
+        return Err(Problem::new(ProblemKind::NotFound));
+    }
+    if let Ok(stats) = context.app.platform.jobs.stats().await {
+        let now = context.app.platform.clock.now().as_second();
+        let age = stats.oldest_published_at.map_or(0, |published| (now - published.as_second()).max(0));
+        metrics::gauge!("queue_depth").set(stats.depth as f64);
+        metrics::gauge!("queue_dead_letters").set(stats.dead as f64);
+        metrics::gauge!("queue_oldest_age_seconds").set(age as f64);
+    }
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4"))
+        .body(context.metrics.render()))
+}

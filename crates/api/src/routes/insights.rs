@@ -1,0 +1,209 @@
+//! `insights`: narratives from the caller's own results.
+
+use actix_web::{HttpResponse, web};
+use app::insights::{Insight, InsightRequest};
+use domain::ids::{InsightId, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{resource, seconds};
+use crate::{
+    extract::{Authenticated, Ctx, Json},
+    problem::{Problem, ProblemBody, ProblemKind},
+};
+
+pub fn configure(config: &mut web::ServiceConfig) {
+    // `status` and `history` come before `{insight_id}`, which would swallow them.
+    config
+        .service(resource("/insights").route(web::post().to(write)))
+        .service(resource("/insights/status").route(web::get().to(status)))
+        .service(resource("/insights/history/{user_id}").route(web::get().to(history)))
+        .service(resource("/insights/{insight_id}").route(web::get().to(stored)));
+}
+
+/// What an insight is asked for.
+#[derive(Deserialize, ToSchema)]
+pub struct InsightGenerationRequest {
+    /// Not read: an insight speaks of the results that are stored here, whose methods are known.
+    #[schema(value_type = Object)]
+    #[serde(default)]
+    #[expect(dead_code, reason = "part of the shipped apps' request")]
+    analysis_results: serde_json::Value,
+    /// Not read: it would go to a language model unchecked.
+    #[serde(default)]
+    #[expect(dead_code, reason = "part of the shipped apps' request")]
+    context: Option<String>,
+    #[serde(default = "comprehensive")]
+    #[schema(default = "comprehensive")]
+    insight_type: String,
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    include_recommendations: bool,
+    #[serde(default = "english")]
+    #[schema(default = "en")]
+    language: String,
+}
+
+fn comprehensive() -> String {
+    "comprehensive".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn english() -> String {
+    "en".to_owned()
+}
+
+/// An insight.
+#[derive(Serialize, ToSchema)]
+pub struct InsightBody {
+    #[schema(value_type = String, format = Uuid)]
+    insight_id: String,
+    user_id: String,
+    narrative: String,
+    key_insights: Vec<String>,
+    recommendations: Vec<String>,
+    /// Nothing computes one.
+    confidence_score: Option<f64>,
+    generated_at: String,
+    /// What could not be assessed, and why.
+    not_assessed: Vec<String>,
+}
+
+/// Who wrote it and how.
+#[derive(Serialize, ToSchema)]
+pub struct InsightMetadata {
+    #[schema(example = "template")]
+    provider: String,
+    model: Option<String>,
+    method: String,
+    insight_type: String,
+    /// The figures that it was written from, each with method and coverage.
+    #[schema(value_type = Vec<Object>)]
+    facts: Vec<ports::Fact>,
+    /// Tokens, where a language model wrote it.
+    #[schema(value_type = Option<Object>)]
+    usage: Option<ports::Usage>,
+}
+
+/// The answer to an insight.
+#[derive(Serialize, ToSchema)]
+pub struct InsightResponse {
+    success: bool,
+    data: InsightBody,
+    metadata: InsightMetadata,
+}
+
+impl InsightResponse {
+    fn new(user: UserId, insight: Insight) -> Self {
+        let Insight { id, generated_at, insight_type, narrative, facts } = insight;
+        Self {
+            success: true,
+            data: InsightBody {
+                insight_id: id.to_string(),
+                user_id: user.to_string(),
+                narrative: narrative.narrative,
+                key_insights: narrative.key_insights,
+                recommendations: narrative.recommendations,
+                confidence_score: None,
+                generated_at: seconds(generated_at),
+                not_assessed: facts.not_assessed,
+            },
+            metadata: InsightMetadata {
+                provider: narrative.provider,
+                model: narrative.model,
+                method: narrative.method,
+                insight_type,
+                facts: facts.facts,
+                usage: narrative.usage,
+            },
+        }
+    }
+}
+
+/// Write an insight from the caller's stored results.
+#[utoipa::path(post, path = "/api/v1/insights", tag = "insights", security(("bearer" = [])), request_body = InsightGenerationRequest, responses(
+    (status = 200, body = InsightResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The writer is not available", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn write(context: Ctx, user: Authenticated, body: Json<InsightGenerationRequest>) -> Result<HttpResponse, Problem> {
+    let InsightGenerationRequest { insight_type, include_recommendations, language, .. } = body.0;
+    if insight_type.chars().count() > 64 {
+        return Err(Problem::field("/insight_type", "at most 64 characters"));
+    }
+    if !(2..=35).contains(&language.len()) || !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(Problem::field("/language", "a BCP 47 language tag, such as en"));
+    }
+    let request = InsightRequest { insight_type, include_recommendations, language };
+    let insight = context.app.write_insight(&user.caller, request).await?;
+    Ok(HttpResponse::Ok().json(InsightResponse::new(user.user_id, insight)))
+}
+
+/// An insight of the caller's.
+#[utoipa::path(get, path = "/api/v1/insights/{insight_id}", tag = "insights", security(("bearer" = [])),
+    params(("insight_id" = String, Path)), responses(
+    (status = 200, body = InsightResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let id: InsightId = id.parse().map_err(|_| Problem::new(ProblemKind::NotFound))?;
+    let insight = context.app.insight(&user.caller, id).await?;
+    Ok(HttpResponse::Ok().json(InsightResponse::new(user.user_id, insight)))
+}
+
+/// The caller's insights.
+#[derive(Serialize, ToSchema)]
+pub struct InsightHistory {
+    success: bool,
+    data: InsightList,
+    #[schema(value_type = Object)]
+    metadata: serde_json::Value,
+}
+
+/// Insights, newest first.
+#[derive(Serialize, ToSchema)]
+pub struct InsightList {
+    insights: Vec<InsightBody>,
+    count: usize,
+}
+
+/// The caller's insights, newest first, at most 100.
+#[utoipa::path(get, path = "/api/v1/insights/history/{user_id}", tag = "insights", security(("bearer" = [])),
+    params(("user_id" = String, Path, description = "The caller's own id")), responses(
+    (status = 200, body = InsightHistory),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Another user's id", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn history(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    if id.parse::<UserId>().ok() != Some(user.user_id) {
+        return Err(Problem::new(ProblemKind::ForeignUser));
+    }
+    let insights = context.app.insight_history(&user.caller).await?;
+    let insights: Vec<InsightBody> =
+        insights.into_iter().map(|insight| InsightResponse::new(user.user_id, insight).data).collect();
+    let data = InsightList { count: insights.len(), insights };
+    Ok(HttpResponse::Ok().json(InsightHistory { success: true, data, metadata: serde_json::json!({}) }))
+}
+
+/// Which writer is configured.
+#[derive(Serialize, ToSchema)]
+pub struct InsightStatus {
+    success: bool,
+    /// `provider` and `model` of the configured writer.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+    #[schema(value_type = Object)]
+    metadata: serde_json::Value,
+}
+
+/// Which writer is configured. It is not called for this, so this says nothing of its health.
+#[utoipa::path(get, path = "/api/v1/insights/status", tag = "insights", security(("bearer" = [])), responses(
+    (status = 200, body = InsightStatus),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn status(context: Ctx, _user: Authenticated) -> HttpResponse {
+    let writer = &context.app.platform.insight;
+    let data = serde_json::json!({ "provider": writer.provider(), "model": writer.model() });
+    HttpResponse::Ok().json(InsightStatus { success: true, data, metadata: serde_json::json!({}) })
+}

@@ -1,0 +1,94 @@
+//! `metrics/*`: what the pipeline computed. (`/metrics` itself is Prometheus'.)
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use app::results::{CircadianWindow, DayRange, Embedding};
+use domain::{measures::daily::Daily, sleep::Night};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::resource;
+use crate::{
+    extract::{Authenticated, Ctx},
+    problem::{Problem, ProblemBody},
+};
+
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/metrics/daily").route(web::get().to(daily)))
+        .service(resource("/metrics/sleep").route(web::get().to(sleep)))
+        .service(resource("/metrics/circadian").route(web::get().to(circadian)));
+}
+
+/// A range of local days.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct DayQuery {
+    /// The first day, such as 2026-03-01.
+    start_date: Option<String>,
+    /// The last day, included.
+    end_date: Option<String>,
+}
+
+fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
+    let query = web::Query::<DayQuery>::from_query(request.query_string())
+        .map_err(|_| Problem::field("", "the query parameters are start_date and end_date"))?;
+    let day = |name: &str, text: &Option<String>| {
+        let day = text.as_deref().map(str::parse::<Date>).transpose();
+        day.map_err(|_| Problem::field(name, "not a date such as 2026-03-01"))
+    };
+    Ok(DayRange { first: day("start_date", &query.start_date)?, last: day("end_date", &query.end_date)? })
+}
+
+/// Local days. Every measure holds `value`, `unit` (UCUM), `method`, `coverage`, `sources` and, where `value` is null, why in
+/// `not_assessed`.
+#[derive(Serialize, ToSchema)]
+pub struct DailyResponse {
+    #[schema(value_type = Vec<Object>)]
+    data: Vec<Daily>,
+}
+
+/// Nights by the local date of waking.
+#[derive(Serialize, ToSchema)]
+pub struct SleepResponse {
+    #[schema(value_type = Vec<Object>)]
+    data: Vec<Night>,
+}
+
+/// The newest circadian window and PAT week.
+#[derive(Serialize, ToSchema)]
+pub struct CircadianResponse {
+    #[schema(value_type = Option<Object>)]
+    circadian: Option<CircadianWindow>,
+    #[schema(value_type = Option<Object>)]
+    pat: Option<Embedding>,
+}
+
+/// Aggregates of the caller's local days, oldest first.
+#[utoipa::path(get, path = "/api/v1/metrics/daily", tag = "metrics", security(("bearer" = [])), params(DayQuery), responses(
+    (status = 200, body = DailyResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn daily(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let data = context.app.daily(&user.caller, range(&request)?).await?;
+    Ok(HttpResponse::Ok().json(DailyResponse { data }))
+}
+
+/// The caller's nights, oldest first. A night without readings is not in it.
+#[utoipa::path(get, path = "/api/v1/metrics/sleep", tag = "metrics", security(("bearer" = [])), params(DayQuery), responses(
+    (status = 200, body = SleepResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn sleep(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let data = context.app.nights(&user.caller, range(&request)?).await?;
+    Ok(HttpResponse::Ok().json(SleepResponse { data }))
+}
+
+/// Circadian measures of the newest window of days, and the PAT embedding of the newest week.
+#[utoipa::path(get, path = "/api/v1/metrics/circadian", tag = "metrics", security(("bearer" = [])), responses(
+    (status = 200, body = CircadianResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn circadian(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
+    let (circadian, pat) = context.app.circadian(&user.caller).await?;
+    Ok(HttpResponse::Ok().json(CircadianResponse { circadian, pat }))
+}

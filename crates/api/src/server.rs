@@ -1,0 +1,192 @@
+//! Starting, serving and stopping.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, middleware::NormalizePath, web};
+use anyhow::Context as _;
+use app::App;
+use metrics_exporter_prometheus::PrometheusHandle;
+use ports::{Clock, IdSource};
+use secrecy::{ExposeSecret, SecretSlice};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    context::{Context, Lifecycle},
+    limits::Limiter,
+    middleware::surround,
+    platform::{self, Connected},
+    routes,
+};
+
+/// A running process: the server, the worker, or both.
+pub struct Running {
+    pub address: Option<SocketAddr>,
+    pub context: web::Data<Context>,
+    server: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
+    worker: Option<Worker>,
+}
+
+struct Worker {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Roles {
+    pub serve: bool,
+    pub work: bool,
+}
+
+/// Opens the adapters and starts what `roles` asks for. When this returns, requests are answered.
+pub async fn start(
+    config: Config,
+    roles: Roles,
+    metrics: PrometheusHandle,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
+) -> anyhow::Result<Running> {
+    // The port is bound before anything is opened: a port that is taken is found at once, and nothing was touched.
+    let listener = if roles.serve {
+        let listen = config.server.listen;
+        Some(TcpListener::bind(listen).with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?)
+    } else {
+        None
+    };
+    let connected = platform::connect(&config, clock, ids).await?;
+    let context = web::Data::new(context(config, &connected, metrics).await?);
+    let worker = roles.work.then(|| start_worker(&context, &connected));
+    let mut running = Running { address: None, context, server: None, worker };
+    if let Some(listener) = listener {
+        running.address = Some(listener.local_addr()?);
+        running.server = Some(serve(&running.context, listener)?);
+    }
+    Ok(running)
+}
+
+async fn context(config: Config, connected: &Connected, metrics: PrometheusHandle) -> anyhow::Result<Context> {
+    let cursor_key = platform::secret_or_new(&*connected.secrets, "api/cursor-key").await?;
+    let user_hash_key = match &config.telemetry.user_hash_key {
+        Some(key) => SecretSlice::from(key.expose_secret().as_bytes().to_vec()),
+        None => platform::secret_or_new(&*connected.secrets, "api/user-hash-key").await?,
+    };
+    Ok(Context {
+        app: Arc::new(App::new(connected.platform.clone(), crate::settings(&config))),
+        limiter: Limiter::new(&config.limits),
+        config: Arc::new(config),
+        metrics,
+        presigned: connected.presigned.clone(),
+        cursor_key,
+        user_hash_key,
+        lifecycle: Lifecycle::default(),
+    })
+}
+
+fn serve(
+    context: &web::Data<Context>,
+    listener: TcpListener,
+) -> anyhow::Result<(ServerHandle, JoinHandle<std::io::Result<()>>)> {
+    let shared = context.clone();
+    let server = &context.config.server;
+    let http = HttpServer::new(move || {
+        ActixApp::new()
+            .app_data(shared.clone())
+            .wrap(NormalizePath::trim())
+            .wrap(actix_web::middleware::from_fn(surround))
+            .configure(routes::configure)
+    })
+    .workers(server.workers)
+    .keep_alive(Duration::from_millis(server.keep_alive_ms))
+    .client_request_timeout(Duration::from_millis(server.body_timeout_ms))
+    .shutdown_timeout(server.shutdown_timeout_ms.div_ceil(1000))
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = http.handle();
+    Ok((handle, tokio::spawn(http)))
+}
+
+fn start_worker(context: &web::Data<Context>, connected: &Connected) -> Worker {
+    let (stop, relay_stop) = (CancellationToken::new(), CancellationToken::new());
+    let drain = Duration::from_millis(context.config.server.shutdown_timeout_ms);
+    let (app, engine, stopping) = (Arc::clone(&context.app), Arc::clone(&connected.engine), stop.clone());
+    let stop_relay = relay_stop.clone();
+    let work = tokio::spawn(async move {
+        // A job that ran before the models were read would say that there are none.
+        engine.loaded().await;
+        app.run_worker(stopping, drain).await;
+        stop_relay.cancel();
+    });
+    let app = Arc::clone(&context.app);
+    let relay = tokio::spawn(async move { app.run_relay(relay_stop).await });
+    let keeper = tokio::spawn(keep_house(context.clone(), connected.housekeeping(), stop.clone()));
+    Worker { stop, tasks: vec![work, relay, keeper] }
+}
+
+/// Removes what has expired, now and then.
+async fn keep_house(context: web::Data<Context>, housekeeping: platform::Housekeeping, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_millis(context.config.worker.sweep_interval_ms));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        context.limiter.forget_idle();
+        if let Err(error) = housekeeping.sweep().await {
+            tracing::warn!(error = %error, "expired records could not be removed; trying again later");
+        }
+    }
+}
+
+impl Running {
+    /// Waits for SIGTERM or SIGINT, or for the server to end by itself.
+    pub async fn until_signal(&mut self) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let ended = async {
+            match &mut self.server {
+                Some((_, task)) => task.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            outcome = ended => {
+                self.server = None;
+                outcome??;
+                anyhow::bail!("the server ended by itself");
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops without losing a request or a job: readiness turns 503 and answers close their connections, load balancers get
+    /// the lame-duck time to notice, then what is in flight finishes.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        tracing::info!("stopping");
+        self.context.lifecycle.drain();
+        if let Some(worker) = &self.worker {
+            worker.stop.cancel();
+        }
+        if let Some((handle, task)) = self.server.take() {
+            tokio::time::sleep(Duration::from_millis(self.context.config.server.lame_duck_ms)).await;
+            self.context.lifecycle.streams.cancel();
+            handle.stop(true).await;
+            task.await??;
+        }
+        if let Some(worker) = self.worker.take() {
+            for task in worker.tasks {
+                task.await?;
+            }
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

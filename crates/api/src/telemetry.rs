@@ -1,0 +1,40 @@
+//! Logs and metrics.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{LogFormat, Telemetry};
+
+/// Seconds; from a cached token check to a slow model.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Sends logs to standard error as the configuration says. Libraries speak at `warn` and above only: at lower levels some
+/// of them print what they are given.
+pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
+    let level = &telemetry.log_level;
+    let ours = ["adapters_insight", "adapters_local", "api", "app", "clarity", "inference"];
+    let directives = ours.iter().map(|name| format!("{name}={level}"));
+    let filter = EnvFilter::try_new(std::iter::once("warn".to_owned()).chain(directives).collect::<Vec<_>>().join(","))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match telemetry.log_format {
+        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
+    }
+    Ok(())
+}
+
+/// Installs the recorder that `/metrics` renders.
+pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &BUCKETS)?;
+    let handle = builder.install_recorder()?;
+    metrics::describe_counter!("http_requests_total", "Requests by method, route and status");
+    metrics::describe_histogram!("http_request_duration_seconds", "Time to the response's head, by method and route");
+    metrics::describe_counter!("samples_accepted_total", "Samples that uploads brought");
+    metrics::describe_counter!("jobs_published_total", "Jobs that the relay handed to the queue");
+    metrics::describe_counter!("jobs_total", "Jobs that a worker ended, by outcome");
+    metrics::describe_histogram!("job_duration_seconds", "Time that a worker spent on a job");
+    metrics::describe_gauge!("queue_depth", "Messages that are not acknowledged");
+    metrics::describe_gauge!("queue_dead_letters", "Messages that were given up");
+    metrics::describe_gauge!("queue_oldest_age_seconds", "Age of the oldest message that is not acknowledged");
+    Ok(handle)
+}

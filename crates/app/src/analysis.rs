@@ -1,0 +1,206 @@
+//! Actigraphy that is sent for analysis rather than kept as readings: circadian measures and the PAT embedding of it.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    ids::AnalysisId,
+    measures::{
+        Coverage,
+        activity::MinuteSeries,
+        circadian::{self, Circadian, CircadianRules},
+        daily::zone_label,
+        pat::{self, PAT_MINUTES, PatWeek},
+    },
+    record::RecordKey,
+    time::{Interval, MINUTE_MS, day_interval, local_date, timestamp},
+};
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use ports::{Error, ErrorKind, ModelState, ModelStatus, Tensor, Write};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App,
+    audit::{Action, Caller},
+    error::{AppError, Result},
+    records::{encode, get},
+    results::Embedding,
+};
+
+/// An analysis as it is kept.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// Its id.
+    pub id: AnalysisId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Circadian measures of everything that was sent.
+    pub measures: Circadian,
+    /// The embedding of its best covered week that ends at one of its last two midnights.
+    pub embedding: Embedding,
+    /// How long it took, in milliseconds.
+    pub processing_time_ms: f64,
+}
+
+/// Counts at instants, as they were sent.
+pub struct Actigraphy {
+    /// Instant (milliseconds) and count of each minute.
+    pub minutes: Vec<(i64, f64)>,
+    /// The zone of the instants: the offset of the last timestamp.
+    pub zone: TimeZone,
+    /// What sent them, for the measures' sources.
+    pub source: String,
+}
+
+impl App {
+    /// Analyses what was sent, keeps the analysis, and answers it. 503 while the PAT model cannot be used.
+    pub async fn analyse(&self, caller: &Caller, actigraphy: Actigraphy) -> Result<Analysis> {
+        let started = std::time::Instant::now();
+        self.pat_ready().await?;
+        let series = self.series(actigraphy.minutes, actigraphy.source)?;
+        let measures = self.circadian_of(&series, &actigraphy.zone);
+        let embedding = self.embed_best_week(&series, &actigraphy.zone).await?;
+        let analysis = Analysis {
+            id: AnalysisId(self.platform.ids.next()),
+            created_at: self.platform.clock.now(),
+            measures,
+            embedding,
+            processing_time_ms: started.elapsed().as_secs_f64() * 1e3,
+        };
+        let writes = vec![
+            Write::insert(RecordKey::analysis(caller.user_id, analysis.id), encode(&analysis)?),
+            self.platform.audit(caller, Action::Analyse, format!("analysis/{}", analysis.id))?,
+        ];
+        self.platform.health_data.commit(writes).await?;
+        Ok(analysis)
+    }
+
+    /// An analysis of the caller's.
+    pub async fn analysis(&self, caller: &Caller, id: AnalysisId) -> Result<Analysis> {
+        self.platform.audit_read(caller, format!("analysis/{id}")).await?;
+        let key = RecordKey::analysis(caller.user_id, id);
+        let stored = get::<Analysis>(&*self.platform.health_data, &key).await?;
+        stored.map(|stored| stored.body).ok_or(AppError::NotFound)
+    }
+
+    /// The state of the PAT model.
+    pub async fn pat_status(&self) -> Option<ModelStatus> {
+        let models = self.platform.predictor.models().await;
+        models.into_iter().find(|model| model.name == self.settings.pat_model)
+    }
+
+    async fn pat_ready(&self) -> Result<()> {
+        match self.pat_status().await.map(|status| status.state) {
+            Some(ModelState::Ready { .. }) => Ok(()),
+            Some(ModelState::Unavailable { .. }) | None => {
+                Err(Error::new(ErrorKind::Unavailable, "pat.predict").into())
+            }
+        }
+    }
+
+    pub(crate) fn circadian_of(&self, series: &MinuteSeries, zone: &TimeZone) -> Circadian {
+        let rules = CircadianRules { days_min: self.settings.circadian_days_min };
+        circadian::circadian(series, zone, rules)
+    }
+
+    fn series(&self, minutes: Vec<(i64, f64)>, source: String) -> Result<MinuteSeries> {
+        let fault = |message: String| AppError::Parameter { name: "timestamps", message };
+        let mut by_minute = BTreeMap::new();
+        for (instant_ms, count) in minutes {
+            if by_minute.insert(instant_ms.div_euclid(MINUTE_MS), count).is_some() {
+                return Err(fault("two counts fall into one minute".to_owned()));
+            }
+        }
+        let (Some((first, _)), Some((last, _))) = (by_minute.first_key_value(), by_minute.last_key_value()) else {
+            return Err(fault("there is no count".to_owned()));
+        };
+        let (first, last) = (*first, *last);
+        let length = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+        if length > self.settings.step_minutes_max {
+            return Err(fault(format!("the counts span more than {} minutes", self.settings.step_minutes_max)));
+        }
+        let values = (first..=last).map(|minute| by_minute.get(&minute).copied()).collect();
+        Ok(MinuteSeries { start_ms: first * MINUTE_MS, values, sources: vec![source] })
+    }
+
+    /// The embedding of the week that ends at the last midnight the series reaches or at the one before, whichever was
+    /// observed better: the last day is often not over.
+    pub(crate) async fn embed_best_week(&self, series: &MinuteSeries, zone: &TimeZone) -> Result<Embedding> {
+        let end_ms = series.minute_start_ms(series.values.len());
+        let last = local_date(end_ms - 1, zone);
+        let weeks = [Some(last), last.yesterday().ok()];
+        let best = weeks.into_iter().flatten().filter_map(|date| Week::new(series, date, zone)).max_by_key(|week| (week.observed, week.date));
+        match best {
+            Some(week) => self.embed(week, zone).await,
+            None => Err(AppError::Parameter { name: "timestamps", message: "out of range".to_owned() }),
+        }
+    }
+
+    async fn embed(&self, week: Week, zone: &TimeZone) -> Result<Embedding> {
+        let expected = u32::try_from(PAT_MINUTES).unwrap_or(u32::MAX);
+        let coverage = Coverage::minutes(week.observed, expected);
+        let mut embedding = Embedding {
+            date: week.date,
+            start: timestamp(week.interval.start_ms()),
+            end: timestamp(week.interval.end_ms()),
+            zone: zone_label(zone, week.interval.start_ms()),
+            embedding: None,
+            method: "PAT encoder (Ruan et al. 2024, arXiv 2411.15240), mean over patches, of steps per minute; minutes that were \
+                     not observed are set to the cohort's mean"
+                .to_owned(),
+            model: None,
+            coverage,
+            experimental: true,
+            not_assessed: None,
+        };
+        let status = self.pat_status().await;
+        embedding.model = status.as_ref().and_then(|status| status.identity.clone());
+        let refusal = match &status {
+            _ if coverage.share() < self.settings.pat_coverage_min => Some(format!(
+                "{} of {expected} minutes of the week were observed; at least {:.0} % are needed",
+                week.observed,
+                self.settings.pat_coverage_min * 100.0
+            )),
+            None => Some("no PAT model is configured".to_owned()),
+            Some(ModelStatus { state: ModelState::Unavailable { reason }, .. }) => {
+                Some(format!("the PAT model is not available: {reason}"))
+            }
+            Some(ModelStatus { normalisation: None, .. }) => Some("the PAT model carries no normalisation".to_owned()),
+            Some(ModelStatus { normalisation: Some(vectors), .. }) => {
+                let data = pat::normalise(&week.minutes, &vectors.mean, &vectors.standard_deviation)
+                    .map_err(|error| Error::new(ErrorKind::Corrupt, "pat.normalise").with_cause(error))?;
+                let input = Tensor { name: "x".to_owned(), shape: vec![1, PAT_MINUTES], data };
+                let prediction = self.platform.predictor.predict(&self.settings.pat_model, vec![input]).await?;
+                embedding.model = Some(prediction.model);
+                let output = prediction.outputs.into_iter().find(|output| output.name == "embedding");
+                embedding.embedding = output.map(|output| output.data);
+                embedding.embedding.is_none().then(|| "the model has no output named embedding".to_owned())
+            }
+        };
+        embedding.not_assessed = refusal;
+        Ok(embedding)
+    }
+}
+
+/// Seven local days that end with a date.
+struct Week {
+    date: Date,
+    interval: Interval,
+    minutes: Vec<Option<f32>>,
+    observed: u32,
+}
+
+impl Week {
+    /// Cuts the week out of `series`; what lies outside it is missing. `None` where the calendar ends.
+    fn new(series: &MinuteSeries, date: Date, zone: &TimeZone) -> Option<Self> {
+        let first = date.checked_sub(6.days()).ok()?;
+        let (start_ms, end_ms) = (day_interval(first, zone).start_ms(), day_interval(date, zone).end_ms());
+        let minutes = (start_ms..end_ms).step_by(usize::try_from(MINUTE_MS).ok()?);
+        let values = minutes.map(|at| {
+            let index = usize::try_from((at - series.start_ms).div_euclid(MINUTE_MS)).ok()?;
+            series.values.get(index).copied().flatten()
+        });
+        let week = MinuteSeries { start_ms, values: values.collect(), sources: series.sources.clone() };
+        let PatWeek { minutes, observed } = pat::pat_week(&week, zone).ok()?;
+        Some(Self { date, interval: Interval::new(start_ms, end_ms).ok()?, minutes, observed })
+    }
+}

@@ -1,0 +1,102 @@
+//! Deleting an upload: its samples, its raw body, and what was computed from them.
+
+use domain::{
+    envelope::Work,
+    ids::UploadId,
+    record::{Kind, Partition, RecordKey, SortRange},
+    segment,
+};
+use ports::{Error, ErrorKind, ObjectKey, Precondition, Write};
+
+use crate::{
+    App,
+    audit::{Action, Caller},
+    error::{AppError, Result},
+    records::{Stored, Timeline, Tombstones, Upload, corrupt, decode, encode, get, query_all, replace},
+};
+
+impl App {
+    /// Reads an upload of the caller's. A deleted one is as missing as a foreign one.
+    pub async fn upload(&self, caller: &Caller, id: UploadId) -> Result<Upload> {
+        self.platform.audit_read(caller, format!("upload/{id}")).await?;
+        Ok(self.stored_upload(caller, id).await?.body)
+    }
+
+    async fn stored_upload(&self, caller: &Caller, id: UploadId) -> Result<Stored<Upload>> {
+        let key = RecordKey::upload(caller.user_id, id);
+        let stored = get::<Upload>(&*self.platform.health_data, &key).await?;
+        stored.filter(|stored| stored.body.deleted_at.is_none()).ok_or(AppError::NotFound)
+    }
+
+    /// Deletes the samples of an upload. They do not come back, whoever sends them again.
+    pub async fn delete_upload(&self, caller: &Caller, id: UploadId) -> Result<usize> {
+        let _turn = self.turns.take(caller.user_id).await;
+        for _ in 0..self.settings.commit_attempts_max {
+            let stored = self.stored_upload(caller, id).await?;
+            let raw = stored.body.raw.clone();
+            let (count, intent, writes) = self.plan_deletion(caller, stored).await?;
+            match self.platform.health_data.commit(writes).await {
+                Ok(()) => {
+                    self.relay.nudge(intent);
+                    self.delete_raw_object(caller, raw).await;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::new(ErrorKind::Unavailable, "upload.delete").into())
+    }
+
+    async fn plan_deletion(&self, caller: &Caller, stored: Stored<Upload>) -> Result<(usize, RecordKey, Vec<Write>)> {
+        let (user, store, now) = (caller.user_id, &*self.platform.health_data, self.platform.clock.now());
+        let Stored { body: mut upload, version } = stored;
+        let mut timeline = Timeline::read(store, user).await?;
+        timeline.sequence += 1;
+        timeline.has_tombstones = true;
+        let mut ids = Vec::new();
+        let mut writes = Vec::new();
+        for (metric, day) in std::mem::take(&mut upload.segments) {
+            let key = RecordKey::segment(user, metric, day, upload.sequence);
+            if let Some(record) = store.get(&key).await? {
+                ids.extend(segment::decode_ids(&record.body).map_err(|error| corrupt(&key, &error))?);
+            }
+            writes.push(Write::delete(key, Precondition::None));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let count = ids.len();
+        upload.deleted_at = Some(now);
+        upload.updated_at = now;
+        let (intent, intent_write) = self.intend(caller, Work::ProcessDeletion { upload_id: upload.id })?;
+        let tombstones = encode(&Tombstones { ids, deleted_at: now })?;
+        writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), tombstones));
+        writes.push(Write::delete(RecordKey::raw_body(user, upload.id), Precondition::None));
+        writes.push(replace(RecordKey::upload(user, upload.id), Some(version), encode(&upload)?));
+        writes.push(timeline.write(user)?);
+        writes.push(intent_write);
+        writes.push(self.platform.audit(caller, Action::Delete, format!("upload/{}", upload.id))?);
+        self.fits(&writes)?;
+        Ok((count, intent, writes))
+    }
+
+    /// Removes the raw body unless another upload brought the same bytes. A failure leaves an object that nothing names;
+    /// erasure of the user removes it by its prefix.
+    async fn delete_raw_object(&self, caller: &Caller, raw: crate::records::RawBody) {
+        let Some(object) = raw.object else { return };
+        let outcome = async {
+            let partition = Partition::User(caller.user_id);
+            let records = query_all(&*self.platform.health_data, partition, Kind::Upload, SortRange::all()).await?;
+            for record in &records {
+                let other: Upload = decode(record)?;
+                if other.deleted_at.is_none() && other.raw.object.as_ref() == Some(&object) {
+                    return Ok(());
+                }
+            }
+            self.platform.objects.delete(&ObjectKey::new(object.clone())?).await
+        };
+        if let Err(error) = outcome.await {
+            tracing::warn!(error = %error, "the raw body of a deleted upload is still there");
+        }
+    }
+}

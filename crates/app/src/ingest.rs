@@ -1,0 +1,150 @@
+//! From an upload's body to samples and a receipt for each.
+
+mod health_data;
+mod healthkit;
+mod wire;
+
+use domain::{
+    ids::SampleId,
+    metric::{Metric, MetricKind},
+    sample::{Sample, Value},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use health_data::parse as parse_health_data;
+pub use healthkit::parse as parse_healthkit;
+
+/// How far ahead of our clock a phone's may be before a reading counts as from the future.
+const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;
+
+/// What a body held.
+#[derive(Default)]
+pub struct Parsed {
+    /// The user that the body names, which must be the caller.
+    pub user_id: Option<String>,
+    /// What can be kept, in the body's order.
+    pub samples: Vec<Sample>,
+    /// The item of the body that each sample is of.
+    pub places: Vec<Place>,
+    /// What was deleted on the phone.
+    pub deleted: Vec<SampleId>,
+    /// What cannot be kept, and why.
+    pub rejected: Vec<Rejection>,
+    /// How many items each list of the body had, by the list's name.
+    pub received: Vec<(&'static str, usize)>,
+    /// Items of which at least a part was rejected.
+    pub items_rejected: usize,
+}
+
+/// An item of a body: the name of its list and its index there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Place {
+    /// The list.
+    pub list: &'static str,
+    /// The index.
+    pub index: usize,
+}
+
+impl Place {
+    /// The item's JSON Pointer.
+    pub fn pointer(self) -> String {
+        format!("/{}/{}", self.list, self.index)
+    }
+}
+
+impl Parsed {
+    fn push(&mut self, list: &'static str, index: usize, sample: Sample) {
+        self.samples.push(sample);
+        self.places.push(Place { list, index });
+    }
+}
+
+/// Why one item of a body was not kept. Names the place, never the value.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rejection {
+    /// JSON Pointer (RFC 6901) into the body.
+    pub pointer: String,
+    /// The client's id of the item, where it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<SampleId>,
+    /// A stable word for programs.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Why a whole body was refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BodyError {
+    /// JSON Pointer to the fault; empty for the whole body.
+    pub pointer: String,
+    /// What is wrong, without what was sent.
+    pub message: String,
+}
+
+impl BodyError {
+    pub(crate) fn new(pointer: &str, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.to_owned(), message: message.into() }
+    }
+
+    /// serde's words name fields and types of our own and the place; what was sent is cut off them.
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
+        let what = match error.classify() {
+            serde_json::error::Category::Syntax => "the body is not JSON",
+            serde_json::error::Category::Eof => "the body ends too early",
+            serde_json::error::Category::Data | serde_json::error::Category::Io => "the body does not have the expected shape",
+        };
+        Self::new("", format!("{what} (line {}, column {})", error.line(), error.column()))
+    }
+}
+
+/// A fault of one item: the field below it, a code and a sentence.
+struct Fault {
+    field: &'static str,
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    fn new(field: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        Self { field, code, message: message.into() }
+    }
+
+    fn at(self, list: &str, index: usize, id: Option<SampleId>) -> Rejection {
+        let field = if self.field.is_empty() { String::new() } else { format!("/{}", self.field) };
+        let pointer = format!("/{list}/{index}{field}");
+        Rejection { pointer, id, code: self.code.to_owned(), message: self.message }
+    }
+}
+
+/// Checks what every reading must hold: it is finite and plausible for its metric, and not from the future.
+fn check(sample: &Sample, now: Timestamp) -> Result<(), Fault> {
+    let plausible = sample.metric.plausible_range();
+    let value = match (sample.metric.kind(), sample.value) {
+        (MetricKind::Quantity, Value::Quantity(value)) => value,
+        (MetricKind::Category, Value::Category(value)) => f64::from(value),
+        (MetricKind::Quantity, Value::Category(_)) | (MetricKind::Category, Value::Quantity(_)) => {
+            return Err(Fault::new("value", "wrong_kind", format!("{} is not of this list's kind", sample.metric.identifier())));
+        }
+    };
+    if !plausible.contains(&value) {
+        let (low, high) = (plausible.start(), plausible.end());
+        let unit = sample.metric.unit();
+        return Err(Fault::new("value", "out_of_range", format!("the plausible range is {low} to {high} {unit}")));
+    }
+    if sample.interval.start_ms() > now.as_millisecond() + CLOCK_SKEW_MS {
+        return Err(Fault::new("start_date", "in_the_future", "the reading begins in the future"));
+    }
+    if sample.interval.start_ms() < 0 {
+        return Err(Fault::new("start_date", "too_early", "the reading begins before 1970"));
+    }
+    Ok(())
+}
+
+/// The metric of a HealthKit type identifier, or the fault that names it as unknown.
+fn metric(identifier: &str) -> Result<Metric, Fault> {
+    Metric::from_identifier(identifier)
+        .ok_or_else(|| Fault::new("type", "unknown_type", "not a HealthKit type that Clarity keeps"))
+}

@@ -1,0 +1,184 @@
+//! Insights: facts from the user's own stored results, written down by whichever writer is configured.
+
+use domain::{
+    ids::InsightId,
+    measures::{Measure, daily::Daily},
+    record::{Kind, Partition, RecordKey, SortRange},
+    sleep::Night,
+};
+use jiff::Timestamp;
+use ports::{Fact, InsightFacts, Narrative, Write};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App,
+    audit::{Action, Caller},
+    error::{AppError, Result},
+    records::{decode, encode, get, query_newest},
+    results::{CircadianWindow, DayRange},
+};
+
+/// How many of the newest days and nights an insight speaks of.
+const DAYS: usize = 14;
+
+/// The most insights that the history lists.
+const HISTORY_MAX: usize = 100;
+
+/// An insight as it is kept.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Insight {
+    /// Its id.
+    pub id: InsightId,
+    /// When it was written.
+    pub generated_at: Timestamp,
+    /// What was asked for.
+    pub insight_type: String,
+    /// What was written.
+    pub narrative: Narrative,
+    /// What it was written from.
+    pub facts: InsightFacts,
+}
+
+/// What an insight is asked for.
+pub struct InsightRequest {
+    /// The kind, as the phone named it.
+    pub insight_type: String,
+    /// Whether recommendations are wanted.
+    pub include_recommendations: bool,
+    /// BCP 47 language.
+    pub language: String,
+}
+
+impl App {
+    /// Writes an insight and keeps it. Its figures are the server's own results: numbers that a request carries are not
+    /// facts, because nothing says how they were computed.
+    pub async fn write_insight(&self, caller: &Caller, request: InsightRequest) -> Result<Insight> {
+        let facts = self.facts(caller, &request).await?;
+        let narrative = self.platform.insight.write(&facts).await?;
+        let insight = Insight {
+            id: InsightId(self.platform.ids.next()),
+            generated_at: self.platform.clock.now(),
+            insight_type: request.insight_type,
+            narrative,
+            facts,
+        };
+        let writes = vec![
+            Write::insert(RecordKey::insight(caller.user_id, insight.id), encode(&insight)?),
+            self.platform.audit(caller, Action::Analyse, format!("insight/{}", insight.id))?,
+        ];
+        self.platform.health_data.commit(writes).await?;
+        Ok(insight)
+    }
+
+    /// An insight of the caller's.
+    pub async fn insight(&self, caller: &Caller, id: InsightId) -> Result<Insight> {
+        self.platform.audit_read(caller, format!("insight/{id}")).await?;
+        let stored = get::<Insight>(&*self.platform.health_data, &RecordKey::insight(caller.user_id, id)).await?;
+        stored.map(|stored| stored.body).ok_or(AppError::NotFound)
+    }
+
+    /// The caller's insights, newest first.
+    pub async fn insight_history(&self, caller: &Caller) -> Result<Vec<Insight>> {
+        self.platform.audit_read(caller, "insights/history").await?;
+        let partition = Partition::User(caller.user_id);
+        let store = &*self.platform.health_data;
+        let records = query_newest(store, partition, Kind::Insight, SortRange::all(), HISTORY_MAX).await?;
+        Ok(records.iter().map(decode).collect::<ports::Result<_>>()?)
+    }
+
+    async fn facts(&self, caller: &Caller, request: &InsightRequest) -> Result<InsightFacts> {
+        let user = caller.user_id;
+        let days: Vec<Daily> = last(self.of_days(user, Kind::Daily, DayRange::default()).await?);
+        let nights: Vec<Night> = last(self.of_days(user, Kind::Sleep, DayRange::default()).await?);
+        let window: Option<CircadianWindow> = self.newest(user, Kind::Circadian).await?;
+        let mut facts = Facts::default();
+        facts.means("sleep", "night", nights.len(), &night_measures(&nights));
+        facts.means("day", "day", days.len(), &day_measures(&days));
+        match &window {
+            Some(window) => facts.circadian(window),
+            None => facts.not_assessed.push("circadian rhythm: no activity by the minute".to_owned()),
+        }
+        Ok(InsightFacts {
+            facts: facts.facts,
+            not_assessed: facts.not_assessed,
+            language: request.language.clone(),
+            include_recommendations: request.include_recommendations,
+        })
+    }
+}
+
+fn last<T>(mut items: Vec<T>) -> Vec<T> {
+    items.drain(..items.len().saturating_sub(DAYS));
+    items
+}
+
+/// Name, label, decimals, and the measure of each night or day.
+type Column<'a> = (&'static str, &'static str, u8, Vec<&'a Measure>);
+
+fn night_measures(nights: &[Night]) -> Vec<Column<'_>> {
+    let column = |pick: fn(&Night) -> &Measure| nights.iter().map(pick).collect();
+    vec![
+        ("total_sleep_time", "total sleep time", 0, column(|night| &night.total_sleep_time)),
+        ("sleep_efficiency", "sleep efficiency", 2, column(|night| &night.sleep_efficiency)),
+        ("wake_after_sleep_onset", "wake after sleep onset", 0, column(|night| &night.wake_after_sleep_onset)),
+    ]
+}
+
+fn day_measures(days: &[Daily]) -> Vec<Column<'_>> {
+    let column = |pick: fn(&Daily) -> &Measure| days.iter().map(pick).collect();
+    vec![
+        ("step_count", "step count", 0, column(|day| &day.step_count)),
+        ("active_energy", "active energy", 0, column(|day| &day.active_energy)),
+        ("resting_heart_rate", "resting heart rate", 0, column(|day| &day.resting_heart_rate)),
+        ("hrv_sdnn", "heart rate variability (SDNN)", 0, column(|day| &day.hrv_sdnn)),
+    ]
+}
+
+#[derive(Default)]
+struct Facts {
+    facts: Vec<Fact>,
+    not_assessed: Vec<String>,
+}
+
+impl Facts {
+    fn means(&mut self, group: &str, of: &str, count: usize, columns: &[Column<'_>]) {
+        for (name, label, decimals, measures) in columns {
+            let assessed: Vec<&&Measure> = measures.iter().filter(|measure| measure.value().is_some()).collect();
+            let values: Vec<f64> = assessed.iter().filter_map(|measure| measure.value()).collect();
+            match assessed.first() {
+                Some(first) => self.facts.push(Fact {
+                    name: format!("{group}.{name}.mean"),
+                    label: format!("mean {label}"),
+                    value: values.iter().sum::<f64>() / values.len() as f64,
+                    unit: first.unit().to_owned(),
+                    decimals: *decimals,
+                    method: format!("arithmetic mean of {}", first.method()),
+                    coverage: format!("{} of {count} {of}s", values.len()),
+                }),
+                None => self.not_assessed.push(format!("{label}: not assessed for any {of}")),
+            }
+        }
+    }
+
+    fn circadian(&mut self, window: &CircadianWindow) {
+        let measures = &window.measures;
+        for (name, label, measure) in [
+            ("interdaily_stability", "interdaily stability", &measures.interdaily_stability),
+            ("intradaily_variability", "intradaily variability", &measures.intradaily_variability),
+            ("relative_amplitude", "relative amplitude", &measures.relative_amplitude),
+        ] {
+            match (measure.value(), measure.not_assessed()) {
+                (Some(value), _) => self.facts.push(Fact {
+                    name: format!("circadian.{name}"),
+                    label: label.to_owned(),
+                    value,
+                    unit: String::new(),
+                    decimals: 2,
+                    method: measure.method().to_owned(),
+                    coverage: format!("{} of {} minutes", measure.coverage().observed, measure.coverage().expected),
+                }),
+                (None, reason) => self.not_assessed.push(format!("{label}: {}", reason.unwrap_or("no reason recorded"))),
+            }
+        }
+    }
+}

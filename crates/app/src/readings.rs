@@ -1,0 +1,208 @@
+//! Reading samples back: a day's segments merged, the newest version of each reading, without the deleted ones.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::{
+    ids::{SampleId, UserId},
+    metric::Metric,
+    record::{Kind, Partition, RecordKey},
+    sample::Sample,
+    segment,
+};
+use jiff::civil::Date;
+use ports::HealthDataRepository;
+
+use crate::{
+    App,
+    audit::Caller,
+    error::Result,
+    records::{Timeline, Tombstones, corrupt, query_all},
+};
+
+/// Samples of one user as of one moment.
+pub(crate) struct Reader<'a> {
+    store: &'a dyn HealthDataRepository,
+    user: UserId,
+    pub(crate) timeline: Timeline,
+    tombstones: HashSet<SampleId>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) async fn open(store: &'a dyn HealthDataRepository, user: UserId) -> ports::Result<Self> {
+        let timeline = Timeline::read(store, user).await?;
+        let tombstones = Tombstones::read_all(store, user, &timeline).await?;
+        Ok(Self { store, user, timeline, tombstones })
+    }
+
+    /// The readings of `metric` that begin on the UTC days `[first, last]`, ordered by start and id.
+    pub(crate) async fn samples(&self, metric: Metric, first: Date, last: Date) -> ports::Result<Vec<Sample>> {
+        if !self.timeline.held.get(&metric).is_some_and(|days| days.touches(first, last)) {
+            return Ok(Vec::new());
+        }
+        let range = RecordKey::segments_between(metric, first, last);
+        let records = query_all(self.store, Partition::User(self.user), Kind::Segment, range).await?;
+        let mut newest: HashMap<(SampleId, i64), (u64, Sample)> = HashMap::new();
+        for record in &records {
+            let (_, _, sequence) = RecordKey::parse_segment(&record.key.sort)
+                .ok_or_else(|| corrupt(&record.key, &std::fmt::Error))?;
+            let samples = segment::decode(&record.body).map_err(|error| corrupt(&record.key, &error))?;
+            for sample in samples {
+                if self.tombstones.contains(&sample.id) {
+                    continue;
+                }
+                let identity = (sample.id, sample.interval.start_ms());
+                match newest.get(&identity) {
+                    Some((held, _)) if *held > sequence => {}
+                    _ => drop(newest.insert(identity, (sequence, sample))),
+                }
+            }
+        }
+        let mut samples: Vec<Sample> = newest.into_values().map(|(_, sample)| sample).collect();
+        samples.sort_unstable_by_key(|sample| (sample.interval.start_ms(), sample.id));
+        Ok(samples)
+    }
+
+    /// The readings of several metrics, in the metrics' order.
+    pub(crate) async fn samples_of(&self, metrics: &[Metric], first: Date, last: Date) -> ports::Result<Vec<Sample>> {
+        let mut samples = Vec::new();
+        for metric in metrics {
+            samples.extend(self.samples(*metric, first, last).await?);
+        }
+        Ok(samples)
+    }
+}
+
+/// What a listing is asked for.
+#[derive(Clone, Default)]
+pub struct Listing {
+    /// One metric, or all.
+    pub metric: Option<Metric>,
+    /// Readings that begin at or after this instant (milliseconds).
+    pub start_ms: Option<i64>,
+    /// Readings that begin before this instant (milliseconds).
+    pub end_ms: Option<i64>,
+    /// Readings whose source has this bundle, name or product type.
+    pub source: Option<String>,
+    /// Where to go on.
+    pub from: Option<Position>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The place of one reading in the order of a listing: newest first, then metric, then id.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Position {
+    /// When the reading begins.
+    pub start_ms: i64,
+    /// Its metric.
+    pub metric: Metric,
+    /// Its id.
+    pub id: SampleId,
+    /// Towards newer readings rather than older ones.
+    pub backwards: bool,
+}
+
+/// A page of readings, newest first.
+pub struct Readings {
+    /// The readings.
+    pub samples: Vec<Sample>,
+    /// Whether older ones follow.
+    pub has_older: bool,
+    /// Whether newer ones precede.
+    pub has_newer: bool,
+}
+
+type Order = (std::cmp::Reverse<i64>, Metric, SampleId);
+
+fn order(sample: &Sample) -> Order {
+    (std::cmp::Reverse(sample.interval.start_ms()), sample.metric, sample.id)
+}
+
+impl App {
+    /// Lists readings. Positions name readings, so pages stay stable while others are added or deleted.
+    pub async fn list_readings(&self, caller: &Caller, listing: &Listing) -> Result<Readings> {
+        self.platform.audit_read(caller, "health_data").await?;
+        let reader = Reader::open(&*self.platform.health_data, caller.user_id).await?;
+        let backwards = listing.from.as_ref().is_some_and(|from| from.backwards);
+        let from = listing.from.as_ref().map(|from| (std::cmp::Reverse(from.start_ms), from.metric, from.id));
+        let metrics: Vec<Metric> = match listing.metric {
+            Some(metric) => vec![metric],
+            None => reader.timeline.held.keys().copied().collect(),
+        };
+        let mut found: Vec<Sample> = Vec::new();
+        let mut day = self.first_day(listing, &reader, &metrics, backwards);
+        while let Some(at) = day {
+            let mut samples = reader.samples_of(&metrics, at, at).await?;
+            samples.retain(|sample| {
+                let beyond = from.as_ref().is_none_or(|from| {
+                    if backwards { order(sample) < *from } else { order(sample) > *from }
+                });
+                beyond && matches(sample, listing)
+            });
+            samples.sort_unstable_by_key(order);
+            if backwards {
+                samples.reverse();
+            }
+            found.extend(samples);
+            if found.len() > listing.limit {
+                break;
+            }
+            day = next_day(&reader, &metrics, at, backwards).filter(|next| within(*next, listing, backwards));
+        }
+        let more = found.len() > listing.limit;
+        found.truncate(listing.limit);
+        if backwards {
+            found.reverse();
+        }
+        // Whoever came from a reading has it on the other side.
+        let (has_older, has_newer) = if backwards { (true, more) } else { (more, listing.from.is_some()) };
+        Ok(Readings { samples: found, has_older, has_newer })
+    }
+
+    fn first_day(&self, listing: &Listing, reader: &Reader<'_>, metrics: &[Metric], backwards: bool) -> Option<Date> {
+        let of = |ms: i64| domain::time::utc_date(ms);
+        let from = listing.from.as_ref().map(|from| of(from.start_ms));
+        let first = if backwards {
+            let begin = from.into_iter().chain(listing.start_ms.map(of)).max().unwrap_or(Date::MIN);
+            held(reader, metrics).filter_map(|days| days.at_or_after(begin)).min()
+        } else {
+            let begin = from.into_iter().chain(listing.end_ms.map(of)).min().unwrap_or(Date::MAX);
+            held(reader, metrics).filter_map(|days| days.at_or_before(begin)).max()
+        };
+        first.filter(|day| within(*day, listing, backwards))
+    }
+}
+
+fn held<'a>(reader: &'a Reader<'_>, metrics: &'a [Metric]) -> impl Iterator<Item = &'a crate::days::DayRanges> {
+    metrics.iter().filter_map(|metric| reader.timeline.held.get(metric))
+}
+
+fn next_day(reader: &Reader<'_>, metrics: &[Metric], day: Date, backwards: bool) -> Option<Date> {
+    if backwards {
+        let next = day.tomorrow().ok()?;
+        held(reader, metrics).filter_map(|days| days.at_or_after(next)).min()
+    } else {
+        let next = day.yesterday().ok()?;
+        held(reader, metrics).filter_map(|days| days.at_or_before(next)).max()
+    }
+}
+
+/// Whether the walk has not yet left the asked instants.
+fn within(day: Date, listing: &Listing, backwards: bool) -> bool {
+    let of = |ms: i64| domain::time::utc_date(ms);
+    if backwards {
+        listing.end_ms.is_none_or(|end| day <= of(end))
+    } else {
+        listing.start_ms.is_none_or(|start| day >= of(start))
+    }
+}
+
+fn matches(sample: &Sample, listing: &Listing) -> bool {
+    let start = sample.interval.start_ms();
+    let source = &sample.source;
+    listing.start_ms.is_none_or(|from| start >= from)
+        && listing.end_ms.is_none_or(|to| start < to)
+        && listing.source.as_deref().is_none_or(|wanted| {
+            [&source.bundle, &source.name, &source.product_type].into_iter().flatten().any(|name| name == wanted)
+        })
+}

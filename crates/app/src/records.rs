@@ -1,0 +1,244 @@
+//! The bodies of records, and how they are read and written. Adapters never see inside them.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+use domain::{
+    envelope::Envelope,
+    ids::{SampleId, UploadId, UserId},
+    job::{JobEvent, JobState},
+    metric::Metric,
+    record::{Kind, Partition, RecordKey, SortRange},
+};
+use jiff::{Timestamp, civil::Date};
+use ports::{Direction, Error, ErrorKind, HealthDataRepository, Precondition, Query, Record, Result, Version, Write};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{days::DayRanges, ingest::Rejection};
+
+/// A record's body and the version it was read at.
+#[derive(Debug)]
+pub struct Stored<T> {
+    /// The body.
+    pub body: T,
+    /// Its version, for the precondition of the write that follows.
+    pub version: Version,
+}
+
+/// Encodes a body. JSON, so that a person can read a record and a later build can add fields.
+pub fn encode<T: Serialize>(body: &T) -> Result<Bytes> {
+    serde_json::to_vec(body)
+        .map(Bytes::from)
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "records.encode").with_cause(error))
+}
+
+/// Decodes a body; one that does not decode is `Corrupt`, with its key as the cause.
+pub fn decode<T: DeserializeOwned>(record: &Record) -> Result<T> {
+    serde_json::from_slice(&record.body).map_err(|error| corrupt(&record.key, &error))
+}
+
+pub(crate) fn corrupt(key: &RecordKey, error: &dyn std::error::Error) -> Error {
+    // serde_json's text can quote what was stored, so only its place is kept.
+    let _ = error;
+    Error::new(ErrorKind::Corrupt, "records.decode").with_cause(format!("{key} does not decode"))
+}
+
+/// Reads one body.
+pub async fn get<T: DeserializeOwned>(store: &dyn HealthDataRepository, key: &RecordKey) -> Result<Option<Stored<T>>> {
+    let Some(record) = store.get(key).await? else { return Ok(None) };
+    Ok(Some(Stored { body: decode(&record)?, version: record.version }))
+}
+
+/// Reads all records of a range, page by page.
+pub async fn query_all(
+    store: &dyn HealthDataRepository,
+    partition: Partition,
+    kind: Kind,
+    range: SortRange,
+) -> Result<Vec<Record>> {
+    let mut query = Query::new(partition, kind, range);
+    let mut records = Vec::new();
+    loop {
+        let page = store.query(&query).await?;
+        records.extend(page.items);
+        match page.next {
+            Some(next) => query.cursor = Some(next),
+            None => return Ok(records),
+        }
+    }
+}
+
+/// Reads the last `limit` records of a kind, newest first.
+pub async fn query_newest(
+    store: &dyn HealthDataRepository,
+    partition: Partition,
+    kind: Kind,
+    range: SortRange,
+    limit: usize,
+) -> Result<Vec<Record>> {
+    let query = Query { direction: Direction::Descending, limit, ..Query::new(partition, kind, range) };
+    Ok(store.query(&query).await?.items)
+}
+
+/// The write that replaces what was read, or inserts where nothing was.
+pub fn replace(key: RecordKey, read: Option<Version>, body: Bytes) -> Write {
+    match read {
+        Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
+        None => Write::insert(key, body),
+    }
+}
+
+/// One per user: how many changes there were, and what is held. The record's version is its `sequence`.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Timeline {
+    /// The number of the last change: the version of the samples it brought.
+    pub sequence: u64,
+    /// The UTC days that hold readings, by metric.
+    #[serde(default)]
+    pub held: BTreeMap<Metric, DayRanges>,
+    /// Whether anything was ever deleted.
+    #[serde(default)]
+    pub has_tombstones: bool,
+}
+
+impl Timeline {
+    /// The user's timeline; that of a new user is empty.
+    pub async fn read(store: &dyn HealthDataRepository, user: UserId) -> Result<Self> {
+        let stored = get::<Self>(store, &RecordKey::timeline(user)).await?;
+        Ok(stored.map_or_else(Self::default, |stored| stored.body))
+    }
+
+    /// The write that makes `self` the timeline, if nobody else changed it since it was at `sequence - 1`.
+    pub fn write(&self, user: UserId) -> Result<Write> {
+        let before = self.sequence - 1;
+        let precondition = if before == 0 { Precondition::Absent } else { Precondition::VersionEquals(Version(before)) };
+        Ok(Write::put(RecordKey::timeline(user), Version(self.sequence), encode(self)?, precondition))
+    }
+}
+
+/// Which route an upload came by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UploadKind {
+    /// `POST health-data`.
+    HealthData,
+    /// `POST healthkit`.
+    HealthKit,
+}
+
+/// What became of each sample of an upload.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Receipts {
+    /// Samples that were new, or a newer version.
+    pub accepted: usize,
+    /// Samples that were held already.
+    pub duplicate: usize,
+    /// Samples that were refused; the first [`Receipts::LISTED_MAX`] of them are listed.
+    pub rejected_total: usize,
+    /// The refused ones with their reasons.
+    pub rejected: Vec<Rejection>,
+}
+
+impl Receipts {
+    /// The most rejections that are listed one by one.
+    pub const LISTED_MAX: usize = 1000;
+}
+
+/// Where an upload's raw body is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RawBody {
+    /// SHA-256 of the decoded body, in hex.
+    pub sha256: String,
+    /// Length of the decoded body.
+    pub size_bytes: usize,
+    /// The object that holds it (zstd); `None`: the record of kind `raw_body` does.
+    pub object: Option<String>,
+}
+
+/// An upload and its job.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// Which route it came by.
+    pub kind: UploadKind,
+    /// Where its job stands.
+    pub state: JobState,
+    /// When it was acknowledged.
+    pub received_at: Timestamp,
+    /// When its state last changed.
+    pub updated_at: Timestamp,
+    /// The version of its samples.
+    pub sequence: u64,
+    /// What became of each sample.
+    pub receipts: Receipts,
+    /// Items of each list of the body.
+    pub received: BTreeMap<String, usize>,
+    /// For `health-data`: metrics that were new, known, refused.
+    pub items: ItemCounts,
+    /// The raw body.
+    pub raw: RawBody,
+    /// The segments it wrote.
+    pub segments: Vec<(Metric, Date)>,
+    /// The local days its samples touch.
+    pub days: Vec<Date>,
+    /// Whether it deleted samples, whose days are found when it is processed.
+    pub has_deletions: bool,
+    /// Why its job failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// When the user deleted it. Its samples are gone; only this mark and its days stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// How many items of a body were new, known, refused.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ItemCounts {
+    /// With at least one new reading.
+    pub accepted: usize,
+    /// With known readings only.
+    pub duplicate: usize,
+    /// With a refused reading.
+    pub rejected: usize,
+}
+
+impl Upload {
+    /// The upload after `event`; `None` where the event cannot happen in its state.
+    pub fn after(&self, event: JobEvent, now: Timestamp) -> Option<Self> {
+        let state = self.state.after(event).ok()?;
+        Some(Self { state, updated_at: now, ..self.clone() })
+    }
+}
+
+/// Samples that were deleted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tombstones {
+    /// Their ids.
+    pub ids: Vec<SampleId>,
+    /// When.
+    pub deleted_at: Timestamp,
+}
+
+impl Tombstones {
+    /// All ids that the user ever deleted.
+    pub async fn read_all(store: &dyn HealthDataRepository, user: UserId, timeline: &Timeline) -> Result<HashSet<SampleId>> {
+        let mut ids = HashSet::new();
+        if timeline.has_tombstones {
+            let records = query_all(store, Partition::User(user), Kind::Tombstone, SortRange::all()).await?;
+            for record in &records {
+                ids.extend(decode::<Self>(record)?.ids);
+            }
+        }
+        Ok(ids)
+    }
+}
+
+/// The intent to publish a job, committed with what the job is about.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// What will be published.
+    pub envelope: Envelope,
+    /// When it was committed.
+    pub created_at: Timestamp,
+}

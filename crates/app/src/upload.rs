@@ -1,0 +1,358 @@
+//! The way of one upload up to its 2xx: a receipt for each sample, the raw body kept, and one commit.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use domain::{
+    envelope::{Envelope, Work},
+    ids::{SampleId, UploadId, UserId},
+    job::{JobEvent, JobState},
+    metric::Metric,
+    record::{Kind, Partition, RecordKey},
+    sample::{ContentKey, Sample},
+    segment,
+    time::{local_date, utc_date},
+};
+use jiff::civil::Date;
+use ports::{Change, Error, ErrorKind, ObjectKey, PutOptions, Sha256Digest, Write, objects};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    App,
+    audit::{Action, Caller},
+    error::{AppError, Result},
+    ingest::{BodyError, Parsed, Rejection, parse_health_data, parse_healthkit},
+    records::{self, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind, encode, query_all},
+};
+
+/// Bodies above this size are parsed and compressed on a thread of their own, so that they do not hold up an event loop.
+const INLINE_WORK_BYTES_MAX: usize = 16 * 1024;
+
+/// A body after everything about it that needs no store.
+struct Prepared {
+    parsed: Parsed,
+    content: Vec<ContentKey>,
+    sha256: [u8; 32],
+    size_bytes: usize,
+    compressed: Bytes,
+}
+
+/// The samples of one metric and one UTC day.
+type Groups = BTreeMap<(Metric, Date), Vec<usize>>;
+
+impl App {
+    /// Keeps an upload. When this returns, its samples survive a crash and its job will be processed.
+    pub async fn receive(&self, caller: &Caller, kind: UploadKind, body: Bytes) -> Result<Upload> {
+        let prepared = self.prepare(kind, body).await?;
+        if let Some(named) = &prepared.parsed.user_id {
+            // The identity is the token's; a body may repeat it, not change it.
+            if named.parse::<UserId>().ok() != Some(caller.user_id) {
+                return Err(AppError::ForeignUser);
+            }
+        }
+        let id = UploadId(self.platform.ids.next());
+        let raw = self.keep_raw(caller.user_id, &prepared).await?;
+        // Uploads of one user change one timeline. Taking turns here saves the losers of that race their work; the
+        // precondition on the timeline keeps other processes out.
+        let _turn = self.turns.take(caller.user_id).await;
+        let mut attempt = 1;
+        loop {
+            let (upload, intent, writes) = self.plan(caller, kind, id, &prepared, raw.clone()).await?;
+            match self.platform.health_data.commit(writes).await {
+                Ok(()) => {
+                    self.relay.nudge(intent);
+                    metrics::counter!("samples_accepted_total").increment(upload.receipts.accepted as u64);
+                    return Ok(upload);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict && attempt < self.settings.commit_attempts_max => {
+                    attempt += 1;
+                }
+                // Another process kept changing the timeline: nothing is wrong with the request.
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    return Err(Error::new(ErrorKind::Unavailable, "upload.commit").with_cause(error).into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn prepare(&self, kind: UploadKind, body: Bytes) -> Result<Prepared> {
+        let now = self.platform.clock.now();
+        let settings = Arc::clone(&self.settings);
+        let is_small = body.len() <= INLINE_WORK_BYTES_MAX;
+        let work = move || -> Result<Prepared, BodyError> {
+            let parsed = match kind {
+                UploadKind::HealthData => parse_health_data(&body, settings.metrics_per_upload_max, now),
+                UploadKind::HealthKit => parse_healthkit(&body, settings.samples_per_upload_max, now),
+            }?;
+            let content = parsed.samples.iter().map(Sample::content_key).collect();
+            let compressed = zstd::bulk::compress(&body, 1)
+                .map_err(|_| BodyError::new("", "the body could not be compressed"))?
+                .into();
+            Ok(Prepared { content, parsed, sha256: Sha256::digest(&body).into(), size_bytes: body.len(), compressed })
+        };
+        if is_small {
+            return Ok(work()?);
+        }
+        let done = tokio::task::spawn_blocking(work).await;
+        Ok(done.map_err(|error| Error::new(ErrorKind::Unexpected, "upload.prepare").with_cause(error))??)
+    }
+
+    /// Puts a large raw body into the object store. A small one travels in the commit: it costs no further sync, and is
+    /// never there without its upload.
+    async fn keep_raw(&self, user: UserId, prepared: &Prepared) -> Result<RawBody> {
+        let sha256 = hex::encode(prepared.sha256);
+        let mut raw = RawBody { sha256, size_bytes: prepared.size_bytes, object: None };
+        if prepared.compressed.len() > self.settings.raw_inline_bytes_max {
+            let key = ObjectKey::new(format!("raw/{user}/{}.zst", raw.sha256))?;
+            let digest = Sha256Digest(Sha256::digest(&prepared.compressed).into());
+            let options = PutOptions { if_absent: true, content_type: "application/zstd".to_owned(), sha256: Some(digest) };
+            match self.platform.objects.put(&key, objects::once(prepared.compressed.clone()), options).await {
+                // The name is the content's hash: whoever was first put the same bytes.
+                Err(error) if error.kind() != ErrorKind::Conflict => return Err(error.into()),
+                Ok(_) | Err(_) => raw.object = Some(key.as_str().to_owned()),
+            }
+        }
+        Ok(raw)
+    }
+
+    /// Decides what becomes of each sample, and what is to be written for it.
+    async fn plan(
+        &self,
+        caller: &Caller,
+        kind: UploadKind,
+        id: UploadId,
+        prepared: &Prepared,
+        raw: RawBody,
+    ) -> Result<(Upload, RecordKey, Vec<Write>)> {
+        let user = caller.user_id;
+        let store = &*self.platform.health_data;
+        let mut timeline = Timeline::read(store, user).await?;
+        let tombstones = Tombstones::read_all(store, user, &timeline).await?;
+        let groups = group(&prepared.parsed.samples);
+        let mut verdicts = Verdicts::new(prepared);
+        for ((metric, day), members) in &groups {
+            let known = match timeline.held.get(metric) {
+                Some(days) if days.contains(*day) => self.known(user, *metric, *day, prepared, members).await?,
+                _ => Known::default(),
+            };
+            verdicts.judge(members, known, &tombstones);
+        }
+        timeline.sequence += 1;
+        let mut writes = Vec::with_capacity(groups.len() + 6);
+        let mut segments = Vec::new();
+        let mut days = BTreeSet::new();
+        for ((metric, day), members) in groups {
+            let samples: Vec<Sample> =
+                members.iter().filter(|at| verdicts.accepted[**at]).map(|at| prepared.parsed.samples[*at].clone()).collect();
+            if samples.is_empty() {
+                continue;
+            }
+            days.extend(samples.iter().flat_map(local_days));
+            let body = segment::encode(&samples)
+                .map_err(|error| Error::new(ErrorKind::Unexpected, "segment.encode").with_cause(error))?;
+            writes.push(Write::insert(RecordKey::segment(user, metric, day, timeline.sequence), body));
+            timeline.held.entry(metric).or_default().insert(day);
+            segments.push((metric, day));
+        }
+        let now = self.platform.clock.now();
+        if !prepared.parsed.deleted.is_empty() {
+            let ids = prepared.parsed.deleted.clone();
+            let body = encode(&Tombstones { ids, deleted_at: now })?;
+            writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), body));
+            timeline.has_tombstones = true;
+        }
+        if raw.object.is_none() {
+            writes.push(Write::insert(RecordKey::raw_body(user, id), prepared.compressed.clone()));
+        }
+        let upload = Upload {
+            id,
+            kind,
+            state: JobState::Received.after(JobEvent::Commit).unwrap_or(JobState::Stored),
+            received_at: now,
+            updated_at: now,
+            sequence: timeline.sequence,
+            receipts: verdicts.receipts(&prepared.parsed),
+            received: prepared.parsed.received.iter().map(|(list, count)| ((*list).to_owned(), *count)).collect(),
+            items: verdicts.items(&prepared.parsed),
+            raw,
+            segments,
+            days: days.into_iter().collect(),
+            has_deletions: !prepared.parsed.deleted.is_empty(),
+            failure: None,
+            deleted_at: None,
+        };
+        let (intent, intent_write) = self.intend(caller, Work::ProcessUpload { upload_id: id })?;
+        writes.push(Write::insert(RecordKey::upload(user, id), encode(&upload)?));
+        writes.push(timeline.write(user)?);
+        writes.push(intent_write);
+        writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
+        self.fits(&writes)?;
+        Ok((upload, intent, writes))
+    }
+
+    /// The intent to have `work` done, and its write.
+    pub(crate) fn intend(&self, caller: &Caller, work: Work) -> Result<(RecordKey, Write)> {
+        let mut envelope = Envelope::new(caller.user_id, work);
+        envelope.traceparent.clone_from(&caller.traceparent);
+        let key = RecordKey::outbox(caller.user_id, self.platform.ids.next());
+        let intent = Intent { envelope, created_at: self.platform.clock.now() };
+        Ok((key.clone(), Write::insert(key, encode(&intent)?)))
+    }
+
+    /// Refuses what one commit cannot hold, before the adapter would.
+    pub(crate) fn fits(&self, writes: &[Write]) -> Result<()> {
+        let limits = self.platform.health_data.limits();
+        let bytes: usize = writes.iter().map(write_bytes).sum();
+        if writes.len() > limits.writes_max || bytes > limits.bytes_max {
+            return Err(AppError::TooLarge { writes_max: limits.writes_max });
+        }
+        Ok(())
+    }
+
+    /// What is held of `metric` around the times of `members`.
+    async fn known(&self, user: UserId, metric: Metric, day: Date, prepared: &Prepared, members: &[usize]) -> Result<Known> {
+        let starts = members.iter().map(|at| prepared.parsed.samples[*at].interval.start_ms());
+        let (first_ms, last_ms) = starts.fold((i64::MAX, i64::MIN), |(low, high), at| (low.min(at), high.max(at)));
+        let range = RecordKey::segments_between(metric, day, day);
+        let records = query_all(&*self.platform.health_data, Partition::User(user), Kind::Segment, range).await?;
+        let mut known = Known::default();
+        for record in &records {
+            let header = segment::header(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
+            if header.start_ms_min > last_ms || header.end_ms_max < first_ms {
+                continue;
+            }
+            let samples = segment::decode(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
+            for sample in samples {
+                known.add(&sample);
+            }
+        }
+        Ok(known)
+    }
+}
+
+pub(crate) fn write_bytes(write: &Write) -> usize {
+    let key = write.change.key();
+    let body = match &write.change {
+        Change::Put(record) => record.body.len(),
+        Change::Delete(_) | Change::Check(_) => 0,
+    };
+    // A partition's name is at most 41 bytes, a kind's 16.
+    key.sort.as_str().len() + 64 + body
+}
+
+fn group(samples: &[Sample]) -> Groups {
+    let mut groups = Groups::new();
+    for (at, sample) in samples.iter().enumerate() {
+        groups.entry((sample.metric, utc_date(sample.interval.start_ms()))).or_default().push(at);
+    }
+    groups
+}
+
+/// The local days that a sample touches: the first and the last, since none lasts longer than two.
+fn local_days(sample: &Sample) -> [Date; 2] {
+    let rules = sample.clock.rules();
+    let last_ms = sample.interval.end_ms().max(sample.interval.start_ms() + 1) - 1;
+    [local_date(sample.interval.start_ms(), &rules), local_date(last_ms, &rules)]
+}
+
+/// What the store holds already.
+///
+/// A reading's identity is (client id, start): a HealthKit sample never changes, and a HealthKit series is one id with
+/// many points.
+#[derive(Default)]
+struct Known {
+    versions: HashMap<(SampleId, i64), HashSet<ContentKey>>,
+    /// The same reading by content, whichever id it came with; the id tells whether it was derived from the content.
+    content: HashMap<ContentKey, SampleId>,
+}
+
+impl Known {
+    fn add(&mut self, sample: &Sample) {
+        self.add_with(sample, sample.content_key());
+    }
+
+    fn add_with(&mut self, sample: &Sample, content: ContentKey) {
+        self.versions.entry((sample.id, sample.interval.start_ms())).or_default().insert(content);
+        self.content.insert(content, sample.id);
+    }
+
+    /// Whether the reading, in this version, is held: a retry of an old upload never overwrites a newer value.
+    fn holds(&self, sample: &Sample, content: ContentKey) -> bool {
+        if let Some(versions) = self.versions.get(&(sample.id, sample.interval.start_ms())) {
+            return versions.contains(&content);
+        }
+        // One that came without an id is joined with one that has it; two ids of the phone's own are two readings.
+        let derived = content.sample_id();
+        self.content.get(&content).is_some_and(|held| sample.id == derived || *held == derived)
+    }
+}
+
+/// What becomes of each sample of a body, by its index.
+struct Verdicts<'a> {
+    prepared: &'a Prepared,
+    accepted: Vec<bool>,
+    duplicates: usize,
+    deleted: Vec<usize>,
+    /// Ids that the same body deletes.
+    deletions: HashSet<SampleId>,
+}
+
+impl<'a> Verdicts<'a> {
+    fn new(prepared: &'a Prepared) -> Self {
+        let accepted = vec![false; prepared.parsed.samples.len()];
+        let deletions = prepared.parsed.deleted.iter().copied().collect();
+        Self { prepared, accepted, duplicates: 0, deleted: Vec::new(), deletions }
+    }
+
+    fn judge(&mut self, members: &[usize], mut known: Known, tombstones: &HashSet<SampleId>) {
+        for at in members {
+            let (sample, content) = (&self.prepared.parsed.samples[*at], self.prepared.content[*at]);
+            if tombstones.contains(&sample.id) || self.deletions.contains(&sample.id) {
+                self.deleted.push(*at);
+            } else if known.holds(sample, content) {
+                self.duplicates += 1;
+            } else {
+                known.add_with(sample, content);
+                self.accepted[*at] = true;
+            }
+        }
+    }
+
+    fn receipts(&self, parsed: &Parsed) -> Receipts {
+        let deleted = self.deleted.iter().map(|at| Rejection {
+            pointer: parsed.places[*at].pointer(),
+            id: Some(parsed.samples[*at].id),
+            code: "deleted".to_owned(),
+            message: "the sample was deleted and does not come back".to_owned(),
+        });
+        Receipts {
+            accepted: self.accepted.iter().filter(|accepted| **accepted).count(),
+            duplicate: self.duplicates,
+            rejected_total: parsed.rejected.len() + self.deleted.len(),
+            rejected: parsed.rejected.iter().cloned().chain(deleted).take(Receipts::LISTED_MAX).collect(),
+        }
+    }
+
+    /// An item with a new reading is accepted, one with known readings only a duplicate.
+    fn items(&self, parsed: &Parsed) -> ItemCounts {
+        let mut fresh = HashSet::new();
+        let mut all = HashSet::new();
+        let deleted: HashSet<_> = self.deleted.iter().map(|at| parsed.places[*at]).collect();
+        for (at, place) in parsed.places.iter().enumerate() {
+            all.insert(*place);
+            if self.accepted[at] {
+                fresh.insert(*place);
+            }
+        }
+        let refused = deleted.iter().filter(|place| !fresh.contains(*place)).count();
+        ItemCounts {
+            accepted: fresh.len(),
+            duplicate: all.len() - fresh.len() - refused,
+            rejected: parsed.items_rejected + refused,
+        }
+    }
+}

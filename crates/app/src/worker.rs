@@ -1,0 +1,161 @@
+//! The worker: leases jobs, keeps their leases, does their work, and acknowledges last.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    envelope::{Envelope, Work},
+    ids::UserId,
+    job::JobEvent,
+    record::RecordKey,
+};
+use ports::{Error, ErrorKind, Lease};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    App,
+    error::AppError,
+    records::{Upload, encode, get, replace},
+};
+
+/// How long one call to the queue waits for a message.
+const RECEIVE_WAIT: Duration = Duration::from_secs(5);
+
+/// The most messages that one call to the queue returns.
+const RECEIVE_MAX: usize = 10;
+
+impl App {
+    /// Works until `stop`, then finishes the jobs in hand for at most `drain`; what is not done by then is released.
+    pub async fn run_worker(self: &Arc<Self>, stop: CancellationToken, drain: Duration) {
+        let mut jobs = JoinSet::new();
+        while !stop.is_cancelled() {
+            while jobs.try_join_next().is_some() {}
+            let free = self.settings.worker_concurrency.saturating_sub(jobs.len());
+            if free == 0 {
+                jobs.join_next().await;
+                continue;
+            }
+            let received = tokio::select! {
+                () = stop.cancelled() => break,
+                received = self.platform.jobs.receive(free.min(RECEIVE_MAX), RECEIVE_WAIT, self.settings.lease) => received,
+            };
+            match received {
+                Ok(leases) => {
+                    for lease in leases {
+                        let app = Arc::clone(self);
+                        jobs.spawn(async move { app.run_job(lease).await });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "the queue could not be read; trying again");
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(self.settings.retry_base) => {}
+                    }
+                }
+            }
+        }
+        let drained = tokio::time::timeout(drain, async { while jobs.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            // Their leases run out and another worker takes them: nothing of theirs is half done.
+            tracing::warn!(jobs = jobs.len(), "stopping before all jobs were done; they will be delivered again");
+            jobs.shutdown().await;
+        }
+    }
+
+    /// Does one job and says so to the queue.
+    async fn run_job(self: Arc<Self>, lease: Lease) {
+        let started = std::time::Instant::now();
+        let outcome = tokio::select! {
+            outcome = self.attempt(&lease) => outcome,
+            lost = self.keep_lease(&lease) => Err(Failure::Retry(lost)),
+        };
+        let word = match &outcome {
+            Ok(()) => "completed",
+            Err(Failure::Retry(_)) => "retried",
+            Err(Failure::GiveUp(..)) => "failed",
+        };
+        metrics::counter!("jobs_total", "outcome" => word).increment(1);
+        metrics::histogram!("job_duration_seconds").record(started.elapsed().as_secs_f64());
+        let told = match outcome {
+            Ok(()) => self.platform.jobs.ack(&lease.receipt).await,
+            Err(Failure::Retry(error)) if lease.delivery_count < self.settings.deliveries_max => {
+                tracing::warn!(error = %error, cause = ?cause(&error), delivery = lease.delivery_count, "a job will be tried again");
+                self.platform.jobs.release(&lease.receipt, self.backoff(&lease)).await
+            }
+            Err(Failure::Retry(error)) => self.give_up(&lease, None, &format!("{error}, {} times", lease.delivery_count)).await,
+            Err(Failure::GiveUp(user, reason)) => self.give_up(&lease, user, &reason).await,
+        };
+        if let Err(error) = told {
+            // The lease runs out; the work is idempotent.
+            tracing::warn!(error = %error, "the queue did not take a job's outcome");
+        }
+    }
+
+    async fn attempt(&self, lease: &Lease) -> Result<(), Failure> {
+        let envelope = Envelope::decode(&lease.body).map_err(|error| Failure::GiveUp(None, error.to_string()))?;
+        let user = envelope.user_id;
+        let done = match envelope.work {
+            Work::ProcessUpload { upload_id } => self.process_upload(user, upload_id).await,
+            Work::ProcessDeletion { upload_id } => self.process_deletion(user, upload_id).await,
+        };
+        done.map_err(|error| match error {
+            AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict => Failure::Retry(error),
+            // A fault nobody planned for may pass; the delivery limit ends it if it does not.
+            AppError::Port(error) if error.kind() == ErrorKind::Unexpected => Failure::Retry(error),
+            error => Failure::GiveUp(Some(user), error.to_string()),
+        })
+    }
+
+    /// Extends the lease until it cannot; answers why it could not.
+    async fn keep_lease(&self, lease: &Lease) -> Error {
+        loop {
+            tokio::time::sleep(self.settings.heartbeat).await;
+            match self.platform.jobs.extend(&lease.receipt, self.settings.lease).await {
+                Ok(_) => {}
+                // The lease still has two heartbeats to go.
+                Err(error) if error.is_retryable() => tracing::warn!(error = %error, "a lease could not be extended"),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Exponential, and spread by the message's id so that jobs that failed together do not come back together.
+    fn backoff(&self, lease: &Lease) -> Duration {
+        let doubled = self.settings.retry_base.saturating_mul(1 << lease.delivery_count.min(16));
+        let spread = lease.id.0.bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % 1000;
+        let half = doubled.min(self.settings.retry_max) / 2;
+        half + half * spread / 1000
+    }
+
+    /// Marks the upload failed and moves the message to the dead letters, with the reason in both.
+    async fn give_up(&self, lease: &Lease, user: Option<UserId>, reason: &str) -> ports::Result<()> {
+        tracing::error!(reason, delivery = lease.delivery_count, "a job was given up");
+        if let Ok(envelope) = Envelope::decode(&lease.body) {
+            let user = user.unwrap_or(envelope.user_id);
+            if let Work::ProcessUpload { upload_id } = envelope.work {
+                let key = RecordKey::upload(user, upload_id);
+                if let Some(stored) = get::<Upload>(&*self.platform.health_data, &key).await.ok().flatten() {
+                    if let Some(mut failed) = stored.body.after(JobEvent::GiveUp, self.platform.clock.now()) {
+                        failed.failure = Some(reason.to_owned());
+                        let write = replace(key, Some(stored.version), encode(&failed)?);
+                        self.platform.health_data.commit(vec![write]).await?;
+                    }
+                }
+            }
+        }
+        self.platform.jobs.dead_letter(&lease.receipt, reason).await
+    }
+}
+
+fn cause(error: &Error) -> Option<String> {
+    std::error::Error::source(error).map(ToString::to_string)
+}
+
+/// Why a job was not done.
+enum Failure {
+    /// Later may be better.
+    Retry(Error),
+    /// It never will be.
+    GiveUp(Option<UserId>, String),
+}

@@ -1,0 +1,176 @@
+//! Cases of [`ports::IdentityProvider`] and [`ports::TokenVerifier`].
+
+mod account;
+mod codes;
+mod lockout;
+mod session;
+mod sign_up;
+mod token;
+
+use domain::ids::UserId;
+use ports::{Denial, Email, ErrorKind, NewUser, Profile, Result, SignIn, Tokens, VerifiedToken, denial};
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use self::{account::*, codes::*, lockout::*, session::*, sign_up::*, token::*};
+use crate::{IdentityFixture, support::unique};
+
+/// One test per case on the provider of `$fixture`, a future of an [`IdentityFixture`](crate::IdentityFixture).
+#[macro_export]
+macro_rules! identity {
+    ($($fixture:tt)+) => {
+        $crate::tests_of! { identity [
+            // Signing up and in.
+            who_signed_up_can_sign_in_and_gets_tokens_of_their_own,
+            an_address_signs_in_in_any_case,
+            a_second_sign_up_with_an_address_is_a_conflict,
+            of_two_sign_ups_that_race_for_an_address_one_succeeds,
+            a_password_under_8_characters_is_invalid,
+            a_wrong_password_and_an_unknown_address_are_the_same_denial,
+            // Codes.
+            sign_in_before_confirmation_is_denied_as_not_verified,
+            an_unconfirmed_address_with_a_wrong_password_is_wrong_credentials,
+            the_mailed_code_confirms,
+            a_wrong_code_does_not_confirm,
+            the_code_of_another_address_does_not_confirm,
+            a_resent_code_confirms,
+            resend_for_an_unknown_address_succeeds_and_mails_nothing,
+            forgot_succeeds_for_any_address,
+            reset_sets_the_password_and_ends_all_sessions,
+            a_reset_code_works_once,
+            a_wrong_reset_code_changes_nothing,
+            // Sessions.
+            refresh_answers_new_tokens_of_the_same_user_and_session,
+            a_spent_refresh_token_ends_its_session_when_used_again,
+            a_spent_refresh_token_leaves_other_sessions_alone,
+            of_two_refreshes_that_race_at_most_one_succeeds,
+            what_is_no_refresh_token_does_not_refresh,
+            sign_out_ends_the_session_and_no_other,
+            signing_out_twice_succeeds,
+            nobody_signs_out_another_users_session,
+            // Accounts.
+            profile_returns_what_sign_up_stored,
+            update_changes_what_it_names_and_nothing_else,
+            a_new_address_is_unconfirmed_and_replaces_the_old_one,
+            changing_the_address_to_a_taken_one_is_a_conflict,
+            the_profile_of_an_unknown_user_is_none,
+            changing_an_unknown_user_is_not_found,
+            a_disabled_user_is_shut_out,
+            enabling_lets_the_user_in_again,
+            a_deleted_user_is_gone,
+            the_address_of_a_deleted_user_can_sign_up_again,
+            deleting_twice_succeeds,
+            // Lockout.
+            five_failures_in_a_row_lock_the_account,
+            a_lock_ends_when_it_says,
+            a_success_begins_the_count_anew,
+            a_lock_shuts_out_one_account_only,
+            // Tokens.
+            an_access_token_verifies_and_names_its_user_and_session,
+            a_refreshed_access_token_verifies,
+            an_access_token_is_not_valid_after_its_end,
+            a_token_changed_in_any_bit_is_not_valid,
+            a_token_without_its_own_signature_is_not_valid,
+            a_token_of_the_algorithm_none_is_not_valid,
+            a_token_signed_with_the_public_key_as_a_secret_is_not_valid,
+            a_refresh_token_is_no_access_token,
+            what_is_no_token_is_not_valid,
+            a_token_from_before_a_key_rotation_verifies_until_it_ends,
+            the_published_keys_have_no_private_part,
+        ] $($fixture)+ }
+    };
+}
+
+const PASSWORD: &str = "correct horse battery";
+
+/// Someone who signed up.
+struct Person {
+    user_id: UserId,
+    email: Email,
+}
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text.to_owned())
+}
+
+fn fresh_email() -> Email {
+    Email::parse(&format!("{}@example.org", unique().simple())).unwrap()
+}
+
+fn new_user(email: &Email, password: &str) -> NewUser {
+    let display_name = Some("Anna".to_owned());
+    NewUser { user_id: UserId(unique()), email: email.clone(), password: secret(password), display_name }
+}
+
+/// Asserts that `result` is denied for the reason `expected`, as a denial and nothing else.
+#[track_caller]
+fn assert_denied<T>(result: Result<T>, expected: Denial) {
+    let Err(error) = result else { panic!("{expected:?} was expected, and it succeeded") };
+    assert_eq!((error.kind(), denial(&error)), (ErrorKind::PermissionDenied, Some(expected)));
+}
+
+impl IdentityFixture {
+    async fn sign_up(&self) -> (Person, Profile) {
+        let user = new_user(&fresh_email(), PASSWORD);
+        let person = Person { user_id: user.user_id, email: user.email.clone() };
+        let profile = self.identity.sign_up(user).await.unwrap();
+        (person, profile)
+    }
+
+    async fn code(&self, person: &Person) -> String {
+        self.mailbox.latest_code(&person.email).await.expect("a code was mailed")
+    }
+
+    /// Someone who signed up and confirmed their address.
+    async fn person(&self) -> Person {
+        let (person, _) = self.sign_up().await;
+        self.identity.confirm(&person.email, &self.code(&person).await).await.unwrap();
+        person
+    }
+
+    async fn try_sign_in(&self, person: &Person, password: &str) -> Result<SignIn> {
+        self.identity.sign_in(&person.email, &secret(password)).await
+    }
+
+    async fn sign_in(&self, person: &Person) -> Tokens {
+        self.sign_in_with(person, PASSWORD).await
+    }
+
+    async fn sign_in_with(&self, person: &Person, password: &str) -> Tokens {
+        match self.try_sign_in(person, password).await.unwrap() {
+            SignIn::Tokens(tokens) => tokens,
+            SignIn::Challenge { kind, .. } => panic!("{kind:?} is asked of a new user"),
+        }
+    }
+
+    async fn verify(&self, tokens: &Tokens) -> Result<VerifiedToken> {
+        self.verifier.verify(tokens.access_token.expose_secret()).await
+    }
+
+    async fn refresh(&self, tokens: &Tokens) -> Result<Tokens> {
+        self.identity.refresh(&tokens.refresh_token).await
+    }
+
+    /// Asserts that neither of the tokens is worth anything any more.
+    async fn assert_ended(&self, tokens: &Tokens) {
+        assert_denied(self.verify(tokens).await, Denial::InvalidToken);
+        assert_denied(self.refresh(tokens).await, Denial::InvalidToken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_case_is_in_a_list() {
+        crate::support::assert_all_listed(
+            include_str!("identity.rs"),
+            &[
+                include_str!("identity/account.rs"),
+                include_str!("identity/codes.rs"),
+                include_str!("identity/lockout.rs"),
+                include_str!("identity/session.rs"),
+                include_str!("identity/sign_up.rs"),
+                include_str!("identity/token.rs"),
+            ],
+        );
+    }
+}

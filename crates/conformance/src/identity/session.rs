@@ -1,0 +1,87 @@
+use futures::future::join;
+use ports::Denial;
+use secrecy::ExposeSecret as _;
+
+use super::{assert_denied, secret};
+use crate::IdentityFixture;
+
+pub async fn refresh_answers_new_tokens_of_the_same_user_and_session(fixture: IdentityFixture) {
+    let first = fixture.sign_in(&fixture.person().await).await;
+    let second = fixture.refresh(&first).await.unwrap();
+    assert_eq!((second.user_id, second.session_id), (first.user_id, first.session_id));
+    assert_ne!(second.refresh_token.expose_secret(), first.refresh_token.expose_secret());
+    fixture.verify(&second).await.unwrap();
+    // The chain goes on.
+    let third = fixture.refresh(&second).await.unwrap();
+    assert_eq!((third.user_id, third.session_id), (first.user_id, first.session_id));
+}
+
+pub async fn a_spent_refresh_token_ends_its_session_when_used_again(fixture: IdentityFixture) {
+    let first = fixture.sign_in(&fixture.person().await).await;
+    let second = fixture.refresh(&first).await.unwrap();
+    let third = fixture.refresh(&second).await.unwrap();
+    assert_denied(fixture.refresh(&first).await, Denial::InvalidToken);
+    for tokens in [&first, &second, &third] {
+        fixture.assert_ended(tokens).await;
+    }
+}
+
+pub async fn a_spent_refresh_token_leaves_other_sessions_alone(fixture: IdentityFixture) {
+    let person = fixture.person().await;
+    let (spent, other) = (fixture.sign_in(&person).await, fixture.sign_in(&person).await);
+    fixture.refresh(&spent).await.unwrap();
+    assert_denied(fixture.refresh(&spent).await, Denial::InvalidToken);
+    fixture.verify(&other).await.unwrap();
+    fixture.refresh(&other).await.unwrap();
+}
+
+pub async fn of_two_refreshes_that_race_at_most_one_succeeds(fixture: IdentityFixture) {
+    let person = fixture.person().await;
+    for _ in 0..5 {
+        let tokens = fixture.sign_in(&person).await;
+        let (one, two) = join(fixture.refresh(&tokens), fixture.refresh(&tokens)).await;
+        assert!(one.is_err() || two.is_err(), "one refresh token was traded twice");
+        for refused in [one, two].into_iter().filter(Result::is_err) {
+            assert_denied(refused, Denial::InvalidToken);
+        }
+    }
+}
+
+pub async fn what_is_no_refresh_token_does_not_refresh(fixture: IdentityFixture) {
+    let tokens = fixture.sign_in(&fixture.person().await).await;
+    let refresh_token = tokens.refresh_token.expose_secret();
+    let cut = &refresh_token[..refresh_token.len() - 1];
+    for text in ["", "no token", cut, tokens.access_token.expose_secret()] {
+        assert_denied(fixture.identity.refresh(&secret(text)).await, Denial::InvalidToken);
+    }
+    fixture.refresh(&tokens).await.unwrap();
+}
+
+pub async fn sign_out_ends_the_session_and_no_other(fixture: IdentityFixture) {
+    let person = fixture.person().await;
+    let (ended, other) = (fixture.sign_in(&person).await, fixture.sign_in(&person).await);
+    let renewed = fixture.refresh(&ended).await.unwrap();
+    fixture.identity.sign_out(person.user_id, ended.session_id).await.unwrap();
+    fixture.assert_ended(&renewed).await;
+    fixture.assert_ended(&ended).await;
+    fixture.verify(&other).await.unwrap();
+    fixture.refresh(&other).await.unwrap();
+}
+
+pub async fn signing_out_twice_succeeds(fixture: IdentityFixture) {
+    let person = fixture.person().await;
+    let tokens = fixture.sign_in(&person).await;
+    for _ in 0..2 {
+        fixture.identity.sign_out(person.user_id, tokens.session_id).await.unwrap();
+    }
+    fixture.assert_ended(&tokens).await;
+}
+
+pub async fn nobody_signs_out_another_users_session(fixture: IdentityFixture) {
+    let (anna, boris) = (fixture.person().await, fixture.person().await);
+    let tokens = fixture.sign_in(&anna).await;
+    // Whether this is refused or does nothing is the provider's choice.
+    drop(fixture.identity.sign_out(boris.user_id, tokens.session_id).await);
+    fixture.verify(&tokens).await.unwrap();
+    fixture.refresh(&tokens).await.unwrap();
+}

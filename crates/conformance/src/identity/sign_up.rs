@@ -1,0 +1,67 @@
+use futures::future::join;
+use ports::{Denial, Email, ErrorKind};
+
+use super::{PASSWORD, Person, assert_denied, fresh_email, new_user};
+use crate::{IdentityFixture, support::assert_refused};
+
+pub async fn who_signed_up_can_sign_in_and_gets_tokens_of_their_own(fixture: IdentityFixture) {
+    let (anna, boris) = (fixture.person().await, fixture.person().await);
+    for person in [&anna, &boris] {
+        let tokens = fixture.sign_in(person).await;
+        assert_eq!(tokens.user_id, person.user_id);
+        assert!(tokens.expires_in_seconds > 0);
+        assert_eq!(fixture.verify(&tokens).await.unwrap().user_id, person.user_id);
+    }
+    let (one, two) = (fixture.sign_in(&anna).await, fixture.sign_in(&anna).await);
+    assert_ne!(one.session_id, two.session_id);
+}
+
+pub async fn an_address_signs_in_in_any_case(fixture: IdentityFixture) {
+    let person = fixture.person().await;
+    let shouted = Email::parse(&format!(" {} ", person.email.expose().to_uppercase())).unwrap();
+    let shouting = Person { email: shouted, ..person };
+    assert_eq!(fixture.sign_in(&shouting).await.user_id, shouting.user_id);
+}
+
+pub async fn a_second_sign_up_with_an_address_is_a_conflict(fixture: IdentityFixture) {
+    let (unconfirmed, _) = fixture.sign_up().await;
+    let confirmed = fixture.person().await;
+    for person in [&unconfirmed, &confirmed] {
+        let second = new_user(&person.email, "another password");
+        let second_id = second.user_id;
+        assert_refused(fixture.identity.sign_up(second).await, ErrorKind::Conflict);
+        assert_eq!(fixture.identity.profile(second_id).await.unwrap(), None);
+    }
+    assert_denied(fixture.try_sign_in(&confirmed, "another password").await, Denial::WrongCredentials);
+    assert_eq!(fixture.sign_in(&confirmed).await.user_id, confirmed.user_id);
+}
+
+pub async fn of_two_sign_ups_that_race_for_an_address_one_succeeds(fixture: IdentityFixture) {
+    let email = fresh_email();
+    let (one, two) = (new_user(&email, PASSWORD), new_user(&email, PASSWORD));
+    let ids = [one.user_id, two.user_id];
+    let (one, two) = join(fixture.identity.sign_up(one), fixture.identity.sign_up(two)).await;
+    let [winner, loser] = if one.is_ok() { [ids[0], ids[1]] } else { [ids[1], ids[0]] };
+    assert_refused(if one.is_ok() { two } else { one }, ErrorKind::Conflict);
+    assert_eq!(fixture.identity.profile(winner).await.unwrap().map(|profile| profile.email), Some(email));
+    assert_eq!(fixture.identity.profile(loser).await.unwrap(), None);
+}
+
+pub async fn a_password_under_8_characters_is_invalid(fixture: IdentityFixture) {
+    let email = fresh_email();
+    // Seven characters, more than seven bytes.
+    for short in ["", "seven77", "äöüäöüß"] {
+        assert_refused(fixture.identity.sign_up(new_user(&email, short)).await, ErrorKind::InvalidInput);
+    }
+    assert_eq!(fixture.mailbox.latest_code(&email).await, None);
+    fixture.identity.sign_up(new_user(&email, "eight888")).await.unwrap();
+}
+
+pub async fn a_wrong_password_and_an_unknown_address_are_the_same_denial(fixture: IdentityFixture) {
+    let person = fixture.person().await;
+    let stranger = Person { email: fresh_email(), user_id: person.user_id };
+    for wrong in ["wrong password", "", "Correct horse battery", "correct horse battery "] {
+        assert_denied(fixture.try_sign_in(&person, wrong).await, Denial::WrongCredentials);
+    }
+    assert_denied(fixture.try_sign_in(&stranger, PASSWORD).await, Denial::WrongCredentials);
+}

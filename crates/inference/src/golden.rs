@@ -1,0 +1,108 @@
+//! Golden vectors: known inputs, and the outputs that an independent implementation computed for them.
+
+use ports::Tensor;
+
+use crate::manifest::{GoldenCase, Manifest};
+use crate::session::Runner;
+use crate::store::Files;
+
+pub(crate) struct Golden {
+    inputs: Vec<Tensor>,
+    expected: Vec<(Tensor, f32)>,
+}
+
+/// The inputs that are generated and not stored. Each step is `state * 6364136223846793005 + 1442695040888963407` modulo 2^64,
+/// from the seed on; a value is the upper 24 bits less 2^23, over 2^22: in [-2, 2) and exact.
+pub(crate) fn lcg64(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let upper = i32::try_from(state >> 40).unwrap_or(i32::MAX);
+        (upper - (1 << 23)) as f32 / (1 << 22) as f32
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// The cases of `manifest`, out of verified files.
+pub(crate) fn cases(manifest: &Manifest, files: &Files) -> Result<Vec<Golden>, String> {
+    manifest.golden.iter().map(|case| read(case, manifest, files)).collect()
+}
+
+fn read(case: &GoldenCase, manifest: &Manifest, files: &Files) -> Result<Golden, String> {
+    let mut inputs = Vec::new();
+    for (input, signature) in case.inputs.iter().zip(&manifest.inputs) {
+        let count = signature.len(case.rows).ok_or("a golden case has too many rows")?;
+        let data = match (&input.file, input.lcg64_seed) {
+            (Some(path), _) => files.floats(path, count)?,
+            (None, seed) => lcg64(seed.unwrap_or_default(), count),
+        };
+        inputs.push(Tensor { name: input.name.clone(), shape: signature.shape(case.rows), data });
+    }
+    let mut expected = Vec::new();
+    for one in &case.expected {
+        let signature = manifest.outputs.iter().find(|output| output.name == one.output);
+        let signature = signature.ok_or_else(|| format!("golden: there is no output {}", one.output))?;
+        let count = signature.len(case.rows).ok_or("a golden case has too many rows")?;
+        let data = files.floats(&one.file, count)?;
+        let tensor = Tensor { name: one.output.clone(), shape: signature.shape(case.rows), data };
+        expected.push((tensor, one.tolerance));
+    }
+    Ok(Golden { inputs, expected })
+}
+
+/// Runs every case, and says how far off the worst value of each output was.
+pub(crate) fn check(cases: &[Golden], runner: &mut impl Runner) -> Result<String, String> {
+    let mut worst: Vec<(&str, f32, f32)> = Vec::new();
+    for case in cases {
+        let outputs = runner.run(case.inputs.clone()).map_err(|error| format!("golden: {error}"))?;
+        for (expected, tolerance) in &case.expected {
+            let output = outputs.iter().find(|output| output.name == expected.name);
+            let output = output.ok_or_else(|| format!("golden: no output {}", expected.name))?;
+            let deviation = deviation(&output.data, &expected.data);
+            // A deviation which is not a number does not fit.
+            let fits = deviation <= *tolerance;
+            if !fits {
+                return Err(format!(
+                    "golden: {} is off by {deviation:e}, allowed is {tolerance:e}",
+                    expected.name
+                ));
+            }
+            match worst.iter_mut().find(|(name, ..)| *name == expected.name) {
+                Some(entry) => *entry = (entry.0, entry.1.max(deviation), entry.2.max(*tolerance)),
+                None => worst.push((&expected.name, deviation, *tolerance)),
+            }
+        }
+    }
+    let words = worst.iter().map(|(name, deviation, tolerance)| {
+        format!("{name}: largest deviation {deviation:e}, tolerance {tolerance:e}")
+    });
+    Ok(words.collect::<Vec<_>>().join("; "))
+}
+
+fn deviation(got: &[f32], expected: &[f32]) -> f32 {
+    if got.len() != expected.len() {
+        return f32::NAN;
+    }
+    let differences = got.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    // `f32::max` would swallow a NaN.
+    differences.fold(0.0, |worst, one| if one.is_nan() || worst.is_nan() { f32::NAN } else { worst.max(one) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_gives_the_stated_values() {
+        // 1 * 6364136223846793005 + 1442695040888963407 = 7806831264735756412; its upper 24 bits are 7100271.
+        assert_eq!(lcg64(1, 1), [(7_100_271 - 8_388_608) as f32 / 4_194_304.0]);
+        assert!(lcg64(7, 10_000).iter().all(|value| (-2.0..2.0).contains(value)));
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_number_is_a_deviation() {
+        assert!(deviation(&[f32::NAN, 1.0], &[0.0, 1.0]).is_nan());
+        assert!(deviation(&[1.0], &[1.0, 1.0]).is_nan());
+        assert!((deviation(&[1.0, 2.5], &[1.0, 2.0]) - 0.5).abs() < f32::EPSILON);
+    }
+}

@@ -1,0 +1,240 @@
+//! What a model's `manifest.json` says, and what it must say.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path};
+
+use ports::{ModelIdentity, Tensor, Weights};
+use serde::Deserialize;
+
+const VERSION: u32 = 1;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "some fields are for people, and are declared so that a misspelt one is refused"
+)]
+pub(crate) struct Manifest {
+    #[serde(rename = "manifest_version")]
+    format: u32,
+    pub(crate) name: String,
+    version: String,
+    weights: Weights,
+    intended_use: String,
+    licence: String,
+    attribution: String,
+    parameters: u64,
+    pub(crate) model: String,
+    pub(crate) files: Vec<File>,
+    pub(crate) inputs: Vec<Signature>,
+    pub(crate) outputs: Vec<Signature>,
+    pub(crate) normalisation: Option<NormalisationFiles>,
+    preprocessing: Option<serde_json::Value>,
+    pub(crate) golden: Vec<GoldenCase>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: String,
+}
+
+/// An input or an output: rows of a fixed shape.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signature {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) element: ElementType,
+    shape: Vec<Dimension>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ElementType {
+    F32,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Dimension {
+    Fixed(usize),
+    Named(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NormalisationFiles {
+    pub(crate) unit: String,
+    pub(crate) mean: String,
+    pub(crate) standard_deviation: String,
+    pub(crate) method: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoldenCase {
+    pub(crate) rows: usize,
+    pub(crate) inputs: Vec<GoldenInput>,
+    pub(crate) expected: Vec<Expected>,
+}
+
+/// An input of a golden case: from the generator of [`crate::golden::lcg64`], or stored.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoldenInput {
+    pub(crate) name: String,
+    pub(crate) lcg64_seed: Option<u64>,
+    pub(crate) file: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expected {
+    pub(crate) output: String,
+    pub(crate) file: String,
+    /// The largest absolute deviation.
+    pub(crate) tolerance: f32,
+}
+
+impl Signature {
+    /// The shape of one row.
+    pub(crate) fn row(&self) -> impl Iterator<Item = usize> {
+        self.shape.iter().filter_map(|dimension| match dimension {
+            Dimension::Fixed(length) => Some(*length),
+            Dimension::Named(_) => None,
+        })
+    }
+
+    /// How ONNX Runtime writes this shape: the rows, of which there can be any number, as -1.
+    pub(crate) fn onnx_shape(&self) -> Vec<i64> {
+        std::iter::once(-1)
+            .chain(self.row().map(|length| i64::try_from(length).unwrap_or(i64::MAX)))
+            .collect()
+    }
+
+    pub(crate) fn shape(&self, rows: usize) -> Vec<usize> {
+        std::iter::once(rows).chain(self.row()).collect()
+    }
+
+    /// Values in `rows` rows; `None` where that is more than can be counted.
+    pub(crate) fn len(&self, rows: usize) -> Option<usize> {
+        self.shape(rows).into_iter().try_fold(1_usize, usize::checked_mul)
+    }
+
+    /// The number of rows, if `tensor` has this signature.
+    pub(crate) fn rows_of(&self, tensor: &Tensor) -> Option<usize> {
+        let rows = *tensor.shape.first()?;
+        let fits = tensor.name == self.name
+            && tensor.shape == self.shape(rows)
+            && self.len(rows) == Some(tensor.data.len());
+        fits.then_some(rows)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let [Dimension::Named(first), rest @ ..] = &self.shape[..] else {
+            return Err(format!("the shape of {} does not begin with \"batch\"", self.name));
+        };
+        let fixed = rest.iter().all(|dimension| matches!(dimension, Dimension::Fixed(length) if *length > 0));
+        if first != "batch" || !fixed || self.len(1).is_none() {
+            return Err(format!("the shape of {} is not \"batch\" and then numbers above 0", self.name));
+        }
+        Ok(())
+    }
+}
+
+impl Manifest {
+    /// Reads and checks a manifest that lies in a folder called `folder`. The error is a reason for the operator.
+    pub(crate) fn parse(text: &[u8], folder: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            #[serde(rename = "manifest_version")]
+            format: u32,
+        }
+        let versioned: Versioned = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if versioned.format != VERSION {
+            return Err(format!("manifest_version is {}, not {VERSION}", versioned.format));
+        }
+        let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        manifest.check(folder)?;
+        Ok(manifest)
+    }
+
+    pub(crate) fn identity(&self) -> ModelIdentity {
+        let sha256 = self.files.iter().find(|file| file.path == self.model).map(|file| file.sha256.clone());
+        ModelIdentity {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            sha256: sha256.unwrap_or_default(),
+            weights: self.weights,
+            intended_use: self.intended_use.clone(),
+            licence: self.licence.clone(),
+        }
+    }
+
+    fn check(&self, folder: &str) -> Result<(), String> {
+        if self.name != folder {
+            return Err(format!("it names the model `{}`, but lies in the folder `{folder}`", self.name));
+        }
+        if self.version.is_empty() || self.licence.is_empty() || self.intended_use.is_empty() {
+            return Err("version, licence and intended_use must not be blank".to_owned());
+        }
+        if self.inputs.is_empty() || self.outputs.is_empty() {
+            return Err("a model has at least one input and one output".to_owned());
+        }
+        self.inputs.iter().chain(&self.outputs).try_for_each(Signature::check)?;
+        self.check_files()?;
+        self.check_golden()
+    }
+
+    /// A file that is used but not listed would be used without having been verified.
+    fn check_files(&self) -> Result<(), String> {
+        let mut listed = BTreeSet::new();
+        for file in &self.files {
+            let inside = Path::new(&file.path).components().all(|part| matches!(part, Component::Normal(_)));
+            if !inside || !listed.insert(file.path.as_str()) {
+                return Err(format!("files: {} is outside the folder or listed twice", file.path));
+            }
+        }
+        let normalisation = self.normalisation.iter().flat_map(|one| [&one.mean, &one.standard_deviation]);
+        let golden = self.golden.iter().flat_map(|case| {
+            let inputs = case.inputs.iter().filter_map(|input| input.file.as_ref());
+            inputs.chain(case.expected.iter().map(|expected| &expected.file))
+        });
+        match [&self.model]
+            .into_iter()
+            .chain(normalisation)
+            .chain(golden)
+            .find(|path| !listed.contains(path.as_str()))
+        {
+            Some(path) => Err(format!("{path} is used but has no entry in files")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_golden(&self) -> Result<(), String> {
+        for case in &self.golden {
+            let named =
+                case.inputs.iter().map(|input| &input.name).eq(self.inputs.iter().map(|input| &input.name));
+            let one_source =
+                case.inputs.iter().all(|input| input.lcg64_seed.is_some() != input.file.is_some());
+            if case.rows == 0 || !named || !one_source {
+                return Err("a golden case needs rows, and each input from a seed or from a file".to_owned());
+            }
+            if let Some(bad) =
+                case.expected.iter().find(|one| !(one.tolerance > 0.0 && one.tolerance.is_finite()))
+            {
+                return Err(format!("the tolerance of {} is not above 0", bad.output));
+            }
+        }
+        let compared = |output: &Signature| {
+            self.golden.iter().flat_map(|case| &case.expected).any(|one| one.output == output.name)
+        };
+        match self.outputs.iter().find(|output| !compared(output)) {
+            Some(output) => Err(format!("no golden vector checks the output {}", output.name)),
+            None => Ok(()),
+        }
+    }
+}

@@ -24,13 +24,13 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    /// Whether someone who was told `self` may say `said`: the same number, claimed no more exactly, and called a
-    /// percentage only if it is one.
+    /// Whether someone who was told `self` may say `said`: the same number, claimed no more exactly, and a percentage
+    /// where the other is one.
     pub(crate) fn grounds(&self, said: &Self) -> bool {
         self.is_negative == said.is_negative
             && self.digits == said.digits
             && said.decimals <= self.decimals
-            && (self.is_percent || !said.is_percent)
+            && self.is_percent == said.is_percent
     }
 }
 

@@ -12,7 +12,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::{Error, ErrorKind, InsightFacts, InsightWriter, Narrative, Result};
-use reqwest::{StatusCode, redirect};
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, HeaderName, HeaderValue},
+    redirect,
+};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
@@ -114,7 +118,7 @@ impl GeminiWriter {
         let request = self.client.post(self.url.clone()).json(body);
         let credential = self.settings.credential.expose_secret();
         let request = match self.settings.route {
-            GeminiRoute::AiStudio => request.header("x-goog-api-key", credential),
+            GeminiRoute::AiStudio => request.headers(HeaderMap::from_iter([api_key(credential)])),
             GeminiRoute::Vertex { .. } => request.bearer_auth(credential),
         };
         // An error of reqwest names the address, which may name a project.
@@ -130,6 +134,14 @@ impl GeminiWriter {
         }
         Ok(Reply { status: response.status(), retry_after, body })
     }
+}
+
+/// The header of AI Studio's key, marked so that HTTP logs leave its value out. The settings' check made sure that the
+/// key is a header value; an empty one would be refused by Google.
+fn api_key(credential: &str) -> (HeaderName, HeaderValue) {
+    let mut value = HeaderValue::from_str(credential).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    (HeaderName::from_static("x-goog-api-key"), value)
 }
 
 struct Reply {

@@ -92,7 +92,11 @@ impl Ground {
         for (text, decimals) in [(fact.value.to_string(), usize::MAX), (spoken, usize::from(fact.decimals))] {
             for figure in figures(&text) {
                 let Figure::Number(number) = figure else { continue };
-                self.figures.push(Figure::Number(Number { is_percent: fact.unit == "%", ..number }));
+                if fact.unit == "%" {
+                    // In "from 80 to 90 %" the sign stands behind the second number only.
+                    self.figures.push(Figure::Number(Number { is_percent: true, ..number.clone() }));
+                }
+                self.figures.push(Figure::Number(number));
             }
             let Ok(value) = text.parse::<f64>() else { continue };
             match fact.unit.as_str() {

@@ -216,7 +216,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 /// Bytes that nobody can guess: from the machine's generator and not from the replayable one.
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|error| Error::new(ErrorKind::Unavailable, "identity.random").with_cause(error.to_string()))?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "identity.random").with_cause(error.to_string())
+    })?;
     Ok(bytes)
 }

@@ -24,7 +24,7 @@ pub(crate) fn config_show(global: &Global) -> Result<ExitCode, Failure> {
     let loaded = global.load(None)?;
     global.print(&loaded.show(), || {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING).set_header(["key", "value", "source"]);
+        table.load_style(comfy_table::presets::NOTHING).set_header(["key", "value", "source"]);
         for (key, setting) in &loaded.settings {
             table.add_row([key.clone(), setting.value.to_string(), setting.source.clone()]);
         }
@@ -48,7 +48,7 @@ pub(crate) fn dev_codes(global: &Global) -> Result<ExitCode, Failure> {
         .collect();
     global.print(&rows, || {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING).set_header(["e-mail", "purpose", "code", "expires"]);
+        table.load_style(comfy_table::presets::NOTHING).set_header(["e-mail", "purpose", "code", "expires"]);
         for (email, purpose, code, expires_at) in &codes {
             table.add_row([email, purpose, code, expires_at]);
         }

@@ -15,8 +15,8 @@ mod tests;
 
 pub use faults::{Fault, Faults};
 pub use sections::{
-    Data, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat, Measures, Profile,
-    Provider, Providers, Server, Telemetry, Worker, Writer,
+    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat,
+    Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.

@@ -1,15 +1,14 @@
 //! The composition root: which adapter serves which port. The only file that looks at cargo features.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use app::Platform;
 use inference::Engine;
-use jiff::Timestamp;
 use ports::{Clock, CloudProvider, IdSource, InsightWriter, ObjectKey, PresignedMethod, SecretName, SecretStore};
 use secrecy::{ExposeSecret, SecretSlice};
 
-use crate::config::{Config, ExecutionProvider, Provider, Writer};
+use crate::config::{Config, Provider, Writer};
 
 #[cfg(not(any(feature = "local")))]
 compile_error!("enable at least one of the features: local");
@@ -17,7 +16,7 @@ compile_error!("enable at least one of the features: local");
 /// Checks presigned URLs of an object store that has no server of its own.
 pub trait PresignedObjects: Send + Sync + 'static {
     /// What the URL's query grants for `key` and the HTTP method, if its signature holds and it has not expired.
-    fn verify(&self, key: &ObjectKey, method: &str, query: &str, now: Timestamp) -> Option<PresignedMethod>;
+    fn verify(&self, key: &ObjectKey, method: &str, query: &str) -> Option<PresignedMethod>;
 }
 
 /// Everything that is connected.
@@ -111,19 +110,15 @@ pub async fn secret_or_new(secrets: &dyn SecretStore, name: &str) -> anyhow::Res
 
 fn inference_settings(config: &Config) -> inference::Settings {
     let executable = std::env::current_exe().ok();
-    let mut library_folders = inference::library_folders(executable.as_deref(), None);
-    library_folders.push(PathBuf::from(".tools/onnxruntime"));
     inference::Settings {
         models_dir: config.inference.models_dir.clone(),
         library: config.inference.library.clone(),
-        library_folders,
+        library_folders: inference::library_folders(executable.as_deref(), None),
         sessions_per_model: config.inference.sessions_per_model,
         queue_depth: config.inference.queue_depth,
         rows_max: 1,
         deadline: Duration::from_millis(config.inference.deadline_ms),
-        execution_provider: match config.inference.execution_provider {
-            ExecutionProvider::Cpu => inference::ExecutionProvider::Cpu,
-        },
+        execution_provider: config.inference.execution_provider,
     }
 }
 
@@ -134,6 +129,54 @@ fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
         Writer::Gemini => gemini::writer(&config.insight.gemini),
         #[cfg(not(feature = "gemini"))]
         Writer::Gemini => anyhow::bail!("this binary was built without Gemini: build it with `--features gemini`"),
+    }
+}
+
+/// The system's clock, and ids of version 7.
+pub fn time_and_ids() -> (Arc<dyn Clock>, Arc<dyn IdSource>) {
+    (Arc::new(adapters_local::SystemClock), Arc::new(adapters_local::SystemIds))
+}
+
+/// A code that was not mailed: address, purpose, code, end.
+#[cfg(feature = "local")]
+pub async fn dev_codes(config: &Config) -> anyhow::Result<Vec<(String, String, String, String)>> {
+    let (clock, ids) = time_and_ids();
+    let codes = local::open(config, clock, ids).await?.local_identity().dev_codes().await?;
+    let row = |code: adapters_local::identity::DevCode| {
+        let (purpose, value) = (code.purpose.as_str().to_owned(), code.code.expose_secret().to_owned());
+        (code.email.expose().to_owned(), purpose, value, code.expires_at.to_string())
+    };
+    Ok(codes.into_iter().map(row).collect())
+}
+
+/// Removes what has expired from stores that do not do so themselves.
+pub struct Housekeeping {
+    #[cfg(feature = "local")]
+    local: Option<Arc<adapters_local::LocalCloud>>,
+}
+
+/// How many expired records one sweep removes at most, so that it never holds up writers for long.
+const SWEPT_MAX: u32 = 1000;
+
+impl Housekeeping {
+    pub async fn sweep(&self) -> ports::Result<()> {
+        #[cfg(feature = "local")]
+        if let Some(local) = &self.local {
+            let swept = local.records().sweep_expired(SWEPT_MAX).await?;
+            if swept > 0 {
+                tracing::debug!(swept, "expired records removed");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connected {
+    pub fn housekeeping(&self) -> Housekeeping {
+        Housekeeping {
+            #[cfg(feature = "local")]
+            local: self.local.clone(),
+        }
     }
 }
 
@@ -154,12 +197,12 @@ mod gemini {
             },
         };
         let writer = adapters_insight::GeminiWriter::new(adapters_insight::GeminiSettings {
-            endpoint: required("endpoint", &config.endpoint)?,
+            endpoint: config.endpoint(),
             route,
-            credential: config.api_key.clone().context("insight.gemini.api_key is missing")?,
+            credential: config.credential().cloned().context("insight.gemini has no credential for its route")?,
             model: config.model.clone(),
             covered: config.covered,
-            connect_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             timeout: Duration::from_millis(config.timeout_ms),
             retries_max: config.retries_max,
         })?;
@@ -184,8 +227,6 @@ mod local {
             base_url,
             deliveries_max: config.worker.deliveries_max,
             identity: adapters_local::identity::Settings {
-                issuer: identity.issuer.clone(),
-                audience: identity.audience.clone(),
                 access_token_lifetime: Duration::from_secs(identity.access_token_lifetime_s),
                 refresh_token_lifetime: Duration::from_secs(identity.refresh_token_lifetime_s),
                 email_confirmation_required: identity.email_confirmation_required,
@@ -193,7 +234,7 @@ mod local {
                 lockout_failures: identity.lockout_failures,
                 lockout_duration: Duration::from_secs(identity.lockout_duration_s),
                 log_codes: identity.log_codes,
-                ..adapters_local::identity::Settings::default()
+                ..adapters_local::identity::Settings::new(&identity.issuer, &identity.audience)
             },
         };
         let cloud = LocalCloud::open(settings, clock, ids).await;
@@ -201,8 +242,9 @@ mod local {
     }
 
     impl PresignedObjects for LocalCloud {
-        fn verify(&self, key: &ObjectKey, method: &str, query: &str, now: Timestamp) -> Option<PresignedMethod> {
-            self.verify_presigned(key, method, query, now)
+        fn verify(&self, key: &ObjectKey, method: &str, query: &str) -> Option<PresignedMethod> {
+            let query = serde_urlencoded::from_str(query).ok()?;
+            self.verify_presigned(method, key, &query).ok().map(|granted| granted.method)
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn seconds(instant: Timestamp) -> String {
 
 /// A resource that answers methods it does not have with a problem.
 fn resource(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| async { problem(ProblemKind::MethodNotAllowed) }))
+    web::resource(path).default_service(web::to(|| problem(ProblemKind::MethodNotAllowed)))
 }
 
 async fn problem(kind: ProblemKind) -> Result<HttpResponse, Problem> {
@@ -60,5 +60,5 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(api)
         .service(web::redirect("/docs", "/docs/").see_other())
         .service(openapi::swagger())
-        .default_service(web::to(|| async { problem(ProblemKind::NotFound) }));
+        .default_service(web::to(|| problem(ProblemKind::NotFound)));
 }

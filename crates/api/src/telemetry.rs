@@ -13,8 +13,12 @@ const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
     let level = &telemetry.log_level;
     let ours = ["adapters_insight", "adapters_local", "api", "app", "clarity", "inference"];
-    let directives = ours.iter().map(|name| format!("{name}={level}"));
-    let filter = EnvFilter::try_new(std::iter::once("warn".to_owned()).chain(directives).collect::<Vec<_>>().join(","))?;
+    let directives = if level.contains(['=', ',']) {
+        level.clone()
+    } else {
+        ours.iter().fold("warn".to_owned(), |directives, name| format!("{directives},{name}={level}"))
+    };
+    let filter = EnvFilter::try_new(directives)?;
     let registry = tracing_subscriber::registry().with(filter);
     match telemetry.log_format {
         LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?,

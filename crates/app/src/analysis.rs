@@ -14,7 +14,11 @@ use domain::{
     record::RecordKey,
     time::{Interval, MINUTE_MS, day_interval, local_date, timestamp},
 };
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use jiff::{
+    Timestamp, ToSpan,
+    civil::{Date, Weekday},
+    tz::TimeZone,
+};
 use ports::{Error, ErrorKind, ModelState, ModelStatus, Tensor, Write};
 use serde::{Deserialize, Serialize};
 
@@ -166,7 +170,8 @@ impl App {
             }
             Some(ModelStatus { normalisation: None, .. }) => Some("the PAT model carries no normalisation".to_owned()),
             Some(ModelStatus { normalisation: Some(vectors), .. }) => {
-                let data = pat::normalise(&week.minutes, &vectors.mean, &vectors.standard_deviation)
+                let (mean, deviation) = (week.from_its_weekday(&vectors.mean), week.from_its_weekday(&vectors.standard_deviation));
+                let data = pat::normalise(&week.minutes, &mean, &deviation)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "pat.normalise").with_cause(error))?;
                 let input = Tensor { name: "x".to_owned(), shape: vec![1, PAT_MINUTES], data };
                 let prediction = self.platform.predictor.predict(&self.settings.pat_model, vec![input]).await?;
@@ -190,6 +195,14 @@ struct Week {
 }
 
 impl Week {
+    /// A vector over the minutes of a week that begins on Monday, as over this one.
+    fn from_its_weekday(&self, vector: &[f32]) -> Vec<f32> {
+        let first = self.date.weekday().since(Weekday::Monday) + 1;
+        let minutes = usize::try_from(first).unwrap_or(0) * 1440 % PAT_MINUTES;
+        let (before, after) = vector.split_at(minutes.min(vector.len()));
+        [after, before].concat()
+    }
+
     /// Cuts the week out of `series`; what lies outside it is missing. `None` where the calendar ends.
     fn new(series: &MinuteSeries, date: Date, zone: &TimeZone) -> Option<Self> {
         let first = date.checked_sub(6.days()).ok()?;

@@ -1,7 +1,10 @@
 //! From the outbox to the queue. The intent was committed with the upload, so a crash at any point between the two only
 //! delays the job: the sweep finds what a nudge did not.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use domain::{
     envelope::Work,
@@ -37,6 +40,11 @@ impl Relay {
         Self { nudges, waiting: Mutex::new(Some(waiting)) }
     }
 
+    /// The nudges, for the one relay of this process.
+    fn take_waiting(&self) -> Option<mpsc::Receiver<RecordKey>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Never waits and never fails: the intent is in the store, where the sweep finds it.
     pub(crate) fn nudge(&self, intent: RecordKey) {
         let _full_or_without_relay = self.nudges.try_send(intent);
@@ -46,8 +54,7 @@ impl Relay {
 impl App {
     /// Relays intents until `stop`: those of this process at once, everybody's at each sweep.
     pub async fn run_relay(&self, stop: CancellationToken) {
-        let taken = self.relay.waiting.lock().map(|mut waiting| waiting.take());
-        let Ok(Some(mut nudges)) = taken else { return };
+        let Some(mut nudges) = self.relay.take_waiting() else { return };
         let mut sweep = tokio::time::interval(self.settings.relay_interval);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut batch = Vec::new();
@@ -88,8 +95,8 @@ impl App {
             loop {
                 let page = self.platform.health_data.query(&query).await?;
                 count += page.items.len();
-                let outcomes: Vec<Result<()>> = stream::iter(&page.items)
-                    .map(|record| self.relay_one(record))
+                let outcomes: Vec<Result<()>> = stream::iter(page.items)
+                    .map(|record| async move { self.relay_one(&record).await })
                     .buffer_unordered(CONCURRENCY)
                     .collect()
                     .await;

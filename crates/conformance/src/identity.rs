@@ -23,7 +23,7 @@ macro_rules! identity {
             who_signed_up_can_sign_in_and_gets_tokens_of_their_own,
             an_address_signs_in_in_any_case,
             a_second_sign_up_with_an_address_is_a_conflict,
-            of_two_sign_ups_that_race_for_an_address_one_succeeds,
+            of_sign_ups_that_race_for_an_address_one_succeeds,
             a_password_under_8_characters_is_invalid,
             a_wrong_password_and_an_unknown_address_are_the_same_denial,
             // Codes.
@@ -42,7 +42,7 @@ macro_rules! identity {
             refresh_answers_new_tokens_of_the_same_user_and_session,
             a_spent_refresh_token_ends_its_session_when_used_again,
             a_spent_refresh_token_leaves_other_sessions_alone,
-            of_two_refreshes_that_race_at_most_one_succeeds,
+            of_refreshes_that_race_at_most_one_succeeds_and_the_session_ends,
             what_is_no_refresh_token_does_not_refresh,
             sign_out_ends_the_session_and_no_other,
             signing_out_twice_succeeds,

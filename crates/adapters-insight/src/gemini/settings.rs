@@ -49,8 +49,11 @@ impl GeminiSettings {
                  (such as a BAA for Vertex AI) is in force, or use the template writer",
             ));
         }
-        if self.credential.expose_secret().is_empty() {
-            return Err(Fault::Settings("the credential is empty: give an API key or an access token"));
+        let credential = self.credential.expose_secret();
+        if credential.is_empty() || !credential.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(Fault::Settings(
+                "the credential is empty or holds white space: give an API key or an access token",
+            ));
         }
         if self.timeout.is_zero() || self.connect_timeout.is_zero() {
             return Err(Fault::Settings("a timeout is zero: give both some time"));

@@ -309,6 +309,7 @@ fn settings_that_cannot_be_used_are_refused_with_what_to_do() {
         (GeminiSettings { endpoint: "example.org".into(), ..good() }, "scheme and host"),
         (GeminiSettings { model: "../secrets".into(), ..good() }, "names of letters"),
         (GeminiSettings { credential: SecretString::from(""), ..good() }, "credential is empty"),
+        (GeminiSettings { credential: SecretString::from("key\n"), ..good() }, "white space"),
         (GeminiSettings { timeout: Duration::ZERO, ..good() }, "timeout is zero"),
     ];
     for (settings, advice) in bad {

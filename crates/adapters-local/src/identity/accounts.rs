@@ -7,8 +7,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::ids::{SessionId, UserId};
 use jiff::Timestamp;
 use ports::{
-    ChallengeKind, Denial, Email, Error, ErrorKind, IdentityProvider, NewUser, Profile, ProfileUpdate, Result, Role,
-    SignIn, Tokens,
+    ChallengeKind, Denial, Email, Error, ErrorKind, IdentityProvider, NewUser, Profile, ProfileUpdate,
+    Result, Role, SignIn, Tokens,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -45,7 +45,7 @@ impl IdentityProvider for LocalIdentity {
             return Err(accounts.error(ErrorKind::Conflict));
         }
         let mut user = User {
-            user_id: new.user_id,
+            id: new.user_id,
             email: new.email,
             email_verified: false,
             password_hash,
@@ -54,12 +54,12 @@ impl IdentityProvider for LocalIdentity {
             disabled: false,
             mark_version: 0,
         };
-        if self.tokens.revocations.version(user.user_id)?.is_some() {
+        if self.tokens.revocations.version(user.id)?.is_some() {
             // The id was deleted a moment ago. Its old sessions are revoked one by one and stay so.
             self.mark(&mut user, accounts.now()).await?;
         }
         accounts.put_user(&user).await?;
-        accounts.put(&address, &AddressOwner(user.user_id), Keep::default()).await?;
+        accounts.put(&address, &AddressOwner(user.id), Keep::default()).await?;
         let delivery = self.confirmation(&mut accounts, &address, &user).await?;
         accounts.commit().await?;
         self.deliver(delivery);
@@ -108,7 +108,9 @@ impl IdentityProvider for LocalIdentity {
         accounts.delete::<Failures>(&address).await?;
         let denial = match &user {
             user if user.disabled => Some(Denial::Disabled),
-            user if self.settings.email_confirmation_required && !user.email_verified => Some(Denial::EmailNotVerified),
+            user if self.settings.email_confirmation_required && !user.email_verified => {
+                Some(Denial::EmailNotVerified)
+            }
             _ => None,
         };
         if let Some(denial) = denial {
@@ -120,7 +122,12 @@ impl IdentityProvider for LocalIdentity {
         Ok(SignIn::Tokens(tokens))
     }
 
-    async fn respond(&self, _session: &SecretString, _kind: ChallengeKind, _answer: &SecretString) -> Result<SignIn> {
+    async fn respond(
+        &self,
+        _session: &SecretString,
+        _kind: ChallengeKind,
+        _answer: &SecretString,
+    ) -> Result<SignIn> {
         // No sign-in ends in a challenge here, so no session of one is right.
         Err(wrong_code("identity.respond"))
     }
@@ -197,7 +204,7 @@ impl IdentityProvider for LocalIdentity {
         // The code came back from the address.
         user.email_verified = true;
         accounts.put_user(&user).await?;
-        let ended = self.end_sessions(&mut accounts, user.user_id).await?;
+        let ended = self.end_sessions(&mut accounts, user.id).await?;
         self.tokens.revocations.append(ended, accounts.now()).await?;
         accounts.commit().await
     }
@@ -265,16 +272,21 @@ impl IdentityProvider for LocalIdentity {
 
 impl LocalIdentity {
     /// New tokens of a session, and the session where it is new.
-    async fn tokens_of(&self, accounts: &mut Accounts, mut user: User, session_id: SessionId) -> Result<Tokens> {
+    async fn tokens_of(
+        &self,
+        accounts: &mut Accounts,
+        mut user: User,
+        session_id: SessionId,
+    ) -> Result<Tokens> {
         let now = accounts.now();
-        if self.tokens.revocations.standing(user.user_id, session_id, now)?.user_barred {
+        if self.tokens.revocations.standing(user.id, session_id, now)?.user_barred {
             // A crash came between barring them, or letting them in again, and its other half: the database counts.
             self.mark(&mut user, now).await?;
             accounts.put_user(&user).await?;
         }
         let until = Some(after(now, self.settings.refresh_token_lifetime));
-        let session = Session { user_id: user.user_id };
-        let keep = Keep { owner: Some(user.user_id.0.as_bytes()), until };
+        let session = Session { user_id: user.id };
+        let keep = Keep { owner: Some(user.id.0.as_bytes()), until };
         accounts.put(session_id.0.as_bytes(), &session, keep).await?;
 
         let refresh_token = SecretString::from(URL_SAFE_NO_PAD.encode(random::<32>()?));
@@ -282,12 +294,12 @@ impl LocalIdentity {
         let keep = Keep { owner: Some(session_id.0.as_bytes()), until };
         accounts.put(&token_key(&refresh_token), &token, keep).await?;
 
-        let whose = (user.user_id, session_id);
+        let whose = (user.id, session_id);
         Ok(Tokens {
             access_token: self.tokens.issue(whose, &roles(), self.ids.next(), now)?,
             refresh_token,
             expires_in_seconds: self.settings.access_token_lifetime.as_secs(),
-            user_id: user.user_id,
+            user_id: user.id,
             session_id,
         })
     }
@@ -303,14 +315,14 @@ impl LocalIdentity {
 
     /// Above every mark there is: also above one whose change was not committed.
     fn next_mark(&self, user: &User) -> Result<u64> {
-        let marked = self.tokens.revocations.version(user.user_id)?.unwrap_or(0);
+        let marked = self.tokens.revocations.version(user.id)?.unwrap_or(0);
         Ok(marked.max(user.mark_version) + 1)
     }
 
     /// Makes the access tokens of a user verify, or not, as `disabled` says.
     async fn mark(&self, user: &mut User, now: Timestamp) -> Result<()> {
         user.mark_version = self.next_mark(user)?;
-        let mark = Mark::User { user_id: user.user_id, version: user.mark_version, barred: user.disabled };
+        let mark = Mark::User { user_id: user.id, version: user.mark_version, barred: user.disabled };
         self.tokens.revocations.append(vec![mark], now).await
     }
 
@@ -318,11 +330,15 @@ impl LocalIdentity {
         let now = accounts.now();
         let earlier: Option<Failures> = accounts.get(address).await?;
         // A lock that is over starts the count anew.
-        let count = earlier.filter(|failures| failures.locked_until.is_none()).map_or(0, |failures| failures.count) + 1;
+        let count =
+            earlier.filter(|failures| failures.locked_until.is_none()).map_or(0, |failures| failures.count)
+                + 1;
         let locks = count >= self.settings.lockout_failures;
         let locked_until = locks.then(|| after(now, self.settings.lockout_duration));
         let until = locked_until.unwrap_or_else(|| after(now, FAILURES_KEPT));
-        accounts.put(address, &Failures { count, locked_until }, Keep { owner: None, until: Some(until) }).await
+        accounts
+            .put(address, &Failures { count, locked_until }, Keep { owner: None, until: Some(until) })
+            .await
     }
 
     /// The code that confirms a user's address, where one is needed.
@@ -360,7 +376,8 @@ impl LocalIdentity {
         let mut accounts = self.begin(operation).await?;
         let user = accounts.user_at(&address).await?;
         let user = user.filter(|user| purpose == CodePurpose::ResetPassword || !user.email_verified);
-        let delivery = self.issue_code(&mut accounts, &address, purpose, user.map(|user| user.email).as_ref()).await?;
+        let delivery =
+            self.issue_code(&mut accounts, &address, purpose, user.map(|user| user.email).as_ref()).await?;
         accounts.commit().await?;
         self.deliver(delivery);
         Ok(())
@@ -388,7 +405,7 @@ fn roles() -> BTreeSet<Role> {
 
 fn profile(user: User) -> Profile {
     Profile {
-        user_id: user.user_id,
+        user_id: user.id,
         email: user.email,
         email_verified: user.email_verified,
         display_name: user.display_name,

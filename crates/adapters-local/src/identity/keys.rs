@@ -116,7 +116,8 @@ impl Keys {
         self.refresh()?;
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         let key = ring.keys.iter().rfind(|key| key.stored.retired_at.is_none());
-        key.cloned().ok_or_else(|| Error::new(ErrorKind::Corrupt, OPERATION).with_cause("no key to sign with"))
+        key.cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, OPERATION).with_cause("no key to sign with"))
     }
 
     /// The key called `id`, where it may verify.
@@ -171,7 +172,8 @@ impl Keys {
     fn store(&self, file: KeyFile) -> Result<()> {
         if let Some(path) = &self.path {
             let text = serde_json::to_vec_pretty(&file).map(Zeroizing::new);
-            let text = text.map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))?;
+            let text =
+                text.map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))?;
             files::replace(path, &text).map_err(|error| io_error(OPERATION, error))?;
             return self.reload().map(drop);
         }
@@ -199,7 +201,8 @@ fn read(path: &Path) -> Result<Option<(KeyFile, Stamp)>> {
         Err(error) => return Err(io_error(OPERATION, error)),
     };
     let mut text = Zeroizing::new(Vec::new());
-    let stamp = file.metadata().and_then(|metadata| file.read_to_end(&mut text).map(|_| Stamp::of(&metadata)));
+    let stamp =
+        file.metadata().and_then(|metadata| file.read_to_end(&mut text).map(|_| Stamp::of(&metadata)));
     let stamp = stamp.map_err(|error| io_error(OPERATION, error))?;
     let file = serde_json::from_slice(&text).map_err(|error| {
         let cause = format!("the file of keys cannot be read at line {}", error.line());
@@ -210,16 +213,20 @@ fn read(path: &Path) -> Result<Option<(KeyFile, Stamp)>> {
 
 fn generate(now: Timestamp) -> Result<StoredKey> {
     let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8());
-    let document = made.map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error.to_string()))?;
+    let document =
+        made.map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error.to_string()))?;
     let private_key = Secret(URL_SAFE_NO_PAD.encode(&document).into());
     Ok(StoredKey { private_key, created_at: now, retired_at: None })
 }
 
 fn prepare(stored: StoredKey) -> Result<Arc<Key>> {
-    let corrupt = |cause: &str| Error::new(ErrorKind::Corrupt, OPERATION).with_cause(cause);
+    let corrupt = |what: &str, error: &dyn std::error::Error| {
+        Error::new(ErrorKind::Corrupt, OPERATION).with_cause(format!("{what}: {error}"))
+    };
     let document = URL_SAFE_NO_PAD.decode(stored.private_key.0.expose_secret()).map(Zeroizing::new);
-    let document = document.map_err(|_| corrupt("a key is not base64url"))?;
-    let pair = Ed25519KeyPair::from_pkcs8(&document).map_err(|_| corrupt("a key is not an Ed25519 key in PKCS#8"))?;
+    let document = document.map_err(|error| corrupt("a key is not base64url", &error))?;
+    let pair = Ed25519KeyPair::from_pkcs8(&document)
+        .map_err(|error| corrupt("a key is not an Ed25519 key in PKCS#8", &error))?;
     let public = URL_SAFE_NO_PAD.encode(pair.public_key());
     let thumbprint = Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#));
     Ok(Arc::new(Key {

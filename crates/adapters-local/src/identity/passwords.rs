@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{PasswordCost, random};
 
 const OPERATION: &str = "identity.password";
-const LENGTH_MIN: usize = 8;
-const LENGTH_MAX: usize = 1024;
+const CHARACTERS_MIN: usize = 8;
+const BYTES_MAX: usize = 1024;
 /// How many are hashed at a time: each takes the memory that the cost names.
 const RUNNING_MAX: usize = 2;
 /// How many wait for that before further ones are turned away.
@@ -43,10 +43,12 @@ impl Passwords {
 
     /// Whether it may be a password at all.
     pub(super) fn check(password: &SecretString, operation: &'static str) -> Result<()> {
-        if (LENGTH_MIN..=LENGTH_MAX).contains(&password.expose_secret().len()) {
+        let password = password.expose_secret();
+        if password.len() <= BYTES_MAX && password.chars().count() >= CHARACTERS_MIN {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::InvalidInput, operation).with_cause("a password has 8 to 1024 bytes"))
+        let cause = "a password has 8 characters at least and 1024 bytes at most";
+        Err(Error::new(ErrorKind::InvalidInput, operation).with_cause(cause))
     }
 
     pub(super) async fn hash(&self, password: &SecretString) -> Result<String> {
@@ -66,7 +68,9 @@ impl Passwords {
             let parsed = PasswordHash::new(&stored).map_err(|error| error.to_string())?;
             Ok(Argon2::default().verify_password(password, &parsed).is_ok())
         });
-        let matches = matches.await?.map_err(|error: String| Error::new(ErrorKind::Corrupt, OPERATION).with_cause(error))?;
+        let matches = matches
+            .await?
+            .map_err(|error: String| Error::new(ErrorKind::Corrupt, OPERATION).with_cause(error))?;
         Ok(matches && hash.is_some())
     }
 
@@ -75,7 +79,8 @@ impl Passwords {
         password: &SecretString,
         work: impl FnOnce(&[u8]) -> T + Send + 'static,
     ) -> Result<T> {
-        let full = |_| Error::new(ErrorKind::RateLimited, OPERATION).with_cause("too many passwords at a time");
+        let full =
+            |_| Error::new(ErrorKind::RateLimited, OPERATION).with_cause("too many passwords at a time");
         let _place = self.waiting.try_acquire().map_err(full)?;
         let permit = Arc::clone(&self.running).acquire_owned().await;
         let permit: OwnedSemaphorePermit =

@@ -128,7 +128,8 @@ impl State {
     }
 
     fn records(&self) -> impl Iterator<Item = Record> {
-        let sessions = self.sessions.iter().map(|(id, until)| Record { mark: Mark::Session(*id), until: *until });
+        let sessions =
+            self.sessions.iter().map(|(id, until)| Record { mark: Mark::Session(*id), until: *until });
         let users = self.users.iter().map(|(id, user)| Record {
             mark: Mark::User { user_id: *id, version: user.version, barred: user.barred },
             until: user.until,
@@ -169,7 +170,11 @@ impl State {
                 ..Self::default()
             };
         }
-        if self.read_on()? { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "a record is damaged")) }
+        if self.read_on()? {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "a record is damaged"))
+        }
     }
 }
 
@@ -195,7 +200,11 @@ impl Revocations {
             let mut state = State::default();
             let lost = match state.catch_up(&path) {
                 Ok(()) => false,
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => true,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) =>
+                {
+                    true
+                }
                 Err(error) => return Err(error),
             };
             state.forget(now.as_second());
@@ -233,12 +242,15 @@ impl Revocations {
         let Some(path) = self.path.clone() else {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             state.forget(now.as_second());
-            records.into_iter().for_each(|record| state.insert(record));
+            for record in records {
+                state.insert(record);
+            }
             return Ok(());
         };
         let state = Arc::clone(&self.state);
         let written = tokio::task::spawn_blocking(move || write(&path, &state, &records)).await;
-        let written = written.map_err(|error| Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error))?;
+        let written =
+            written.map_err(|error| Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error))?;
         written.map_err(|error| io_error(OPERATION, error))
     }
 
@@ -248,7 +260,12 @@ impl Revocations {
     }
 
     /// How a session and its user stand.
-    pub(super) fn standing(&self, user_id: UserId, session_id: SessionId, now: Timestamp) -> Result<Standing> {
+    pub(super) fn standing(
+        &self,
+        user_id: UserId,
+        session_id: SessionId,
+        now: Timestamp,
+    ) -> Result<Standing> {
         let now = now.as_second();
         self.with_state(|state| Standing {
             session_ended: state.sessions.get(&session_id).is_some_and(|until| *until > now),

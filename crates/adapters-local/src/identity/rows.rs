@@ -23,7 +23,8 @@ pub(super) fn address_key(email: &Email) -> AddressKey {
 
 /// `instant + by`; the end of time where that is too far.
 pub(super) fn after(instant: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by).map_or(Timestamp::MAX, |by| instant.saturating_add(by).unwrap_or(Timestamp::MAX))
+    SignedDuration::try_from(by)
+        .map_or(Timestamp::MAX, |by| instant.saturating_add(by).unwrap_or(Timestamp::MAX))
 }
 
 /// A body that is kept under a key of its own.
@@ -46,7 +47,7 @@ entities! {
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct User {
-    pub(super) user_id: UserId,
+    pub(super) id: UserId,
     #[serde(with = "email_text")]
     pub(super) email: Email,
     pub(super) email_verified: bool,
@@ -154,11 +155,14 @@ impl Accounts {
     pub(super) async fn get<T: Entity>(&mut self, key: &[u8]) -> Result<Option<T>> {
         let now_ms = self.now.as_millisecond();
         let row = self.transaction.get(T::KIND, key).await?;
-        row.filter(|row| row.expires_at_ms.is_none_or(|at| at > now_ms)).map(|row| self.decode(&row.body)).transpose()
+        row.filter(|row| row.expires_at_ms.is_none_or(|at| at > now_ms))
+            .map(|row| self.decode(&row.body))
+            .transpose()
     }
 
     pub(super) async fn put<T: Entity>(&mut self, key: &[u8], body: &T, keep: Keep<'_>) -> Result<()> {
-        let body = serde_json::to_string(body).map_err(|error| self.error(ErrorKind::Unexpected).with_cause(error))?;
+        let body = serde_json::to_string(body)
+            .map_err(|error| self.error(ErrorKind::Unexpected).with_cause(error))?;
         let row = Row {
             owner: keep.owner.map(<[u8]>::to_vec),
             expires_at_ms: keep.until.map(Timestamp::as_millisecond),
@@ -188,7 +192,7 @@ impl Accounts {
     }
 
     pub(super) async fn put_user(&mut self, user: &User) -> Result<()> {
-        self.put(user.user_id.0.as_bytes(), user, Keep::default()).await
+        self.put(user.id.0.as_bytes(), user, Keep::default()).await
     }
 
     /// The sessions of a user that have not expired.

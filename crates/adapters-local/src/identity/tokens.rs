@@ -130,7 +130,9 @@ impl AccessTokens {
             roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),
         };
         let token = jsonwebtoken::encode(&header, &claims, &key.signing);
-        token.map(SecretString::from).map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))
+        token
+            .map(SecretString::from)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))
     }
 
     pub(super) fn verify(&self, token: &str, now: Timestamp) -> Result<VerifiedToken> {
@@ -190,7 +192,8 @@ impl AccessTokens {
     /// Whether a signed token is one of ours and holds now.
     fn counts(&self, signed: &Signed, now: Timestamp) -> Result<bool> {
         let seconds = now.as_second();
-        let is_ours = signed.token.issuer == self.issuer && signed.audience == self.audience && signed.token_use == USE;
+        let is_ours =
+            signed.token.issuer == self.issuer && signed.audience == self.audience && signed.token_use == USE;
         let is_timely = signed.expires_at > seconds
             && signed.not_before <= seconds.saturating_add(SKEW_SECONDS)
             && signed.issued_at <= seconds.saturating_add(SKEW_SECONDS);
@@ -210,7 +213,8 @@ impl AccessTokens {
 /// The header of a token of three parts, where it is one that we could have written.
 fn strict_header(token: &str) -> Option<StrictHeader> {
     let mut parts = token.split('.');
-    let (Some(header), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(header), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return None;
     };
     let header: StrictHeader = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;

@@ -1,4 +1,5 @@
 //! The local identity provider: the conformance suite, and what is its own.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
 
 mod folder;
 mod hostile;
@@ -62,7 +63,11 @@ async fn embedded_fixture() -> IdentityFixture {
     fixture(identity, clock, Box::new(folder))
 }
 
-fn fixture(identity: Arc<LocalIdentity>, time: Arc<ManualClock>, guard: conformance::Guard) -> IdentityFixture {
+fn fixture(
+    identity: Arc<LocalIdentity>,
+    time: Arc<ManualClock>,
+    guard: conformance::Guard,
+) -> IdentityFixture {
     let rotating = Arc::clone(&identity);
     IdentityFixture {
         verifier: Arc::clone(&identity) as _,

@@ -99,7 +99,6 @@ impl Rules {
         let inference = &config.inference;
         self.range("inference.sessions_per_model", inference.sessions_per_model, 1..=256);
         self.range("inference.queue_depth", inference.queue_depth, 1..=65_536);
-        self.range("inference.rows_max", inference.rows_max, 1..=4_096);
         self.range("inference.deadline_ms", inference.deadline_ms, 10..=3_600_000);
         let gemini = &config.insight.gemini;
         self.range("insight.gemini.connect_timeout_ms", gemini.connect_timeout_ms, 100..=60_000);

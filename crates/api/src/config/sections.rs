@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-use inference::ExecutionProvider;
+pub use inference::ExecutionProvider;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -173,7 +173,6 @@ pub struct Inference {
     pub library: Option<PathBuf>,
     pub sessions_per_model: usize,
     pub queue_depth: usize,
-    pub rows_max: usize,
     pub deadline_ms: u64,
     pub execution_provider: ExecutionProvider,
 }

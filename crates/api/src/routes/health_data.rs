@@ -39,7 +39,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 #[expect(dead_code, reason = "describes the body; the application parses it metric by metric")]
 pub struct HealthDataUpload {
     /// The caller's own id.
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     user_id: String,
     #[schema(value_type = Vec<Object>, max_items = 1000, example = json!([{
         "metric_type": "heart_rate", "biometric_data": {"heart_rate": 61}, "created_at": "2026-03-01T08:00:00Z"
@@ -94,7 +94,7 @@ impl From<Receipts> for ReceiptBody {
 /// An upload that is kept.
 #[derive(Serialize, ToSchema)]
 pub struct HealthDataResponse {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     processing_id: String,
     /// `received`, `processing`, `completed` or `failed`.
     #[schema(example = "received")]
@@ -187,7 +187,7 @@ pub struct ListQuery {
 /// One reading.
 #[derive(Serialize, ToSchema)]
 pub struct Reading {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     id: String,
     /// When it begins: whole seconds; `timestamp_ms` has the rest.
     timestamp: String,
@@ -350,7 +350,7 @@ fn page_link(query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
 /// Where an upload stands.
 #[derive(Serialize, ToSchema)]
 pub struct ProcessingStatus {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     processing_id: String,
     /// `received`, `processing`, `completed` or `failed`.
     status: &'static str,

@@ -28,7 +28,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 #[expect(dead_code, reason = "describes the body; the application parses it sample by sample")]
 pub struct HealthKitSample {
     /// HealthKit's UUID of the sample.
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     identifier: String,
     /// HealthKit's type identifier.
     #[serde(rename = "type")]
@@ -57,7 +57,7 @@ pub struct HealthKitSample {
 #[expect(dead_code, reason = "describes the body; the application parses it sample by sample")]
 pub struct HealthKitUploadRequest {
     /// The caller's own id.
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     user_id: String,
     quantity_samples: Vec<HealthKitSample>,
     category_samples: Vec<HealthKitSample>,
@@ -79,7 +79,7 @@ pub struct HealthKitUploadRequest {
 /// An upload that is kept and will be processed.
 #[derive(Serialize, ToSchema)]
 pub struct HealthKitUploadResponse {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     upload_id: String,
     #[schema(example = "received")]
     status: &'static str,
@@ -94,7 +94,7 @@ pub struct HealthKitUploadResponse {
 /// Where an upload stands.
 #[derive(Serialize, ToSchema)]
 pub struct HealthKitStatus {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     upload_id: String,
     /// `received`, `processing`, `completed` or `failed`.
     status: &'static str,

@@ -59,7 +59,7 @@ fn english() -> String {
 /// An insight.
 #[derive(Serialize, ToSchema)]
 pub struct InsightBody {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     insight_id: String,
     user_id: String,
     narrative: String,

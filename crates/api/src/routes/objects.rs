@@ -17,8 +17,7 @@ fn missing() -> Problem {
 fn granted(context: &Ctx, request: &HttpRequest, key: &str, method: &str) -> Result<(ObjectKey, PresignedMethod), Problem> {
     let presigned = context.presigned.as_ref().ok_or_else(missing)?;
     let key = ObjectKey::new(key).map_err(|_| missing())?;
-    let now = context.app.platform.clock.now();
-    let granted = presigned.verify(&key, method, request.query_string(), now).ok_or_else(missing)?;
+    let granted = presigned.verify(&key, method, request.query_string()).ok_or_else(missing)?;
     Ok((key, granted))
 }
 

@@ -116,7 +116,7 @@ pub struct ActigraphyAnalysis {
 /// The answer to an analysis.
 #[derive(Serialize, ToSchema)]
 pub struct AnalysisResponse {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     analysis_id: String,
     #[schema(example = "completed")]
     status: &'static str,
@@ -270,7 +270,7 @@ pub async fn analyse_points(
 /// A stored analysis.
 #[derive(Serialize, ToSchema)]
 pub struct PatAnalysisResponse {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     processing_id: String,
     status: &'static str,
     message: Option<String>,

@@ -33,7 +33,11 @@ impl MemoryTransaction {
     fn keys_where(&self, matches: impl Fn(Kind, &Row) -> bool) -> Vec<(Kind, Vec<u8>)> {
         let unchanged = self.rows.iter().filter(|(key, _)| !self.changes.contains_key(*key));
         let changed = self.changes.iter().filter_map(|(key, row)| Some((key, row.as_ref()?)));
-        unchanged.chain(changed).filter(|((kind, _), row)| matches(*kind, row)).map(|(key, _)| key.clone()).collect()
+        unchanged
+            .chain(changed)
+            .filter(|((kind, _), row)| matches(*kind, row))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 }
 

@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use adapters_local::embedded::{Database, FileSecretStore, SqliteHealthData};
+use adapters_local::{
+    LocalCloud, LocalSettings, SystemIds,
+    embedded::{Database, FileSecretStore, PresignQuery, SqliteHealthData, SqliteJobQueue},
+    identity,
+};
 use conformance::ManualClock;
 use domain::{
     ids::{UploadId, UserId},
@@ -16,8 +20,8 @@ use domain::{
 use futures::future::join_all;
 use jiff::SignedDuration;
 use ports::{
-    Clock, ErrorKind, HealthDataRepository, JobQueue, NewMessage, ObjectKey, ObjectStore, Precondition, PutOptions, Query,
-    SecretName, SecretStore, Version, Write, objects,
+    Clock, CloudProvider, ErrorKind, HealthDataRepository, JobQueue, NewMessage, ObjectKey, ObjectStore, Precondition,
+    PresignedMethod, PutOptions, Query, SecretName, SecretStore, Version, Write, objects,
 };
 use secrecy::ExposeSecret;
 use uuid::Uuid;
@@ -235,7 +239,7 @@ async fn two_processes_share_the_messages_and_take_none_twice() {
     for result in join_all((0..COUNT).map(publish)).await {
         result.unwrap();
     }
-    let work = |queue: adapters_local::embedded::SqliteJobQueue| async move {
+    let work = |queue: SqliteJobQueue| async move {
         let mut done: Vec<usize> = Vec::new();
         while queue.stats().await.unwrap().depth > 0 {
             for lease in queue.receive(3, Duration::from_millis(10), Duration::from_secs(60)).await.unwrap() {
@@ -249,4 +253,36 @@ async fn two_processes_share_the_messages_and_take_none_twice() {
     let mut done = [ones.unwrap(), others.unwrap()].concat();
     done.sort_unstable();
     assert_eq!(done, (0..COUNT).collect::<Vec<_>>());
+}
+
+async fn cloud(folder: &std::path::Path, clock: Arc<ManualClock>) -> LocalCloud {
+    let settings = LocalSettings {
+        data: folder.to_owned(),
+        base_url: "http://127.0.0.1:8000".to_owned(),
+        deliveries_max: 3,
+        identity: identity::Settings::new("http://127.0.0.1:8000", "clarity"),
+    };
+    LocalCloud::open(settings, clock, Arc::new(SystemIds)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_presigned_url_of_one_process_is_granted_by_another() {
+    let (folder, clock) = (folder(), Arc::new(ManualClock::default()));
+    let (one, other) = tokio::join!(cloud(folder.path(), Arc::clone(&clock)), cloud(folder.path(), Arc::clone(&clock)));
+    let key = ObjectKey::new("raw/a").unwrap();
+    let url = one.objects().unwrap().presign(&key, PresignedMethod::Get, Duration::from_secs(5)).await.unwrap();
+    let field = |name: &str| {
+        let (_, query) = url.split_once('?').unwrap();
+        let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap();
+        pair.trim_start_matches('=').to_owned()
+    };
+    let query = PresignQuery {
+        method: field("method"),
+        expires: field("expires").parse().unwrap(),
+        size_max: None,
+        signature: field("signature"),
+    };
+    assert_eq!(other.verify_presigned("GET", &key, &query).unwrap().method, PresignedMethod::Get);
+    clock.advance_by(Duration::from_secs(5));
+    assert_eq!(other.verify_presigned("GET", &key, &query).unwrap_err().kind(), ErrorKind::PermissionDenied);
 }

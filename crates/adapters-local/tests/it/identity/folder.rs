@@ -205,7 +205,9 @@ async fn secrets_are_not_in_the_database_as_they_are() {
     }
     let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds(ADDRESS), "the files that were searched are the right ones");
-    for secret in [super::PASSWORD, home.tokens.refresh_token.expose_secret(), home.token(), "nobody@example.org"] {
+    for secret in
+        [super::PASSWORD, home.tokens.refresh_token.expose_secret(), home.token(), "nobody@example.org"]
+    {
         assert!(!holds(secret));
     }
 }

@@ -68,7 +68,8 @@ impl Forger {
     }
 
     fn with_hmac(&self, header: &Value, secret: &[u8]) -> String {
-        let message = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(self.claims.to_string()));
+        let message =
+            format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(self.claims.to_string()));
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes());
         format!("{message}.{}", BASE64.encode(tag))
     }
@@ -115,7 +116,11 @@ fn with_other_headers(forger: &Forger) -> Vec<(&'static str, String)> {
         ("crit b64", forger.with_header(json!({ "crit": ["b64"], "b64": false }))),
         ("zip", forger.with_header(json!({ "zip": "DEF" }))),
         ("typ JWT", forger.with_header(json!({ "typ": "JWT" }))),
-        ("typ absent", forger.sign(&json!({ "alg": "EdDSA", "kid": forger.kid }).to_string(), &forger.claims.to_string())),
+        (
+            "typ absent",
+            forger
+                .sign(&json!({ "alg": "EdDSA", "kid": forger.kid }).to_string(), &forger.claims.to_string()),
+        ),
         ("kid absent", forger.sign(r#"{"alg":"EdDSA","typ":"at+jwt"}"#, &forger.claims.to_string())),
         ("kid a path", forger.with_header(json!({ "kid": "../../../../dev/null" }))),
         ("kid SQL", forger.with_header(json!({ "kid": "' OR 1=1 --" }))),
@@ -127,7 +132,10 @@ fn with_other_headers(forger: &Forger) -> Vec<(&'static str, String)> {
         ("kid with NUL", forger.with_header(json!({ "kid": format!("{}\0", forger.kid) }))),
         ("alg twice", duplicate(r#""alg":"none""#)),
         ("kid twice", duplicate(r#""kid":"other""#)),
-        ("header an array", forger.sign(&json!([["EdDSA"], "at+jwt"]).to_string(), &forger.claims.to_string())),
+        (
+            "header an array",
+            forger.sign(&json!([["EdDSA"], "at+jwt"]).to_string(), &forger.claims.to_string()),
+        ),
         ("header not JSON", forger.sign("EdDSA", &forger.claims.to_string())),
         ("header with a tail", forger.sign(&format!("{} x", forger.header()), &forger.claims.to_string())),
     ]
@@ -330,8 +338,10 @@ async fn a_token_that_was_believed_ends_with_its_session_and_its_user() {
     let clock = Arc::new(ManualClock::default());
     let identity = in_memory(settings(), &clock);
     let user_id = sign_up(&identity, "anna@example.org").await;
-    let (first, second) = (sign_in(&identity, "anna@example.org").await, sign_in(&identity, "anna@example.org").await);
-    let (first_token, second_token) = (first.access_token.expose_secret(), second.access_token.expose_secret());
+    let (first, second) =
+        (sign_in(&identity, "anna@example.org").await, sign_in(&identity, "anna@example.org").await);
+    let (first_token, second_token) =
+        (first.access_token.expose_secret(), second.access_token.expose_secret());
     assert!(verifies(&identity, first_token).await && verifies(&identity, second_token).await);
 
     identity.sign_out(user_id, first.session_id).await.unwrap();

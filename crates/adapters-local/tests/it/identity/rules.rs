@@ -14,7 +14,10 @@ use ports::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Home, PASSWORD, confirming, denied, email, in_memory, latest_code, secret, settings, sign_in, sign_up, verifies};
+use super::{
+    Home, PASSWORD, confirming, denied, email, in_memory, latest_code, secret, settings, sign_in, sign_up,
+    verifies,
+};
 
 const ADDRESS: &str = "anna@example.org";
 
@@ -32,9 +35,9 @@ fn other_than(code: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn passwords_have_8_to_1024_bytes() {
+async fn passwords_have_8_characters_at_least_and_1024_bytes_at_most() {
     let (identity, _) = memory(settings());
-    for (length, fits) in [(0, false), (7, false), (8, true), (1024, true), (1025, false)] {
+    for (length, fits) in [(7, false), (8, true), (1024, true), (1025, false)] {
         let user = NewUser {
             user_id: domain::ids::UserId(adapters_local::SystemIds.next()),
             email: email(&format!("a{length}@example.org")),
@@ -42,7 +45,11 @@ async fn passwords_have_8_to_1024_bytes() {
             display_name: None,
         };
         let result = identity.sign_up(user).await;
-        assert_eq!(result.as_ref().err().map(ports::Error::kind), (!fits).then_some(ErrorKind::InvalidInput), "{length}");
+        assert_eq!(
+            result.as_ref().err().map(ports::Error::kind),
+            (!fits).then_some(ErrorKind::InvalidInput),
+            "{length}"
+        );
     }
 }
 
@@ -81,6 +88,16 @@ async fn two_sign_ups_with_one_address_at_once_make_one_account() {
 }
 
 #[tokio::test]
+async fn a_refused_change_holds_up_no_other_process() {
+    let home = Home::new().await;
+    let other = home.elsewhere().await;
+    for _ in 0..3 {
+        assert_eq!(denied(home.identity.refresh(&secret("none")).await), Denial::InvalidToken);
+        sign_in(&other, ADDRESS).await;
+    }
+}
+
+#[tokio::test]
 async fn an_address_of_nobody_is_locked_like_any_other() {
     let (identity, clock) = memory(settings());
     sign_up(&identity, ADDRESS).await;
@@ -114,7 +131,10 @@ async fn of_many_guesses_at_once_only_the_first_few_are_answered() {
     let home = Home::new().await;
     let guesses = join_all((0..40).map(|_| guess(&home.identity, ADDRESS))).await;
     assert_eq!(guesses.iter().filter(|denial| **denial == Denial::WrongCredentials).count(), 5);
-    assert!(matches!(denied(home.identity.sign_in(&email(ADDRESS), &secret(PASSWORD)).await), Denial::Locked { .. }));
+    assert!(matches!(
+        denied(home.identity.sign_in(&email(ADDRESS), &secret(PASSWORD)).await),
+        Denial::Locked { .. }
+    ));
 }
 
 #[tokio::test]
@@ -179,7 +199,8 @@ async fn of_two_resets_with_one_code_at_once_one_counts() {
     let code = latest_code(&home.identity, &email(ADDRESS)).await.unwrap();
     let address = email(ADDRESS);
     let passwords: Vec<SecretString> = (0..4).map(|n| secret(&format!("new password {n}"))).collect();
-    let resets = join_all(passwords.iter().map(|password| home.identity.reset(&address, &code, password))).await;
+    let resets =
+        join_all(passwords.iter().map(|password| home.identity.reset(&address, &code, password))).await;
     let winners: Vec<_> = resets.iter().zip(&passwords).filter(|(reset, _)| reset.is_ok()).collect();
     assert_eq!(winners.len(), 1);
     home.identity.sign_in(&address, winners[0].1).await.unwrap();
@@ -191,7 +212,7 @@ async fn of_refreshes_with_one_token_at_once_one_wins_and_the_session_ends() {
     let home = Home::new().await;
     let other = home.elsewhere().await;
     let refresh = |n: usize| {
-        let identity = if n % 2 == 0 { &home.identity } else { &other };
+        let identity = [&home.identity, &other][n % 2];
         identity.refresh(&home.tokens.refresh_token)
     };
     let results = join_all((0..8).map(refresh)).await;
@@ -261,7 +282,8 @@ async fn a_changed_address_is_confirmed_anew_and_the_old_one_is_free() {
 #[tokio::test]
 async fn no_answer_to_a_challenge_is_right() {
     let home = Home::new().await;
-    let answer = home.identity.respond(&secret("session"), ChallengeKind::SoftwareTokenMfa, &secret("123456")).await;
+    let answer =
+        home.identity.respond(&secret("session"), ChallengeKind::SoftwareTokenMfa, &secret("123456")).await;
     assert_eq!(denied(answer), Denial::WrongCode);
 }
 
@@ -296,7 +318,10 @@ async fn settings_that_cannot_work_are_refused() {
         LocalIdentity::memory(settings, clock, Arc::new(adapters_local::SystemIds)).unwrap_err().kind()
     };
     assert_eq!(refused(Settings { issuer: String::new(), ..settings() }), ErrorKind::InvalidInput);
-    assert_eq!(refused(Settings { access_token_lifetime: Duration::ZERO, ..settings() }), ErrorKind::InvalidInput);
+    assert_eq!(
+        refused(Settings { access_token_lifetime: Duration::ZERO, ..settings() }),
+        ErrorKind::InvalidInput
+    );
     assert_eq!(refused(Settings { lockout_failures: 0, ..settings() }), ErrorKind::InvalidInput);
     let cost = adapters_local::identity::PasswordCost { memory_kib: 1, iterations: 1, parallelism: 1 };
     assert_eq!(refused(Settings { password_cost: cost, ..settings() }), ErrorKind::InvalidInput);

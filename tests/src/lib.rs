@@ -1,1 +1,7 @@
-//! placeholder
+//! What the end-to-end tests and the whole-process benchmarks share: the real binary as a child process, and a phone.
+
+mod phone;
+mod process;
+
+pub use phone::{Answer, Phone, read};
+pub use process::{Clarity, Started, binary};

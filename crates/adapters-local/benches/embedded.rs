@@ -20,10 +20,13 @@ use domain::{
 };
 use futures::future::join_all;
 use ports::{
-    HealthDataRepository, IdSource, JobQueue, NewMessage, ObjectKey, ObjectStore, Precondition, PutOptions, Version, Write as Change,
-    objects,
+    HealthDataRepository, IdSource, JobQueue, NewMessage, ObjectKey, ObjectStore, Precondition, PutOptions,
+    Version, Write as Change, objects,
 };
-use sqlx::{ConnectOptions, sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous}};
+use sqlx::{
+    ConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
 use tokio::runtime::Runtime;
 
 const BODY: &[u8] = &[7; 300];
@@ -67,7 +70,7 @@ impl Measurement for CpuTime {
 }
 
 /// The commit of a small upload: timeline, segment, upload, audit, event and outbox.
-fn batch(ids: &SystemIds) -> Vec<Change> {
+fn batch(ids: SystemIds) -> Vec<Change> {
     let user = UserId(ids.next());
     let upload = UploadId(ids.next());
     let segment = RecordKey {
@@ -87,7 +90,7 @@ fn batch(ids: &SystemIds) -> Vec<Change> {
 
 async fn commit_at_once(repository: &SqliteHealthData, batches: usize) {
     let commits = (0..batches).map(|_| {
-        let (repository, batch) = (repository.clone(), batch(&SystemIds));
+        let (repository, batch) = (repository.clone(), batch(SystemIds));
         tokio::spawn(async move { repository.commit(batch).await })
     });
     for result in join_all(commits).await {
@@ -109,7 +112,7 @@ async fn publish_and_ack_at_once(queue: &SqliteJobQueue, messages: usize) {
     join_all((0..messages).map(publish)).await;
     let mut left = messages;
     while left > 0 {
-        let leases = queue.receive(10, Duration::from_secs(1), Duration::from_secs(60)).await.unwrap();
+        let leases = queue.receive(10, Duration::from_secs(1), Duration::from_mins(1)).await.unwrap();
         left -= leases.len();
         join_all(leases.iter().map(|lease| queue.ack(&lease.receipt))).await;
     }
@@ -142,6 +145,18 @@ fn cases<M: Measurement>(criterion: &mut Criterion<M>, measure: &str) {
     let repository = SqliteHealthData::new(database.clone(), Arc::new(SystemClock));
     let queue = SqliteJobQueue::new(database, Arc::new(SystemClock), 5);
 
+    let mut group = criterion.benchmark_group(format!("{measure}/alone"));
+    let written = batch(SystemIds);
+    let key = written[0].change.key().clone();
+    runtime.block_on(repository.commit(written)).unwrap();
+    group.bench_function("get", |bencher| {
+        bencher.to_async(&runtime).iter(|| async { repository.get(&key).await.unwrap().unwrap() });
+    });
+    group.bench_function("open", |bencher| {
+        bencher.to_async(&runtime).iter(|| async { Database::open(folder.path()).await.unwrap() });
+    });
+    group.finish();
+
     let mut group = criterion.benchmark_group(format!("{measure}/batch of 6 records"));
     for batches in [1, 50] {
         group.throughput(Throughput::Elements(batches as u64));
@@ -150,7 +165,8 @@ fn cases<M: Measurement>(criterion: &mut Criterion<M>, measure: &str) {
         });
         let mut connection = runtime.block_on(floor_connection(folder.path()));
         let values = vec!["(?,?,?,?,?)"; 6 * batches].join(",");
-        let sql = format!("INSERT INTO records (partition, kind, sort, version, body) VALUES {values}").into();
+        let sql =
+            format!("INSERT INTO records (partition, kind, sort, version, body) VALUES {values}").into();
         group.bench_function(BenchmarkId::new("floor: raw insert, in one transaction", batches), |bencher| {
             bencher.iter(|| runtime.block_on(floor_insert(&mut connection, &sql, 6 * batches)));
         });
@@ -158,14 +174,23 @@ fn cases<M: Measurement>(criterion: &mut Criterion<M>, measure: &str) {
         for file in ["floor.sqlite3", "floor.sqlite3-wal", "floor.sqlite3-shm"] {
             fs::remove_file(folder.path().join(file)).ok();
         }
-        group.bench_function(BenchmarkId::new("job published, leased and acknowledged, at once", batches), |bencher| {
-            bencher.to_async(&runtime).iter(|| publish_and_ack_at_once(&queue, batches));
-        });
+        group.bench_function(
+            BenchmarkId::new("job published, leased and acknowledged, at once", batches),
+            |bencher| {
+                bencher.to_async(&runtime).iter(|| publish_and_ack_at_once(&queue, batches));
+            },
+        );
     }
     group.finish();
 
     let key = PresignKey::new([0; 32]);
-    let store = FolderObjectStore::open(folder.path(), "http://localhost", key, Arc::new(SystemClock), Arc::new(SystemIds));
+    let store = FolderObjectStore::open(
+        folder.path(),
+        "http://localhost",
+        key,
+        Arc::new(SystemClock),
+        Arc::new(SystemIds),
+    );
     let store = runtime.block_on(store).unwrap();
     let mut group = criterion.benchmark_group(format!("{measure}/object of 4 KiB"));
     let new_key = || ObjectKey::new(format!("raw/{}", SystemIds.next())).unwrap();

@@ -3,15 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ports::{
-    Clock, CloudProvider, Error, ErrorKind, EventBus, HealthDataRepository, IdSource, IdentityProvider, JobQueue,
-    ObjectKey, ObjectStore, Result, SecretName, SecretStore, TokenVerifier,
+    Clock, CloudProvider, Error, ErrorKind, EventBus, HealthDataRepository, IdSource, IdentityProvider,
+    JobQueue, ObjectKey, ObjectStore, Result, SecretName, SecretStore, TokenVerifier,
 };
 use secrecy::ExposeSecret;
 
 use crate::{
     embedded::{
-        self, Database, FileSecretStore, FolderObjectStore, Granted, PresignKey, PresignQuery, SqliteEventBus,
-        SqliteHealthData, SqliteJobQueue,
+        self, Database, FileSecretStore, FolderObjectStore, Granted, PresignKey, PresignQuery,
+        SqliteEventBus, SqliteHealthData, SqliteJobQueue,
     },
     identity::{self, LocalIdentity},
 };
@@ -42,7 +42,11 @@ pub struct LocalCloud {
 }
 
 impl LocalCloud {
-    pub async fn open(settings: LocalSettings, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Result<Self> {
+    pub async fn open(
+        settings: LocalSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Self> {
         let LocalSettings { data, base_url, deliveries_max, identity } = settings;
         if deliveries_max == 0 {
             let cause = "a message must be delivered once at least";
@@ -123,18 +127,16 @@ async fn presign_key(secrets: &FileSecretStore) -> Result<PresignKey> {
     const OPERATION: &str = "presign.key";
     const FIRST: &str = "1";
     let name = SecretName::new("presign-key")?;
-    let secret = match secrets.get(&name, Some(FIRST)).await? {
-        Some(secret) => secret,
-        None => {
-            let mut bytes = [0; 32];
-            aws_lc_rs::rand::fill(&mut bytes)
-                .map_err(|error| Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error.to_string()))?;
-            secrets.put(&name, bytes.to_vec().into()).await?;
-            let stored = secrets.get(&name, Some(FIRST)).await?;
-            stored.ok_or_else(|| Error::new(ErrorKind::Unexpected, OPERATION))?
-        }
-    };
-    let bytes = <[u8; 32]>::try_from(secret.value.expose_secret())
-        .map_err(|_| Error::new(ErrorKind::Corrupt, OPERATION).with_cause("the secret presign-key is not 32 bytes"))?;
-    Ok(PresignKey::new(bytes))
+    let mut secret = secrets.get(&name, Some(FIRST)).await?;
+    if secret.is_none() {
+        let mut bytes = [0; 32];
+        aws_lc_rs::rand::fill(&mut bytes)
+            .map_err(|error| Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error.to_string()))?;
+        secrets.put(&name, bytes.to_vec().into()).await?;
+        secret = secrets.get(&name, Some(FIRST)).await?;
+    }
+    let bytes = secret.and_then(|secret| <[u8; 32]>::try_from(secret.value.expose_secret()).ok());
+    let is_corrupt =
+        || Error::new(ErrorKind::Corrupt, OPERATION).with_cause("the secret presign-key is not 32 bytes");
+    Ok(PresignKey::new(bytes.ok_or_else(is_corrupt)?))
 }

@@ -14,7 +14,6 @@ mod writer;
 
 pub use database::{Database, WriteTransaction};
 pub use events::{EVENT_BACKLOG_MAX, SqliteEventBus};
-pub use folder::open_data_folder;
 pub use jobs::SqliteJobQueue;
 pub use objects::FolderObjectStore;
 pub use presign::{Granted, PresignKey, PresignQuery, verify_presigned};

@@ -63,7 +63,7 @@ impl Context {
 }
 
 /// HMAC-SHA256 of several parts, each with its length, so that no two lists of parts look alike.
-pub fn mac(key: &SecretSlice<u8>, parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn mac(key: &SecretSlice<u8>, parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = new_mac(key);
     for part in parts {
         mac.update(&(part.len() as u64).to_le_bytes());

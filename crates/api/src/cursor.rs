@@ -10,7 +10,7 @@ use crate::{context::mac, problem::Problem};
 const SIGNATURE_BYTES: usize = 16;
 
 /// Signs a position for `scope`.
-pub fn seal<T: Serialize>(key: &SecretSlice<u8>, scope: &str, position: &T) -> String {
+pub(crate) fn seal<T: Serialize>(key: &SecretSlice<u8>, scope: &str, position: &T) -> String {
     let position = serde_json::to_vec(position).unwrap_or_default();
     let mut bytes = mac(key, &[scope.as_bytes(), &position])[..SIGNATURE_BYTES].to_vec();
     bytes.extend(position);
@@ -18,7 +18,7 @@ pub fn seal<T: Serialize>(key: &SecretSlice<u8>, scope: &str, position: &T) -> S
 }
 
 /// The position in a cursor that was sealed for the same scope.
-pub fn open<T: DeserializeOwned>(key: &SecretSlice<u8>, scope: &str, cursor: &str) -> Result<T, Problem> {
+pub(crate) fn open<T: DeserializeOwned>(key: &SecretSlice<u8>, scope: &str, cursor: &str) -> Result<T, Problem> {
     let fault = || Problem::field("cursor", "not a cursor of this listing");
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| fault())?;
     let (signature, position) = bytes.split_at_checked(SIGNATURE_BYTES).ok_or_else(fault)?;

@@ -28,10 +28,10 @@ use crate::{
 };
 
 /// Handlers get the context by this name.
-pub type Ctx = web::Data<Context>;
+pub(crate) type Ctx = web::Data<Context>;
 
 /// Someone whose access token was verified.
-pub struct Authenticated {
+pub(crate) struct Authenticated {
     pub user_id: UserId,
     pub session_id: SessionId,
     pub caller: Caller,
@@ -40,13 +40,13 @@ pub struct Authenticated {
 
 impl Authenticated {
     /// How long the token is still good for.
-    pub fn expires_in(&self, now: Timestamp) -> Duration {
+    pub(crate) fn expires_in(&self, now: Timestamp) -> Duration {
         Duration::from_secs(u64::try_from(self.expires_at.as_second() - now.as_second()).unwrap_or(0))
     }
 }
 
 /// Marks a request with its user, for the access log.
-pub struct UserHash(pub String);
+pub(crate) struct UserHash(pub String);
 
 impl FromRequest for Authenticated {
     type Error = Problem;
@@ -79,19 +79,19 @@ fn context(request: &HttpRequest) -> Result<Arc<Context>, Problem> {
     Ok(Arc::clone(context))
 }
 
-pub fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 /// The token of `Authorization: Bearer ...`.
-pub fn bearer(request: &HttpRequest) -> Option<String> {
+pub(crate) fn bearer(request: &HttpRequest) -> Option<String> {
     let value = header(request, header::AUTHORIZATION.as_str())?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 /// The peer's address. A proxy's headers are not believed: anyone can write them.
-pub struct Peer(pub IpAddr);
+pub(crate) struct Peer(pub IpAddr);
 
 impl FromRequest for Peer {
     type Error = Problem;
@@ -103,7 +103,7 @@ impl FromRequest for Peer {
 }
 
 /// A JSON body of at most `server.json_bytes_max` bytes.
-pub struct Json<T>(pub T);
+pub(crate) struct Json<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Error = Problem;
@@ -120,7 +120,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 }
 
 /// An upload's body of at most `server.upload_bytes_max` bytes once decoded, whatever it holds.
-pub struct UploadBody(pub Bytes);
+pub(crate) struct UploadBody(pub Bytes);
 
 impl FromRequest for UploadBody {
     type Error = Problem;
@@ -136,7 +136,7 @@ impl FromRequest for UploadBody {
 }
 
 /// Parses JSON. The problem names the place and what was expected there, never what was sent.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());

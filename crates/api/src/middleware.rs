@@ -17,20 +17,23 @@ use crate::{
 
 /// The id of a request: the client's `X-Request-Id` where it is a plain word, else a new one.
 #[derive(Clone)]
-pub struct RequestId(String);
+pub(crate) struct RequestId(String);
 
 impl RequestId {
-    pub fn of(request: &HttpRequest) -> String {
+    pub(crate) fn of(request: &HttpRequest) -> String {
         request.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
     }
 }
+
+/// When a client may ask again what took too long.
+const TOO_LATE: Duration = Duration::from_secs(1);
 
 fn accepted(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// Wraps every request.
-pub async fn surround(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
+pub(crate) async fn surround(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let Some(context) = request.app_data::<Ctx>().cloned() else {
         return Err(Problem::new(ProblemKind::Internal).into());
@@ -38,33 +41,27 @@ pub async fn surround(request: ServiceRequest, next: Next<impl MessageBody + 'st
     let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| accepted(id));
     let id = given.map_or_else(|| context.app.platform.ids.next().to_string(), str::to_owned);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let http = request.request().clone();
+    let method = request.method().clone();
     let traceparent = request.headers().get("traceparent").cloned();
     let deadline = Duration::from_millis(context.config.server.request_timeout_ms);
-    let answered = tokio::time::timeout(deadline, next.call(request)).await;
-    let outcome = answered.unwrap_or_else(|_| {
-        Err(Problem::new(ProblemKind::Unavailable).detail("the request took too long").retry_after(Duration::from_secs(1)).into())
-    });
-    let mut cause = None;
-    let mut response = match outcome {
-        Ok(response) => {
-            let (request, response) = response.into_parts();
-            match response.error().and_then(|error| error.as_error::<Problem>()) {
-                Some(problem) => {
-                    cause = problem.cause().map(str::to_owned);
-                    ServiceResponse::new(request, problem.response(&id))
-                }
-                None => ServiceResponse::new(request, response.map_into_boxed_body()),
-            }
-        }
-        Err(error) => match error.as_error::<Problem>() {
-            Some(problem) => {
-                cause = problem.cause().map(str::to_owned);
-                ServiceResponse::new(http, problem.response(&id))
-            }
-            None => ServiceResponse::new(http, error.error_response()),
-        },
+    // A request that takes too long is dropped with its handler. What it was committing is committed all the same; that is
+    // what retries and receipts are for.
+    let Ok(outcome) = tokio::time::timeout(deadline, next.call(request)).await else {
+        tracing::error!(request_id = id, method = method.as_str(), "a request took too long");
+        metrics::counter!("http_requests_timed_out_total").increment(1);
+        let problem = Problem::new(ProblemKind::Unavailable).detail("the request took too long").retry_after(TOO_LATE);
+        return Err(problem.of_request(id).into());
     };
+    let (request, response) = outcome?.into_parts();
+    let mut cause = None;
+    let response = match response.error().and_then(|error| error.as_error::<Problem>()) {
+        Some(problem) => {
+            cause = problem.cause().map(str::to_owned);
+            problem.response(&id)
+        }
+        None => response.map_into_boxed_body(),
+    };
+    let mut response = ServiceResponse::new(request, response);
     let is_draining = context.lifecycle.is_draining();
     dress(&mut response, &id, traceparent, is_draining);
     record(&response, &id, started, cause.as_deref());

@@ -20,11 +20,13 @@ pub struct Problem {
     retry_after: Option<Duration>,
     /// For the log only.
     cause: Option<String>,
+    /// Where the middleware has no response to put it into.
+    request_id: Option<String>,
 }
 
 /// Where in the request a fault is.
 #[derive(Clone, Serialize, ToSchema)]
-pub struct FieldError {
+pub(crate) struct FieldError {
     /// JSON Pointer (RFC 6901) into the body, or the name of a parameter.
     #[schema(example = "/metrics/3/biometric_data")]
     pub pointer: String,
@@ -35,7 +37,7 @@ pub struct FieldError {
 
 /// `application/problem+json`.
 #[derive(Serialize, ToSchema)]
-pub struct ProblemBody {
+pub(crate) struct ProblemBody {
     /// A stable URI reference that names the problem type.
     #[serde(rename = "type")]
     #[schema(example = "/problems/validation")]
@@ -130,7 +132,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Problem {
     pub fn new(kind: ProblemKind) -> Self {
-        Self { kind, detail: None, errors: Vec::new(), retry_after: None, cause: None }
+        Self { kind, detail: None, errors: Vec::new(), retry_after: None, cause: None, request_id: None }
     }
 
     /// A fault of one place in the request.
@@ -148,6 +150,12 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    #[must_use]
+    pub fn of_request(mut self, id: String) -> Self {
+        self.request_id = Some(id);
         self
     }
 
@@ -212,7 +220,7 @@ impl ResponseError for Problem {
 
     /// The middleware renders problems, because only it knows the request's id; this serves what it does not see.
     fn error_response(&self) -> HttpResponse {
-        self.response("")
+        self.response(self.request_id.as_deref().unwrap_or_default())
     }
 }
 

@@ -1,16 +1,16 @@
 //! The HTTP routes: the only place, with the server around it, that knows actix. One file per resource.
 
-pub mod auth;
-pub mod events;
-pub mod health;
-pub mod health_data;
-pub mod healthkit;
-pub mod insights;
-pub mod measures;
-pub mod objects;
-pub mod openapi;
-pub mod pat;
-pub mod root;
+pub(crate) mod auth;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod health_data;
+pub(crate) mod healthkit;
+pub(crate) mod insights;
+pub(crate) mod measures;
+pub(crate) mod objects;
+pub(crate) mod openapi;
+pub(crate) mod pat;
+pub(crate) mod root;
 
 use actix_web::{HttpResponse, Resource, web};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use crate::problem::{Problem, ProblemKind};
 
 /// An instant as the shipped apps can read it: whole seconds, UTC.
-pub fn seconds(instant: Timestamp) -> String {
+pub(crate) fn seconds(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -32,7 +32,7 @@ async fn problem(kind: ProblemKind) -> Result<HttpResponse, Problem> {
 }
 
 /// Binds every route.
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let api = web::scope("/api/v1")
         .configure(auth::configure)
         .configure(health_data::configure)

@@ -53,12 +53,9 @@ impl Database {
         const OPERATION: &str = "database.open";
         let owned = folder.to_owned();
         // Held while the file is made and migrated: SQLite's own locks do not cover the change to WAL.
-        let lock = tokio::task::spawn_blocking(move || {
-            folder::open_data_folder(&owned)?;
-            folder::lock(&owned.join("clarity.lock")).map_err(|error| super::io_error(OPERATION, error))
-        })
-        .await
-        .map_err(|error| task_error(OPERATION, error))??;
+        let lock = tokio::task::spawn_blocking(move || folder::open(&owned))
+            .await
+            .map_err(|error| task_error(OPERATION, error))??;
 
         let options = SqliteConnectOptions::new()
             .filename(folder.join("clarity.sqlite3"))
@@ -72,9 +69,10 @@ impl Database {
             .statement_cache_capacity(256)
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(|error| sql_error(OPERATION, error))?;
-        sqlx::migrate!().run_direct(None, &mut connection, false).await.map_err(|error| {
-            Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error)
-        })?;
+        sqlx::migrate!()
+            .run_direct(None, &mut connection, false)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error))?;
         drop(lock);
         // From here on the writer asks for the lock itself, see `Writer::begin`.
         sqlx::query("PRAGMA busy_timeout = 0")
@@ -118,17 +116,24 @@ impl Database {
         answer: oneshot::Receiver<Result<T>>,
     ) -> Result<T> {
         let away = || Error::new(ErrorKind::Unavailable, operation).with_cause("the database is closed");
-        self.requests.send(request).await.map_err(|_| away())?;
+        self.requests.send(request).await.ok().ok_or_else(away)?;
         // The writer ended between taking the request and answering: its transaction may have been committed.
-        answer.await.map_err(|_| away().with_outcome(Outcome::Unknown))?
+        answer.await.unwrap_or_else(|_| Err(away().with_outcome(Outcome::Unknown)))
     }
 }
 
-/// The one connection that writes, and whether a transaction may be open on it because whoever began it did not get to its
-/// end.
+/// The one connection that writes, and whether a transaction may be open on it.
 struct Writing {
     connection: SqliteConnection,
     is_open: bool,
+}
+
+impl Writing {
+    async fn roll_back(&mut self) {
+        // Fails where nothing is open after all; where something is, the next BEGIN says so.
+        sqlx::query("ROLLBACK").execute(&mut self.connection).await.ok();
+        self.is_open = false;
+    }
 }
 
 /// Gives the connection that writes to one after the other.
@@ -139,24 +144,16 @@ impl Writer {
     pub(super) async fn begin(&self) -> sqlx::Result<WriteTransaction> {
         let mut writing = Arc::clone(&self.0).lock_owned().await;
         if writing.is_open {
-            // Fails where nothing is open after all; where something is, the next statement says so.
-            sqlx::query("ROLLBACK").execute(&mut writing.connection).await.ok();
+            writing.roll_back().await;
         }
-        writing.is_open = true;
-        // SQLite's own waiting pauses for up to 100 ms, and a busy process would be first again and again.
-        let deadline = Instant::now() + BUSY_MAX;
-        loop {
-            match sqlx::query("BEGIN IMMEDIATE").execute(&mut writing.connection).await {
-                Ok(_) => return Ok(WriteTransaction(writing)),
-                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
-                Err(error) => return Err(error),
-            }
-        }
+        let mut transaction = WriteTransaction(Some(writing));
+        transaction.start().await?;
+        Ok(transaction)
     }
 }
 
-/// A transaction that holds SQLite's lock for writing.
-pub struct WriteTransaction(OwnedMutexGuard<Writing>);
+/// A transaction that holds SQLite's lock for writing. Dropped, it is rolled back.
+pub struct WriteTransaction(Option<OwnedMutexGuard<Writing>>);
 
 impl WriteTransaction {
     /// Makes it permanent. After an error nobody knows whether it is.
@@ -165,21 +162,23 @@ impl WriteTransaction {
     }
 
     pub(super) async fn finish(&mut self) -> sqlx::Result<()> {
-        sqlx::query("COMMIT").execute(&mut self.0.connection).await?;
-        self.0.is_open = false;
+        let Some(writing) = &mut self.0 else { return Ok(()) };
+        sqlx::query("COMMIT").execute(&mut writing.connection).await?;
+        writing.is_open = false;
         Ok(())
     }
-}
 
-impl Deref for WriteTransaction {
-    type Target = SqliteConnection;
-    fn deref(&self) -> &SqliteConnection {
-        &self.0.connection
-    }
-}
-
-impl DerefMut for WriteTransaction {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.0.connection
+    async fn start(&mut self) -> sqlx::Result<()> {
+        let Some(writing) = &mut self.0 else { return Ok(()) };
+        writing.is_open = true;
+        // SQLite's own waiting pauses for up to 100 ms, and a busy process would be first again and again.
+        let deadline = Instant::now() + BUSY_MAX;
+        loop {
+            match sqlx::query("BEGIN IMMEDIATE").execute(&mut writing.connection).await {
+                Ok(_) => return Ok(()),
+                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
     }
 }

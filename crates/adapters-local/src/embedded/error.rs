@@ -23,9 +23,10 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
                 _ => ErrorKind::Unexpected,
             }
         }
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
-            ErrorKind::Unavailable
-        }
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Io(_) => ErrorKind::Unavailable,
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ErrorKind::Corrupt,
         _ => ErrorKind::Unexpected,
     }
@@ -34,9 +35,10 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
 /// Whether another connection holds the lock that a statement needs.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(database) => {
-            database.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
-        }
+        sqlx::Error::Database(database) => database
+            .code()
+            .and_then(|code| code.parse::<u32>().ok())
+            .is_some_and(|code| matches!(code & 0xff, 5 | 6)),
         _ => false,
     }
 }

@@ -57,7 +57,8 @@ enum Item {
 
 impl SqliteEventBus {
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
-        let fan_out = FanOut { sender: broadcast::Sender::new(EVENT_BACKLOG_MAX), is_reading: Mutex::new(false) };
+        let fan_out =
+            FanOut { sender: broadcast::Sender::new(EVENT_BACKLOG_MAX), is_reading: Mutex::new(false) };
         Self { database, clock, fan_out: Arc::new(fan_out) }
     }
 }
@@ -184,7 +185,10 @@ static INSERT: LazyLock<Rows> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn apply(connection: &mut SqliteConnection, requests: &mut [PublishEvent]) -> sqlx::Result<()> {
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    requests: &mut [PublishEvent],
+) -> sqlx::Result<()> {
     let Some(now_ms) = requests.first().map(|request| request.now_ms) else { return Ok(()) };
     INSERT
         .run(connection, requests.iter(), |arguments, request| {
@@ -195,7 +199,8 @@ pub(super) async fn apply(connection: &mut SqliteConnection, requests: &mut [Pub
             arguments.add(Vec::from(request.event.body.clone()))
         })
         .await?;
-    let last: i64 = sqlx::query_scalar("SELECT max(sequence) FROM events").fetch_one(&mut *connection).await?;
+    let last: i64 =
+        sqlx::query_scalar("SELECT max(sequence) FROM events").fetch_one(&mut *connection).await?;
     let first = last - i64::try_from(requests.len()).unwrap_or(0);
     if first / SWEEP_EVERY != last / SWEEP_EVERY {
         // Old ones are at the beginning of the table: the search ends at the first that is kept.

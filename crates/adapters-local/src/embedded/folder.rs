@@ -3,37 +3,42 @@
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
 use ports::{Error, ErrorKind, Result};
 
+/// The file whose lock is held while the data folder is opened.
+const LOCK: &str = "clarity.lock";
+
 /// Makes the data folder where it is missing, for its owner only, and checks that it can be written.
-pub fn open_data_folder(folder: &Path) -> Result<()> {
+///
+/// Answers a file that keeps other processes from doing the same until it is dropped.
+pub(super) fn open(folder: &Path) -> Result<File> {
     const OPERATION: &str = "data.open";
     let explain = |what: &str, error: io::Error| {
         let cause = format!("the data folder {} {what}: {error}", folder.display());
         Error::new(ErrorKind::Unavailable, OPERATION).with_cause(cause)
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| explain("cannot be created", error))?;
+    if !folder.exists() {
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        created.map_err(|error| explain("cannot be created", error))?;
+        if let Some(parent) = folder.canonicalize().ok().as_deref().and_then(Path::parent) {
+            sync_folder(parent).map_err(|error| explain("cannot be kept", error))?;
+        }
+    }
     let metadata = fs::metadata(folder).map_err(|error| explain("cannot be read", error))?;
     if metadata.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(folder, Permissions::from_mode(0o700))
             .map_err(|error| explain("is open to others and cannot be closed to them", error))?;
     }
-    File::create(folder.join(".writable"))
-        .and_then(|probe| probe.sync_all())
-        .map_err(|error| explain("cannot be written", error))
+    lock(&folder.join(LOCK)).map_err(|error| explain("cannot be written", error))
 }
 
 /// Holds a lock among the processes of this machine until dropped.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     file.lock()?;
     Ok(file)
 }

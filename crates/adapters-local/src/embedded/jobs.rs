@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use ports::{
-    Clock, Cursor, DeadLetter, Error, ErrorKind, JobQueue, Lease, MessageId, NewMessage, Page, QueueStats, Receipt, Result,
+    Clock, Cursor, DeadLetter, Error, ErrorKind, JobQueue, Lease, MessageId, NewMessage, Page, QueueStats,
+    Receipt, Result,
 };
 use tokio::{
     sync::oneshot,
@@ -76,13 +77,14 @@ impl SqliteJobQueue {
 
     /// Makes dead letters of what was delivered for the last time and was not acknowledged; `receive` does it as well.
     async fn bury(&self, operation: &'static str) -> Result<()> {
-        let is_any: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM messages WHERE ready_at <= ? AND delivery_count >= ?)")
-                .bind(self.now_ms())
-                .bind(self.deliveries_max)
-                .fetch_one(self.database.readers())
-                .await
-                .map_err(|error| sql_error(operation, error))?;
+        let is_any: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE ready_at <= ? AND delivery_count >= ?)",
+        )
+        .bind(self.now_ms())
+        .bind(self.deliveries_max)
+        .fetch_one(self.database.readers())
+        .await
+        .map_err(|error| sql_error(operation, error))?;
         if is_any {
             let (now_ms, deliveries_max) = (self.now_ms(), self.deliveries_max);
             self.ask(operation, |reply| JobRequest::Bury { now_ms, deliveries_max, reply }).await?;
@@ -97,7 +99,8 @@ impl JobQueue for SqliteJobQueue {
         const OPERATION: &str = "jobs.publish";
         let now_ms = self.now_ms();
         let not_before_ms = self.after_ms(OPERATION, message.delay)?;
-        self.ask(OPERATION, |reply| JobRequest::Publish(Publish { message, now_ms, not_before_ms, reply })).await
+        self.ask(OPERATION, |reply| JobRequest::Publish(Publish { message, now_ms, not_before_ms, reply }))
+            .await
     }
 
     async fn receive(&self, max: usize, wait: Duration, lease: Duration) -> Result<Vec<Lease>> {
@@ -114,7 +117,8 @@ impl JobQueue for SqliteJobQueue {
             if self.is_ready(OPERATION).await? {
                 let (now_ms, until_ms) = (self.now_ms(), self.after_ms(OPERATION, lease)?);
                 let deliveries_max = self.deliveries_max;
-                let receive = |reply| JobRequest::Receive(Receive { max, now_ms, until_ms, deliveries_max, reply });
+                let receive =
+                    |reply| JobRequest::Receive(Receive { max, now_ms, until_ms, deliveries_max, reply });
                 let leases = self.ask(OPERATION, receive).await?;
                 if !leases.is_empty() {
                     return Ok(leases);
@@ -140,7 +144,10 @@ impl JobQueue for SqliteJobQueue {
         let held = Held::parse(OPERATION, receipt)?;
         let not_before_ms = self.after_ms(OPERATION, delay)?;
         let deliveries_max = self.deliveries_max;
-        self.ask(OPERATION, |reply| JobRequest::Release(Release { held, not_before_ms, deliveries_max, reply })).await
+        self.ask(OPERATION, |reply| {
+            JobRequest::Release(Release { held, not_before_ms, deliveries_max, reply })
+        })
+        .await
     }
 
     async fn extend(&self, receipt: &Receipt, lease: Duration) -> Result<Timestamp> {
@@ -228,7 +235,10 @@ struct Held {
 
 impl Held {
     fn parse(operation: &'static str, receipt: &Receipt) -> Result<Self> {
-        let parts = receipt.0.split_once('.').and_then(|(id, holding)| Some((id.parse().ok()?, holding.parse().ok()?)));
+        let parts = receipt
+            .0
+            .split_once('.')
+            .and_then(|(id, holding)| Some((id.parse().ok()?, holding.parse().ok()?)));
         match parts {
             Some((id, holding)) => Ok(Self { id, holding }),
             None => Err(Error::new(ErrorKind::InvalidInput, operation)),

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use ports::{
-    ByteRange, ByteStream, Clock, Cursor, Error, ErrorKind, IdSource, Object, ObjectKey, ObjectMeta, ObjectStore, Outcome,
-    Page, PresignedMethod, PutOptions, Result, objects,
+    ByteRange, ByteStream, Clock, Cursor, Error, ErrorKind, IdSource, Object, ObjectKey, ObjectMeta,
+    ObjectStore, Outcome, Page, PresignedMethod, PutOptions, Result, objects,
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
 
@@ -68,7 +68,7 @@ impl FolderObjectStore {
         const OPERATION: &str = "objects.open";
         let data = data.to_owned();
         let root = spawn_blocking(move || {
-            folder::open_data_folder(&data)?;
+            let _lock = folder::open(&data)?;
             Root::open(&data).map_err(|error| io_error(OPERATION, error))
         })
         .await
@@ -158,7 +158,7 @@ impl ObjectStore for FolderObjectStore {
         let after = match cursor {
             Some(cursor) => {
                 let key = cursor.0.strip_prefix("after:").ok_or_else(invalid)?;
-                Some(ObjectKey::new(key).map_err(|_| invalid())?)
+                Some(ObjectKey::new(key).ok().ok_or_else(invalid)?)
             }
             None => None,
         };
@@ -181,17 +181,21 @@ impl FolderObjectStore {
         first: Vec<Bytes>,
         mut rest: ByteStream,
     ) -> Result<ObjectMeta> {
-        let (sender, mut receiver) = mpsc::channel::<Option<Bytes>>(PIECES_WAITING_MAX);
+        let (sender, mut rest_here) = mpsc::channel::<Option<Bytes>>(PIECES_WAITING_MAX);
         let root = Arc::clone(&self.root);
         let writing = spawn_blocking(move || {
             let mut is_whole = false;
             let received = std::iter::from_fn(|| {
-                let piece = receiver.blocking_recv()?;
+                let piece = rest_here.blocking_recv()?;
                 is_whole = piece.is_none();
                 piece
             });
             let incoming = put.receive(&root, first.into_iter().chain(received))?;
-            if is_whole { put.keep(&root, incoming) } else { Err(Error::new(ErrorKind::Unavailable, operation)) }
+            if is_whole {
+                put.keep(&root, incoming)
+            } else {
+                Err(Error::new(ErrorKind::Unavailable, operation))
+            }
         });
         let mut failure = None;
         loop {
@@ -281,7 +285,8 @@ impl Put {
 impl Root {
     fn open(data: &Path) -> io::Result<Self> {
         let objects = data.join("objects");
-        let root = Self { kept: objects.join("kept"), incoming: objects.join("incoming"), known: Mutex::default() };
+        let root =
+            Self { kept: objects.join("kept"), incoming: objects.join("incoming"), known: Mutex::default() };
         fs::create_dir_all(&root.kept)?;
         fs::create_dir_all(&root.incoming)?;
         folder::sync_folder(&objects)?;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{ids::UserId, record::{Kind, Partition, RecordKey, SortKey}};
+use domain::{
+    ids::UserId,
+    record::{Kind, Partition, RecordKey, SortKey},
+};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use ports::{
@@ -15,7 +18,11 @@ use ports::{
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{Database, error::sql_error, writer::{Reply, Request}};
+use super::{
+    Database,
+    error::sql_error,
+    writer::{Reply, Request},
+};
 
 pub(super) use group::{CommitRequest, apply};
 
@@ -155,15 +162,22 @@ impl HealthDataRepository for SqliteHealthData {
         .await
         .map_err(|error| sql_error(OPERATION, error))?;
         let is_last = i64::try_from(names.len()).is_ok_and(|count| count <= limit);
-        let mut users = names.into_iter().map(|(name, is_visible)| match name.parse() {
-            Ok(Partition::User(user)) => Ok((user, is_visible)),
-            _ => Err(Error::new(ErrorKind::Corrupt, OPERATION).with_cause("records: a partition has no user's name")),
-        }).collect::<Result<Vec<_>>>()?;
+        let mut users = names
+            .into_iter()
+            .map(|(name, is_visible)| match name.parse() {
+                Ok(Partition::User(user)) => Ok((user, is_visible)),
+                _ => Err(Error::new(ErrorKind::Corrupt, OPERATION)
+                    .with_cause("records: a partition has no user's name")),
+            })
+            .collect::<Result<Vec<_>>>()?;
         if !is_last {
             users.pop();
         }
         let next = if is_last { None } else { users.last().map(|(user, _)| cursor_after(&user.to_string())) };
-        Ok(Page { items: users.into_iter().filter_map(|(user, is_visible)| is_visible.then_some(user)).collect(), next })
+        Ok(Page {
+            items: users.into_iter().filter_map(|(user, is_visible)| is_visible.then_some(user)).collect(),
+            next,
+        })
     }
 
     fn limits(&self) -> CommitLimits {
@@ -205,15 +219,17 @@ fn bounds(operation: &'static str, query: &Query) -> Result<(String, String)> {
 }
 
 fn decode(operation: &'static str, partition: Partition, kind: Kind, row: &SqliteRow) -> Result<Record> {
+    let corrupt = |error: sqlx::error::BoxDynError| {
+        sqlx::Error::Decode(format!("records of kind {kind}: {error}").into())
+    };
     let decoded = || -> sqlx::Result<Record> {
-        let corrupt = |what: &str| sqlx::Error::Decode(format!("records: a {kind} has a {what} that is not one").into());
-        let sort = SortKey::new(row.try_get::<String, _>(0)?).map_err(|_| corrupt("sort key"))?;
-        let version = u64::try_from(row.try_get::<i64, _>(1)?).map_err(|_| corrupt("version"))?;
+        let sort = SortKey::new(row.try_get::<String, _>(0)?).map_err(|error| corrupt(error.into()))?;
+        let version = u64::try_from(row.try_get::<i64, _>(1)?).map_err(|error| corrupt(error.into()))?;
         let expires_at = row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_second).transpose();
         Ok(Record {
             key: RecordKey { partition, kind, sort },
             version: Version(version),
-            expires_at: expires_at.map_err(|_| corrupt("time"))?,
+            expires_at: expires_at.map_err(|error| corrupt(error.into()))?,
             body: Bytes::from(row.try_get::<Vec<u8>, _>(3)?),
         })
     };

@@ -40,7 +40,7 @@ impl FileSecretStore {
         let store = Self { folder: folder.to_owned() };
         let checked = store.clone();
         spawn_blocking(move || {
-            folder::open_data_folder(&checked.folder)?;
+            let _lock = folder::open(&checked.folder)?;
             checked.read(OPERATION).map(drop)
         })
         .await
@@ -84,15 +84,23 @@ impl FileSecretStore {
             .map_err(|error| Error::new(ErrorKind::Unexpected, operation).with_cause(error))?;
         let new = self.folder.join("secrets.json.new");
         // One that a crash left behind; its mode would be kept.
-        fs::remove_file(&new).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }).map_err(failed)?;
+        fs::remove_file(&new)
+            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+            .map_err(failed)?;
         let mut file = File::options().create_new(true).write(true).mode(0o600).open(&new).map_err(failed)?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(&new, self.path()).map_err(failed)?;
         folder::sync_folder(&self.folder).map_err(|error| failed(error).with_outcome(Outcome::Unknown))
     }
 
-    fn put_blocking(&self, operation: &'static str, name: &SecretName, value: &SecretSlice<u8>) -> Result<String> {
-        let _lock = folder::lock(&self.folder.join("secrets.lock")).map_err(|error| io_error(operation, error))?;
+    fn put_blocking(
+        &self,
+        operation: &'static str,
+        name: &SecretName,
+        value: &SecretSlice<u8>,
+    ) -> Result<String> {
+        let _lock =
+            folder::lock(&self.folder.join("secrets.lock")).map_err(|error| io_error(operation, error))?;
         let mut secrets = self.read(operation)?;
         let versions = secrets.0.entry(name.as_str().to_owned()).or_default();
         let version = versions.last_key_value().map_or(1, |(latest, _)| latest + 1);
@@ -101,7 +109,12 @@ impl FileSecretStore {
         Ok(version.to_string())
     }
 
-    fn get_blocking(&self, operation: &'static str, name: &SecretName, version: Option<&str>) -> Result<Option<Secret>> {
+    fn get_blocking(
+        &self,
+        operation: &'static str,
+        name: &SecretName,
+        version: Option<&str>,
+    ) -> Result<Option<Secret>> {
         let secrets = self.read(operation)?;
         let Some(versions) = secrets.0.get(name.as_str()) else { return Ok(None) };
         let found = match version {
@@ -109,9 +122,10 @@ impl FileSecretStore {
             Some(version) => version.parse().ok().and_then(|version: u64| versions.get_key_value(&version)),
         };
         let Some((version, value)) = found else { return Ok(None) };
-        let value = BASE64_STANDARD.decode(value).map_err(|_| {
-            Error::new(ErrorKind::Corrupt, operation).with_cause("a value in secrets.json is not base64")
-        })?;
+        // The decoder's own message could quote the value.
+        let corrupt =
+            || Error::new(ErrorKind::Corrupt, operation).with_cause("a value in secrets.json is not base64");
+        let value = BASE64_STANDARD.decode(value).ok().ok_or_else(corrupt)?;
         Ok(Some(Secret { version: version.to_string(), value: value.into() }))
     }
 }

@@ -48,6 +48,11 @@ impl<T> Reply<T> {
         (Self { sender, operation, result: None }, receiver)
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// What is to be answered if the group is committed.
     pub(super) fn set(&mut self, result: Result<T>) {
         self.result = Some(result);

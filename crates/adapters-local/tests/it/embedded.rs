@@ -1,4 +1,5 @@
 //! The embedded adapters.
+#![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod own;
 
@@ -6,10 +7,14 @@ use std::{path::Path, sync::Arc};
 
 use adapters_local::{
     SystemIds,
-    embedded::{Database, EVENT_BACKLOG_MAX, FileSecretStore, FolderObjectStore, PresignKey, SqliteEventBus, SqliteHealthData, SqliteJobQueue},
+    embedded::{
+        Database, EVENT_BACKLOG_MAX, FileSecretStore, FolderObjectStore, PresignKey, SqliteEventBus,
+        SqliteHealthData, SqliteJobQueue,
+    },
 };
 use conformance::{
-    EventBusFixture, HealthDataFixture, JobQueueFixture, ManualClock, ObjectStoreFixture, Reopen, SecretStoreFixture,
+    EventBusFixture, HealthDataFixture, JobQueueFixture, ManualClock, ObjectStoreFixture, Reopen,
+    SecretStoreFixture,
 };
 use futures::future::BoxFuture;
 use ports::{EventBus, HealthDataRepository, JobQueue, ObjectStore, SecretStore};
@@ -22,9 +27,9 @@ fn reopen<T: ?Sized + 'static>(
     folder: &Arc<TempDir>,
     clock: &Arc<ManualClock>,
     open: fn(Arc<TempDir>, Arc<ManualClock>) -> BoxFuture<'static, Arc<T>>,
-) -> Option<Reopen<T>> {
+) -> Reopen<T> {
     let (folder, clock) = (Arc::clone(folder), Arc::clone(clock));
-    Some(Box::new(move || open(Arc::clone(&folder), Arc::clone(&clock))))
+    Box::new(move || open(Arc::clone(&folder), Arc::clone(&clock)))
 }
 
 fn folder() -> Arc<TempDir> {
@@ -52,9 +57,11 @@ async fn health_data_fixture() -> HealthDataFixture {
     let (folder, clock) = (folder(), Arc::new(ManualClock::default()));
     let repository = Arc::new(records(folder.path(), Arc::clone(&clock)).await);
     let reopen = reopen(&folder, &clock, |folder, clock| {
-        Box::pin(async move { Arc::new(records(folder.path(), clock).await) as Arc<dyn HealthDataRepository> })
+        Box::pin(
+            async move { Arc::new(records(folder.path(), clock).await) as Arc<dyn HealthDataRepository> },
+        )
     });
-    HealthDataFixture { repository, time: clock, reopen, guard: Box::new(folder) }
+    HealthDataFixture { repository, time: clock, reopen: Some(reopen), guard: Box::new(folder) }
 }
 
 async fn object_store_fixture() -> ObjectStoreFixture {
@@ -63,7 +70,7 @@ async fn object_store_fixture() -> ObjectStoreFixture {
     let reopen = reopen(&folder, &clock, |folder, _| {
         Box::pin(async move { Arc::new(objects(folder.path()).await) as Arc<dyn ObjectStore> })
     });
-    ObjectStoreFixture { store, reopen, guard: Box::new(folder) }
+    ObjectStoreFixture { store, reopen: Some(reopen), guard: Box::new(folder) }
 }
 
 async fn job_queue_fixture() -> JobQueueFixture {
@@ -72,7 +79,13 @@ async fn job_queue_fixture() -> JobQueueFixture {
     let reopen = reopen(&folder, &clock, |folder, clock| {
         Box::pin(async move { Arc::new(jobs(folder.path(), clock).await) as Arc<dyn JobQueue> })
     });
-    JobQueueFixture { queue, time: clock, deliveries_max: DELIVERIES_MAX, reopen, guard: Box::new(folder) }
+    JobQueueFixture {
+        queue,
+        time: clock,
+        deliveries_max: DELIVERIES_MAX,
+        reopen: Some(reopen),
+        guard: Box::new(folder),
+    }
 }
 
 async fn event_bus_fixture() -> EventBusFixture {
@@ -81,16 +94,18 @@ async fn event_bus_fixture() -> EventBusFixture {
     let reopen = reopen(&folder, &clock, |folder, _| {
         Box::pin(async move { Arc::new(events(folder.path()).await) as Arc<dyn EventBus> })
     });
-    EventBusFixture { bus, backlog_max: EVENT_BACKLOG_MAX, reopen, guard: Box::new(folder) }
+    EventBusFixture { bus, backlog_max: EVENT_BACKLOG_MAX, reopen: Some(reopen), guard: Box::new(folder) }
 }
 
 async fn secret_store_fixture() -> SecretStoreFixture {
     let (folder, clock) = (folder(), Arc::new(ManualClock::default()));
     let store = Arc::new(FileSecretStore::open(folder.path()).await.unwrap());
     let reopen = reopen(&folder, &clock, |folder, _| {
-        Box::pin(async move { Arc::new(FileSecretStore::open(folder.path()).await.unwrap()) as Arc<dyn SecretStore> })
+        Box::pin(async move {
+            Arc::new(FileSecretStore::open(folder.path()).await.unwrap()) as Arc<dyn SecretStore>
+        })
     });
-    SecretStoreFixture { store, reopen, guard: Box::new(folder) }
+    SecretStoreFixture { store, reopen: Some(reopen), guard: Box::new(folder) }
 }
 
 mod health_data {

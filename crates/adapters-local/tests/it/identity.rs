@@ -23,7 +23,7 @@ const PASSWORD: &str = "correct horse battery";
 
 mod memory {
     mod identity {
-        conformance::identity!(super::super::memory_fixture());
+        conformance::identity!(std::future::ready(super::super::memory_fixture()));
     }
 }
 
@@ -52,7 +52,7 @@ async fn open(folder: &Path, settings: Settings, clock: &Arc<ManualClock>) -> Ar
     LocalIdentity::embedded(database, folder, settings, clock, Arc::new(SystemIds)).await.unwrap()
 }
 
-async fn memory_fixture() -> IdentityFixture {
+fn memory_fixture() -> IdentityFixture {
     let clock = Arc::new(ManualClock::default());
     fixture(in_memory(confirming(), &clock), clock, Box::new(()))
 }

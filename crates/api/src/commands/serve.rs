@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use crate::{
-    cli::{Failure, Global, complain},
+    cli::{Failure, Global, complain, say},
     commands::runtime,
     config::Config,
     platform, server, telemetry,
@@ -31,10 +31,11 @@ fn run(global: &Global, config: Config, roles: server::Roles) -> Result<ExitCode
     let metrics = telemetry::start_metrics()?;
     runtime()?.block_on(async {
         let mut running = server::start(config, roles, metrics, platform::time_and_ids()).await?;
-        // Programs that start this read the port from here.
+        // One line, also as JSON: programs that start this read the port from it.
         let started = serde_json::json!({ "listening": running.address, "worker": roles.work });
-        global.print(&started, || match running.address {
-            Some(address) => format!("Clarity listens on http://{address}  (API: /docs/, stop: Ctrl-C)"),
+        say(&match running.address {
+            _ if global.json => started.to_string(),
+            Some(address) => format!("Clarity listens on http://{address}  (API: http://{address}/docs/, stop: Ctrl-C)"),
             None => "Clarity's worker runs (stop: Ctrl-C)".to_owned(),
         })?;
         running.until_signal().await?;

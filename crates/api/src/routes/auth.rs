@@ -13,7 +13,7 @@ use crate::{
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/auth/register").route(web::post().to(register)))
         .service(resource("/auth/login").route(web::post().to(login)))
@@ -24,7 +24,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// Who signs up.
 #[derive(Deserialize, ToSchema)]
-pub struct UserRegister {
+pub(crate) struct UserRegister {
     #[schema(example = "anna@example.org")]
     email: String,
     /// At least 8 characters.
@@ -36,7 +36,7 @@ pub struct UserRegister {
 
 /// Who signs in.
 #[derive(Deserialize, ToSchema)]
-pub struct UserLogin {
+pub(crate) struct UserLogin {
     #[schema(example = "anna@example.org")]
     email: String,
     #[schema(value_type = String, format = Password)]
@@ -45,7 +45,7 @@ pub struct UserLogin {
 
 /// A pair of tokens.
 #[derive(Serialize, ToSchema)]
-pub struct TokenResponse {
+pub(crate) struct TokenResponse {
     /// A JWT, for `Authorization: Bearer`.
     access_token: String,
     /// Good for one refresh.
@@ -60,35 +60,35 @@ pub struct TokenResponse {
 
 /// Signing up needs one more step.
 #[derive(Serialize, ToSchema)]
-pub struct VerificationRequired {
+pub(crate) struct VerificationRequired {
     requires_email_verification: bool,
     message: &'static str,
 }
 
 /// A challenge in place of tokens.
 #[derive(Serialize, ToSchema)]
-pub struct ChallengeResponse {
+pub(crate) struct ChallengeResponse {
     challenge: String,
     session: String,
 }
 
 /// What a refresh may carry in place of a bearer token.
 #[derive(Deserialize, ToSchema)]
-pub struct RefreshRequest {
+pub(crate) struct RefreshRequest {
     #[schema(value_type = String)]
     refresh_token: SecretString,
 }
 
 /// A sentence for people.
 #[derive(Serialize, ToSchema)]
-pub struct MessageResponse {
+pub(crate) struct MessageResponse {
     #[schema(example = "Signed out")]
     pub message: String,
 }
 
 /// Who the caller is. `id`, `first_name`, `last_name` and `created_at` are what newer apps read.
 #[derive(Serialize, ToSchema)]
-pub struct UserInfo {
+pub(crate) struct UserInfo {
     user_id: String,
     email: Option<String>,
     email_verified: bool,
@@ -104,7 +104,7 @@ pub struct UserInfo {
 
 /// What the caller changes. An absent field stays; a `null` name is taken away.
 #[derive(Deserialize, ToSchema)]
-pub struct UserUpdate {
+pub(crate) struct UserUpdate {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     display_name: Option<Option<String>>,
@@ -113,7 +113,7 @@ pub struct UserUpdate {
 
 /// What was changed.
 #[derive(Serialize, ToSchema)]
-pub struct UserUpdateResponse {
+pub(crate) struct UserUpdateResponse {
     user_id: String,
     email: Option<String>,
     display_name: Option<String>,
@@ -154,7 +154,7 @@ fn signed_in(sign_in: &SignIn) -> HttpResponse {
     (status = 409, description = "The address has an account", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn register(context: Ctx, peer: Peer, body: Json<UserRegister>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn register(context: Ctx, peer: Peer, body: Json<UserRegister>) -> Result<HttpResponse, Problem> {
     if !context.config.identity.self_sign_up {
         return Err(Problem::new(ProblemKind::SignUpDisabled));
     }
@@ -182,7 +182,7 @@ pub async fn register(context: Ctx, peer: Peer, body: Json<UserRegister>) -> Res
     (status = 401, description = "Wrong e-mail or password", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The address is not confirmed", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Locked, or too many attempts", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Result<HttpResponse, Problem> {
     context.limiter.login(peer.0)?;
     // What is no address has no account: the same answer as for an unknown one.
     let Some(address) = Email::parse(&body.0.email) else {
@@ -195,7 +195,7 @@ pub async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Result<Ht
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Option<RefreshRequest>, responses(
     (status = 200, body = TokenResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn refresh(context: Ctx, peer: Peer, request: HttpRequest, body: web::Bytes) -> Result<HttpResponse, Problem> {
+pub(crate) async fn refresh(context: Ctx, peer: Peer, request: HttpRequest, body: web::Bytes) -> Result<HttpResponse, Problem> {
     context.limiter.login(peer.0)?;
     let token = if body.is_empty() {
         bearer(&request).map(SecretString::from).ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?
@@ -209,7 +209,7 @@ pub async fn refresh(context: Ctx, peer: Peer, request: HttpRequest, body: web::
 #[utoipa::path(post, path = "/api/v1/auth/logout", tag = "auth", security(("bearer" = [])), responses(
     (status = 200, body = MessageResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn logout(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
+pub(crate) async fn logout(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
     context.app.platform.identity.sign_out(user.user_id, user.session_id).await?;
     Ok(HttpResponse::Ok().json(MessageResponse { message: "Signed out".to_owned() }))
 }
@@ -218,7 +218,7 @@ pub async fn logout(context: Ctx, user: Authenticated) -> Result<HttpResponse, P
 #[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses(
     (status = 200, body = UserInfo),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn me(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
+pub(crate) async fn me(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
     let profile = context.app.platform.identity.profile(user.user_id).await?;
     // A token outlives its user by moments at most; then it is a token of nobody.
     let profile = profile.ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?;
@@ -231,7 +231,7 @@ pub async fn me(context: Ctx, user: Authenticated) -> Result<HttpResponse, Probl
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "The address has another account", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn update_me(context: Ctx, user: Authenticated, body: Json<UserUpdate>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn update_me(context: Ctx, user: Authenticated, body: Json<UserUpdate>) -> Result<HttpResponse, Problem> {
     let address = body.0.email.as_deref().map(email).transpose()?;
     let update = ProfileUpdate { display_name: body.0.display_name, email: address };
     let updated = update != ProfileUpdate::default();
@@ -248,7 +248,7 @@ pub async fn update_me(context: Ctx, user: Authenticated, body: Json<UserUpdate>
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(
     (status = 200, description = "RFC 7517 key set", body = Object),
     (status = 404, description = "The issuer publishes its keys itself", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn jwks(context: Ctx) -> Result<HttpResponse, Problem> {
+pub(crate) async fn jwks(context: Ctx) -> Result<HttpResponse, Problem> {
     let keys = context.app.platform.tokens.jwks().await?.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(keys))
 }

@@ -20,7 +20,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
     (status = 200, description = "text/event-stream of upload.completed and upload.deleted", content_type = "text/event-stream", body = String),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn stream(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn stream(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let last = crate::extract::header(&request, "last-event-id").filter(|text| !text.is_empty());
     let last: Option<EventId> = last
         .map(|text| text.parse().map_err(|_| Problem::field("Last-Event-ID", "not the id of an event")))

@@ -17,7 +17,7 @@ use crate::{
 
 /// Liveness.
 #[derive(Serialize, ToSchema)]
-pub struct Live {
+pub(crate) struct Live {
     #[schema(example = "healthy")]
     status: &'static str,
     timestamp: String,
@@ -26,7 +26,7 @@ pub struct Live {
 
 /// Whether the process answers. Asks nobody else.
 #[utoipa::path(get, path = "/api/v1/health", tag = "service", responses((status = 200, body = Live)))]
-pub async fn live(context: Ctx) -> HttpResponse {
+pub(crate) async fn live(context: Ctx) -> HttpResponse {
     HttpResponse::Ok().json(Live {
         status: "healthy",
         timestamp: seconds(context.app.platform.clock.now()),
@@ -36,7 +36,7 @@ pub async fn live(context: Ctx) -> HttpResponse {
 
 /// One part, as it answered just now.
 #[derive(Serialize, ToSchema)]
-pub struct Part {
+pub(crate) struct Part {
     /// `up` or `down`.
     status: &'static str,
     latency_ms: f64,
@@ -47,7 +47,7 @@ pub struct Part {
 
 /// The parts of the service.
 #[derive(Serialize, ToSchema)]
-pub struct Health {
+pub(crate) struct Health {
     /// `healthy`; `degraded` when a part is down that others do without; `unhealthy` when a required one is.
     status: &'static str,
     timestamp: String,
@@ -124,7 +124,7 @@ fn health_body(context: &Context, dependencies: BTreeMap<&'static str, Part>) ->
 /// Whether to send requests here: 503 while starting, draining, or without a required part.
 #[utoipa::path(get, path = "/api/v1/health/ready", tag = "service", responses(
     (status = 200, body = Health), (status = 503, body = Health)))]
-pub async fn ready(context: Ctx) -> HttpResponse {
+pub(crate) async fn ready(context: Ctx) -> HttpResponse {
     let (required, body) = health_body(&context, parts(&context).await);
     let loading = context.app.platform.predictor.models().await.iter().any(|model| {
         matches!(&model.state, ModelState::Unavailable { reason } if reason == "loading")
@@ -139,14 +139,14 @@ pub async fn ready(context: Ctx) -> HttpResponse {
 /// The same, for people.
 #[utoipa::path(get, path = "/api/v1/health/detailed", tag = "service", responses(
     (status = 200, body = Health), (status = 503, body = Health)))]
-pub async fn detailed(context: Ctx) -> HttpResponse {
+pub(crate) async fn detailed(context: Ctx) -> HttpResponse {
     let (required, body) = health_body(&context, parts(&context).await);
     if required { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
 }
 
 /// Whether the record store answers, and how fast.
 #[utoipa::path(get, path = "/health/db", tag = "service", responses((status = 200, body = Part), (status = 503, body = Part)))]
-pub async fn database(context: Ctx) -> HttpResponse {
+pub(crate) async fn database(context: Ctx) -> HttpResponse {
     let part = database_part(&context).await;
     if part.status == "up" { HttpResponse::Ok().json(part) } else { HttpResponse::ServiceUnavailable().json(part) }
 }
@@ -155,7 +155,7 @@ pub async fn database(context: Ctx) -> HttpResponse {
 #[utoipa::path(get, path = "/metrics", tag = "service", responses(
     (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),
     (status = 404, description = "Not asked from this machine")))]
-pub async fn metrics(context: Ctx, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn metrics(context: Ctx, request: HttpRequest) -> Result<HttpResponse, Problem> {
     if !request.peer_addr().is_some_and(|address| address.ip().is_loopback()) {
         return Err(Problem::new(ProblemKind::NotFound));
     }

@@ -24,7 +24,7 @@ use crate::{
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/health-data").route(web::post().to(upload)).route(web::get().to(list)))
         .service(
@@ -37,7 +37,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 /// `activity_data` or `mental_health_data`.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body; the application parses it metric by metric")]
-pub struct HealthDataUpload {
+pub(crate) struct HealthDataUpload {
     /// The caller's own id.
     #[schema(value_type = String, format = "uuid")]
     user_id: String,
@@ -54,7 +54,7 @@ pub struct HealthDataUpload {
 
 /// One fault of an upload.
 #[derive(Serialize, ToSchema)]
-pub struct ValidationFault {
+pub(crate) struct ValidationFault {
     /// The path to the fault, as the original gives it.
     #[schema(value_type = Vec<String>, example = json!(["metrics", "3", "biometric_data"]))]
     loc: Vec<String>,
@@ -68,7 +68,7 @@ pub struct ValidationFault {
 
 /// How many samples were new, known and refused.
 #[derive(Serialize, ToSchema)]
-pub struct ReceiptBody {
+pub(crate) struct ReceiptBody {
     /// New samples, or newer versions.
     accepted: usize,
     /// Samples that were held already.
@@ -93,7 +93,7 @@ impl From<Receipts> for ReceiptBody {
 
 /// An upload that is kept.
 #[derive(Serialize, ToSchema)]
-pub struct HealthDataResponse {
+pub(crate) struct HealthDataResponse {
     #[schema(value_type = String, format = "uuid")]
     processing_id: String,
     /// `received`, `processing`, `completed` or `failed`.
@@ -115,7 +115,7 @@ pub struct HealthDataResponse {
 }
 
 /// The job states in the original's words.
-pub fn status_word(state: JobState) -> &'static str {
+pub(crate) fn status_word(state: JobState) -> &'static str {
     match state {
         JobState::Received | JobState::Stored | JobState::Queued => "received",
         JobState::Processing => "processing",
@@ -141,7 +141,7 @@ fn faults(receipts: &Receipts) -> Vec<ValidationFault> {
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Result<HttpResponse, Problem> {
+pub(crate) async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Result<HttpResponse, Problem> {
     context.limiter.upload(user.user_id)?;
     let upload = context.app.receive(&user.caller, UploadKind::HealthData, body.0).await?;
     Ok(HttpResponse::Created().json(HealthDataResponse {
@@ -159,7 +159,7 @@ pub async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Resu
     }))
 }
 
-pub fn message(receipts: &Receipts) -> String {
+pub(crate) fn message(receipts: &Receipts) -> String {
     let Receipts { accepted, duplicate, rejected_total, .. } = receipts;
     format!("{accepted} samples kept, {duplicate} known already, {rejected_total} refused")
 }
@@ -167,7 +167,7 @@ pub fn message(receipts: &Receipts) -> String {
 /// What a listing is asked for.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub struct ListQuery {
+pub(crate) struct ListQuery {
     /// Readings a page, 1 to 1000.
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: Option<usize>,
@@ -186,7 +186,7 @@ pub struct ListQuery {
 
 /// One reading.
 #[derive(Serialize, ToSchema)]
-pub struct Reading {
+pub(crate) struct Reading {
     #[schema(value_type = String, format = "uuid")]
     id: String,
     /// When it begins: whole seconds; `timestamp_ms` has the rest.
@@ -233,7 +233,7 @@ impl From<&Sample> for Reading {
 
 /// A page of readings.
 #[derive(Serialize, ToSchema)]
-pub struct ReadingPage {
+pub(crate) struct ReadingPage {
     data: Vec<Reading>,
     pagination: Pagination,
     links: PageLinks,
@@ -241,7 +241,7 @@ pub struct ReadingPage {
 
 /// Where a page stands.
 #[derive(Serialize, ToSchema)]
-pub struct Pagination {
+pub(crate) struct Pagination {
     /// Not counted.
     total_count: Option<u64>,
     page_size: usize,
@@ -253,7 +253,7 @@ pub struct Pagination {
 
 /// The pages around a page.
 #[derive(Serialize, ToSchema)]
-pub struct PageLinks {
+pub(crate) struct PageLinks {
     #[serde(rename = "self")]
     this: String,
     first: String,
@@ -266,7 +266,7 @@ pub struct PageLinks {
     (status = 200, body = ReadingPage),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn list(context: Ctx, user: Authenticated, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(context: Ctx, user: Authenticated, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
     let query = web::Query::<ListQuery>::from_query(request.query_string())
         .map_err(|_| Problem::field("", "a query parameter is unknown or has the wrong type"))?
         .into_inner();
@@ -349,7 +349,7 @@ fn page_link(query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
 
 /// Where an upload stands.
 #[derive(Serialize, ToSchema)]
-pub struct ProcessingStatus {
+pub(crate) struct ProcessingStatus {
     #[schema(value_type = String, format = "uuid")]
     processing_id: String,
     /// `received`, `processing`, `completed` or `failed`.
@@ -386,7 +386,7 @@ impl From<Upload> for ProcessingStatus {
 }
 
 /// An upload id from a path; what is no id names nothing.
-pub fn upload_id(text: &str) -> Result<UploadId, Problem> {
+pub(crate) fn upload_id(text: &str) -> Result<UploadId, Problem> {
     text.parse().map_err(|_| Problem::new(ProblemKind::NotFound))
 }
 
@@ -396,7 +396,7 @@ pub fn upload_id(text: &str) -> Result<UploadId, Problem> {
     (status = 200, body = ProcessingStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn status(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn status(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(ProcessingStatus::from(upload)))
 }
@@ -407,7 +407,7 @@ pub async fn status(context: Ctx, user: Authenticated, id: web::Path<String>) ->
     (status = 200, body = MessageResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn delete(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn delete(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let count = context.app.delete_upload(&user.caller, upload_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(MessageResponse { message: format!("{count} samples deleted") }))
 }

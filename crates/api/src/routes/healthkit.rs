@@ -17,7 +17,7 @@ use crate::{
     problem::{Problem, ProblemBody},
 };
 
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/healthkit").route(web::post().to(upload)))
         .service(resource("/healthkit/status/{upload_id}").route(web::get().to(status)));
@@ -26,7 +26,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 /// One HealthKit sample.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body; the application parses it sample by sample")]
-pub struct HealthKitSample {
+pub(crate) struct HealthKitSample {
     /// HealthKit's UUID of the sample.
     #[schema(value_type = String, format = "uuid")]
     identifier: String,
@@ -55,7 +55,7 @@ pub struct HealthKitSample {
 /// A body of samples by kind.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body; the application parses it sample by sample")]
-pub struct HealthKitUploadRequest {
+pub(crate) struct HealthKitUploadRequest {
     /// The caller's own id.
     #[schema(value_type = String, format = "uuid")]
     user_id: String,
@@ -78,7 +78,7 @@ pub struct HealthKitUploadRequest {
 
 /// An upload that is kept and will be processed.
 #[derive(Serialize, ToSchema)]
-pub struct HealthKitUploadResponse {
+pub(crate) struct HealthKitUploadResponse {
     #[schema(value_type = String, format = "uuid")]
     upload_id: String,
     #[schema(example = "received")]
@@ -93,7 +93,7 @@ pub struct HealthKitUploadResponse {
 
 /// Where an upload stands.
 #[derive(Serialize, ToSchema)]
-pub struct HealthKitStatus {
+pub(crate) struct HealthKitStatus {
     #[schema(value_type = String, format = "uuid")]
     upload_id: String,
     /// `received`, `processing`, `completed` or `failed`.
@@ -131,7 +131,7 @@ impl From<Upload> for HealthKitStatus {
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Result<HttpResponse, Problem> {
+pub(crate) async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Result<HttpResponse, Problem> {
     context.limiter.upload(user.user_id)?;
     let upload = context.app.receive(&user.caller, UploadKind::HealthKit, body.0).await?;
     Ok(HttpResponse::Accepted().json(HealthKitUploadResponse {
@@ -151,7 +151,7 @@ pub async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Resu
     (status = 200, body = HealthKitStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn status(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn status(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(HealthKitStatus::from(upload)))
 }

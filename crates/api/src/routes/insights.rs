@@ -12,7 +12,7 @@ use crate::{
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     // `status` and `history` come before `{insight_id}`, which would swallow them.
     config
         .service(resource("/insights").route(web::post().to(write)))
@@ -23,7 +23,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// What an insight is asked for.
 #[derive(Deserialize, ToSchema)]
-pub struct InsightGenerationRequest {
+pub(crate) struct InsightGenerationRequest {
     /// Not read: an insight speaks of the results that are stored here, whose methods are known.
     #[schema(value_type = Object)]
     #[serde(default)]
@@ -58,7 +58,7 @@ fn english() -> String {
 
 /// An insight.
 #[derive(Serialize, ToSchema)]
-pub struct InsightBody {
+pub(crate) struct InsightBody {
     #[schema(value_type = String, format = "uuid")]
     insight_id: String,
     user_id: String,
@@ -74,7 +74,7 @@ pub struct InsightBody {
 
 /// Who wrote it and how.
 #[derive(Serialize, ToSchema)]
-pub struct InsightMetadata {
+pub(crate) struct InsightMetadata {
     #[schema(example = "template")]
     provider: String,
     model: Option<String>,
@@ -90,7 +90,7 @@ pub struct InsightMetadata {
 
 /// The answer to an insight.
 #[derive(Serialize, ToSchema)]
-pub struct InsightResponse {
+pub(crate) struct InsightResponse {
     success: bool,
     data: InsightBody,
     metadata: InsightMetadata,
@@ -129,7 +129,7 @@ impl InsightResponse {
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The writer is not available", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn write(context: Ctx, user: Authenticated, body: Json<InsightGenerationRequest>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn write(context: Ctx, user: Authenticated, body: Json<InsightGenerationRequest>) -> Result<HttpResponse, Problem> {
     let InsightGenerationRequest { insight_type, include_recommendations, language, .. } = body.0;
     if insight_type.chars().count() > 64 {
         return Err(Problem::field("/insight_type", "at most 64 characters"));
@@ -148,7 +148,7 @@ pub async fn write(context: Ctx, user: Authenticated, body: Json<InsightGenerati
     (status = 200, body = InsightResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: InsightId = id.parse().map_err(|_| Problem::new(ProblemKind::NotFound))?;
     let insight = context.app.insight(&user.caller, id).await?;
     Ok(HttpResponse::Ok().json(InsightResponse::new(user.user_id, insight)))
@@ -156,7 +156,7 @@ pub async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) ->
 
 /// The caller's insights.
 #[derive(Serialize, ToSchema)]
-pub struct InsightHistory {
+pub(crate) struct InsightHistory {
     success: bool,
     data: InsightList,
     #[schema(value_type = Object)]
@@ -165,7 +165,7 @@ pub struct InsightHistory {
 
 /// Insights, newest first.
 #[derive(Serialize, ToSchema)]
-pub struct InsightList {
+pub(crate) struct InsightList {
     insights: Vec<InsightBody>,
     count: usize,
 }
@@ -176,7 +176,7 @@ pub struct InsightList {
     (status = 200, body = InsightHistory),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Another user's id", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn history(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn history(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     if id.parse::<UserId>().ok() != Some(user.user_id) {
         return Err(Problem::new(ProblemKind::ForeignUser));
     }
@@ -189,7 +189,7 @@ pub async fn history(context: Ctx, user: Authenticated, id: web::Path<String>) -
 
 /// Which writer is configured.
 #[derive(Serialize, ToSchema)]
-pub struct InsightStatus {
+pub(crate) struct InsightStatus {
     success: bool,
     /// `provider` and `model` of the configured writer.
     #[schema(value_type = Object)]
@@ -202,7 +202,7 @@ pub struct InsightStatus {
 #[utoipa::path(get, path = "/api/v1/insights/status", tag = "insights", security(("bearer" = [])), responses(
     (status = 200, body = InsightStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn status(context: Ctx, _user: Authenticated) -> HttpResponse {
+pub(crate) async fn status(context: Ctx, _user: Authenticated) -> HttpResponse {
     let writer = &context.app.platform.insight;
     let data = serde_json::json!({ "provider": writer.provider(), "model": writer.model() });
     HttpResponse::Ok().json(InsightStatus { success: true, data, metadata: serde_json::json!({}) })

@@ -13,7 +13,7 @@ use crate::{
     problem::{Problem, ProblemBody},
 };
 
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/metrics/daily").route(web::get().to(daily)))
         .service(resource("/metrics/sleep").route(web::get().to(sleep)))
@@ -23,7 +23,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 /// A range of local days.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub struct DayQuery {
+pub(crate) struct DayQuery {
     /// The first day, such as 2026-03-01.
     start_date: Option<String>,
     /// The last day, included.
@@ -43,21 +43,21 @@ fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
 /// Local days. Every measure holds `value`, `unit` (UCUM), `method`, `coverage`, `sources` and, where `value` is null, why in
 /// `not_assessed`.
 #[derive(Serialize, ToSchema)]
-pub struct DailyResponse {
+pub(crate) struct DailyResponse {
     #[schema(value_type = Vec<Object>)]
     data: Vec<Daily>,
 }
 
 /// Nights by the local date of waking.
 #[derive(Serialize, ToSchema)]
-pub struct SleepResponse {
+pub(crate) struct SleepResponse {
     #[schema(value_type = Vec<Object>)]
     data: Vec<Night>,
 }
 
 /// The newest circadian window and PAT week.
 #[derive(Serialize, ToSchema)]
-pub struct CircadianResponse {
+pub(crate) struct CircadianResponse {
     #[schema(value_type = Option<Object>)]
     circadian: Option<CircadianWindow>,
     #[schema(value_type = Option<Object>)]
@@ -69,7 +69,7 @@ pub struct CircadianResponse {
     (status = 200, body = DailyResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn daily(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn daily(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let data = context.app.daily(&user.caller, range(&request)?).await?;
     Ok(HttpResponse::Ok().json(DailyResponse { data }))
 }
@@ -79,7 +79,7 @@ pub async fn daily(context: Ctx, user: Authenticated, request: HttpRequest) -> R
     (status = 200, body = SleepResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn sleep(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn sleep(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let data = context.app.nights(&user.caller, range(&request)?).await?;
     Ok(HttpResponse::Ok().json(SleepResponse { data }))
 }
@@ -88,7 +88,7 @@ pub async fn sleep(context: Ctx, user: Authenticated, request: HttpRequest) -> R
 #[utoipa::path(get, path = "/api/v1/metrics/circadian", tag = "metrics", security(("bearer" = [])), responses(
     (status = 200, body = CircadianResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn circadian(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
+pub(crate) async fn circadian(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
     let (circadian, pat) = context.app.circadian(&user.caller).await?;
     Ok(HttpResponse::Ok().json(CircadianResponse { circadian, pat }))
 }

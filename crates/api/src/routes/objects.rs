@@ -25,7 +25,7 @@ fn granted(context: &Ctx, request: &HttpRequest, key: &str, method: &str) -> Res
 #[utoipa::path(get, path = "/objects/{key}", tag = "objects", params(("key" = String, Path)), responses(
     (status = 200, description = "The bytes", content_type = "application/octet-stream", body = Vec<u8>),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn get(context: Ctx, key: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn get(context: Ctx, key: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (key, _) = granted(&context, &request, &key, "GET")?;
     let object = context.app.platform.objects.get(&key, None).await?.ok_or_else(missing)?;
     let body = object.body.map(|chunk| chunk.map_err(Problem::from));
@@ -41,7 +41,7 @@ pub async fn get(context: Ctx, key: web::Path<String>, request: HttpRequest) -> 
     (status = 200, description = "Stored"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn put(
+pub(crate) async fn put(
     context: Ctx,
     key: web::Path<String>,
     request: HttpRequest,

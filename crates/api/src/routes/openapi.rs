@@ -46,11 +46,11 @@ impl Modify for Bearer {
 }
 
 /// The document itself.
-pub async fn document() -> HttpResponse {
+pub(crate) async fn document() -> HttpResponse {
     HttpResponse::Ok().json(ClarityApi::openapi())
 }
 
 /// Swagger UI, served from the binary.
-pub fn swagger() -> SwaggerUi {
+pub(crate) fn swagger() -> SwaggerUi {
     SwaggerUi::new("/docs/{_:.*}").config(utoipa_swagger_ui::Config::new(["/api/v1/openapi.json"]))
 }

@@ -20,7 +20,7 @@ use crate::{
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/pat/step-analysis").route(web::post().to(analyse_steps)))
         .service(resource("/pat/analysis").route(web::post().to(analyse_points)))
@@ -31,7 +31,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// Steps by the minute.
 #[derive(Deserialize, ToSchema)]
-pub struct StepDataRequest {
+pub(crate) struct StepDataRequest {
     /// One count a minute, at most 20,160 (14 days).
     #[schema(max_items = 20160, example = json!([0, 12, 87]))]
     step_counts: Vec<u32>,
@@ -46,7 +46,7 @@ pub struct StepDataRequest {
 
 /// One value at an instant.
 #[derive(Deserialize, ToSchema)]
-pub struct DataPoint {
+pub(crate) struct DataPoint {
     #[schema(example = "2026-03-01T08:00:00+01:00")]
     timestamp: String,
     #[schema(example = 12.0)]
@@ -55,7 +55,7 @@ pub struct DataPoint {
 
 /// Actigraphy as points.
 #[derive(Deserialize, ToSchema)]
-pub struct DirectActigraphyRequest {
+pub(crate) struct DirectActigraphyRequest {
     data_points: Vec<DataPoint>,
     /// Points a minute. More than one are added up to the minute's count.
     #[serde(default = "one")]
@@ -77,7 +77,7 @@ fn twenty_four() -> u32 {
 
 /// An analysis. What could not be computed is `null` and named in `not_assessed` with the reason.
 #[derive(Serialize, ToSchema)]
-pub struct ActigraphyAnalysis {
+pub(crate) struct ActigraphyAnalysis {
     user_id: String,
     analysis_timestamp: String,
     /// Needs scored sleep, which steps alone do not give.
@@ -115,7 +115,7 @@ pub struct ActigraphyAnalysis {
 
 /// The answer to an analysis.
 #[derive(Serialize, ToSchema)]
-pub struct AnalysisResponse {
+pub(crate) struct AnalysisResponse {
     #[schema(value_type = String, format = "uuid")]
     analysis_id: String,
     #[schema(example = "completed")]
@@ -206,7 +206,7 @@ fn instant(pointer: impl Fn() -> String, text: &str) -> Result<(i64, TimeZone), 
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn analyse_steps(context: Ctx, user: Authenticated, body: Json<StepDataRequest>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn analyse_steps(context: Ctx, user: Authenticated, body: Json<StepDataRequest>) -> Result<HttpResponse, Problem> {
     context.limiter.pat(user.user_id)?;
     let StepDataRequest { step_counts, timestamps, .. } = body.0;
     let minutes_max = context.config.limits.step_minutes_max;
@@ -235,7 +235,7 @@ pub async fn analyse_steps(context: Ctx, user: Authenticated, body: Json<StepDat
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn analyse_points(
+pub(crate) async fn analyse_points(
     context: Ctx,
     user: Authenticated,
     body: Json<DirectActigraphyRequest>,
@@ -269,7 +269,7 @@ pub async fn analyse_points(
 
 /// A stored analysis.
 #[derive(Serialize, ToSchema)]
-pub struct PatAnalysisResponse {
+pub(crate) struct PatAnalysisResponse {
     #[schema(value_type = String, format = "uuid")]
     processing_id: String,
     status: &'static str,
@@ -290,7 +290,7 @@ pub struct PatAnalysisResponse {
     (status = 200, body = PatAnalysisResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: AnalysisId = id.parse().map_err(|_| Problem::new(ProblemKind::NotFound))?;
     let Analysis { id, created_at, measures, embedding, .. } = context.app.analysis(&user.caller, id).await?;
     let named = [
@@ -319,7 +319,7 @@ pub async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) ->
 
 /// The state of the model.
 #[derive(Serialize, ToSchema)]
-pub struct PatHealth {
+pub(crate) struct PatHealth {
     service: &'static str,
     /// `healthy` when the model is verified and answers; else `unavailable`.
     status: &'static str,
@@ -340,7 +340,7 @@ fn model_json(status: &ModelStatus) -> serde_json::Value {
     (status = 200, body = PatHealth),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = PatHealth)))]
-pub async fn health(context: Ctx, _user: Authenticated) -> HttpResponse {
+pub(crate) async fn health(context: Ctx, _user: Authenticated) -> HttpResponse {
     let status = context.app.pat_status().await;
     let provider = status.as_ref().and_then(|status| match &status.state {
         ModelState::Ready { execution_provider, .. } => Some(execution_provider.clone()),
@@ -359,7 +359,7 @@ pub async fn health(context: Ctx, _user: Authenticated) -> HttpResponse {
 
 /// Every configured model.
 #[derive(Serialize, ToSchema)]
-pub struct ModelsInfo {
+pub(crate) struct ModelsInfo {
     /// Name, identity (version, sha-256, weights, licence, intended use) and state.
     #[schema(value_type = Vec<Object>)]
     models: Vec<serde_json::Value>,
@@ -369,7 +369,7 @@ pub struct ModelsInfo {
 #[utoipa::path(get, path = "/api/v1/pat/models/info", tag = "pat", security(("bearer" = [])), responses(
     (status = 200, body = ModelsInfo),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn models(context: Ctx, _user: Authenticated) -> HttpResponse {
+pub(crate) async fn models(context: Ctx, _user: Authenticated) -> HttpResponse {
     let models = context.app.platform.predictor.models().await;
     HttpResponse::Ok().json(ModelsInfo { models: models.iter().map(model_json).collect() })
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// Name, version and where to go on.
 #[derive(Serialize, ToSchema)]
-pub struct Root {
+pub(crate) struct Root {
     /// The service.
     #[schema(example = "clarity")]
     pub name: &'static str,
@@ -18,7 +18,7 @@ pub struct Root {
 
 /// Links by name.
 #[derive(Serialize, ToSchema)]
-pub struct Links {
+pub(crate) struct Links {
     pub docs: &'static str,
     pub openapi: &'static str,
     pub health: &'static str,
@@ -26,7 +26,7 @@ pub struct Links {
 
 /// Name, version, links.
 #[utoipa::path(get, path = "/api/v1", tag = "service", responses((status = 200, body = Root)))]
-pub async fn root() -> impl Responder {
+pub(crate) async fn root() -> impl Responder {
     HttpResponse::Ok().json(Root {
         name: "clarity",
         version: env!("CARGO_PKG_VERSION"),

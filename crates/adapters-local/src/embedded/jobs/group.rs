@@ -11,7 +11,7 @@ use bytes::Bytes;
 use domain::time::timestamp;
 use jiff::Timestamp;
 use ports::{ErrorKind, Lease, MessageId, NewMessage};
-use sqlx::{Arguments as _, Row, SqliteConnection};
+use sqlx::{Arguments, Row, SqliteConnection};
 
 use super::Held;
 use crate::embedded::{error::GroupError, statements::Rows, writer::Reply};
@@ -179,7 +179,8 @@ async fn publish(connection: &mut SqliteConnection, requests: &mut [&mut Publish
     let (mut messages, mut dedup_ids) = (Vec::new(), Vec::new());
     for request in requests {
         let dedup_id = request.message.dedup_id.take().map(Arc::<str>::from);
-        let known = dedup_id.as_ref().and_then(|id| published.get(id)).filter(|(_, end)| request.now_ms < *end);
+        let known =
+            dedup_id.as_ref().and_then(|id| published.get(id)).filter(|(_, end)| request.now_ms < *end);
         if let Some((id, _)) = known {
             request.reply.set(Ok(MessageId(id.to_string())));
             continue;
@@ -198,14 +199,18 @@ async fn publish(connection: &mut SqliteConnection, requests: &mut [&mut Publish
         next += 1;
     }
     INSERT
-        .run(connection, messages.into_iter(), |arguments, (id, ready_at, not_before, published_at, key, body)| {
-            arguments.add(id)?;
-            arguments.add(ready_at)?;
-            arguments.add(not_before)?;
-            arguments.add(published_at)?;
-            arguments.add(key)?;
-            arguments.add(Vec::from(body))
-        })
+        .run(
+            connection,
+            messages.into_iter(),
+            |arguments, (id, ready_at, not_before, published_at, key, body)| {
+                arguments.add(id)?;
+                arguments.add(ready_at)?;
+                arguments.add(not_before)?;
+                arguments.add(published_at)?;
+                arguments.add(key)?;
+                arguments.add(Vec::from(body))
+            },
+        )
         .await?;
     REMEMBER
         .run(connection, dedup_ids.into_iter(), |arguments, (dedup_id, id, expires_at)| {
@@ -227,14 +232,20 @@ async fn published(
     requests: &[&mut Publish],
 ) -> sqlx::Result<HashMap<Arc<str>, (i64, i64)>> {
     let ids: Vec<&str> = requests.iter().filter_map(|request| request.message.dedup_id.as_deref()).collect();
-    let rows = PUBLISHED.run(connection, ids.into_iter(), |arguments, id| arguments.add(id)).await?;
-    rows.iter().map(|(_, row)| Ok((row.try_get::<String, _>(0)?.into(), (row.try_get(1)?, row.try_get(2)?)))).collect()
+    let rows = PUBLISHED.run(connection, ids.into_iter(), Arguments::add).await?;
+    rows.iter()
+        .map(|(_, row)| Ok((row.try_get::<String, _>(0)?.into(), (row.try_get(1)?, row.try_get(2)?))))
+        .collect()
 }
 
 /// Those of the requests' ordering keys that have a living message.
-async fn occupied(connection: &mut SqliteConnection, requests: &[&mut Publish]) -> sqlx::Result<HashSet<Arc<str>>> {
-    let keys: Vec<&str> = requests.iter().filter_map(|request| request.message.ordering_key.as_deref()).collect();
-    let rows = OCCUPIED.run(connection, keys.into_iter(), |arguments, key| arguments.add(key)).await?;
+async fn occupied(
+    connection: &mut SqliteConnection,
+    requests: &[&mut Publish],
+) -> sqlx::Result<HashSet<Arc<str>>> {
+    let keys: Vec<&str> =
+        requests.iter().filter_map(|request| request.message.ordering_key.as_deref()).collect();
+    let rows = OCCUPIED.run(connection, keys.into_iter(), Arguments::add).await?;
     rows.iter().map(|(_, row)| Ok(row.try_get::<String, _>(0)?.into())).collect()
 }
 
@@ -273,7 +284,7 @@ async fn ack(connection: &mut SqliteConnection, requests: &mut [&mut Ack]) -> sq
         keys.extend(row.try_get::<Option<String>, _>(1)?);
     }
     let left: Vec<i64> = held.iter().map(|held| held.id).filter(|id| !removed.contains(id)).collect();
-    let rows = PRESENT.run(connection, left.into_iter(), |arguments, id| arguments.add(id)).await?;
+    let rows = PRESENT.run(connection, left.into_iter(), Arguments::add).await?;
     let present = rows.iter().map(|(_, row)| row.try_get(0)).collect::<sqlx::Result<HashSet<i64>>>()?;
     for request in requests {
         // What is not there any more was acknowledged before; what is there is another's now.
@@ -288,11 +299,15 @@ async fn ack(connection: &mut SqliteConnection, requests: &mut [&mut Ack]) -> sq
 
 /// Lets the next message of each key be delivered.
 async fn promote(connection: &mut SqliteConnection, keys: Vec<String>) -> sqlx::Result<()> {
-    PROMOTE.run(connection, keys.into_iter(), |arguments, key| arguments.add(key)).await?;
+    PROMOTE.run(connection, keys.into_iter(), Arguments::add).await?;
     Ok(())
 }
 
 async fn receive(connection: &mut SqliteConnection, request: &mut Receive) -> sqlx::Result<()> {
+    // Whoever left would hold the messages back from the others until the lease runs out.
+    if request.reply.is_abandoned() {
+        return Ok(());
+    }
     let mut leases = Vec::new();
     while leases.len() < request.max {
         let rows = sqlx::query(
@@ -384,25 +399,22 @@ async fn release(connection: &mut SqliteConnection, request: &mut Release) -> sq
     .bind(request.held.holding)
     .fetch_optional(&mut *connection)
     .await?;
-    match row {
-        Some((key, is_dead)) => {
-            request.reply.set(Ok(()));
-            promote(connection, key.filter(|_| is_dead).into_iter().collect()).await
-        }
-        None => {
-            request.reply.refuse(ErrorKind::Conflict);
-            Ok(())
-        }
-    }
+    let Some((key, is_dead)) = row else {
+        request.reply.refuse(ErrorKind::Conflict);
+        return Ok(());
+    };
+    request.reply.set(Ok(()));
+    promote(connection, key.filter(|_| is_dead).into_iter().collect()).await
 }
 
 async fn extend(connection: &mut SqliteConnection, request: &mut Extend) -> sqlx::Result<()> {
-    let extended = sqlx::query("UPDATE messages SET ready_at = ? WHERE id = ? AND holding = ? AND dead_reason IS NULL")
-        .bind(request.until_ms)
-        .bind(request.held.id)
-        .bind(request.held.holding)
-        .execute(&mut *connection)
-        .await?;
+    let extended =
+        sqlx::query("UPDATE messages SET ready_at = ? WHERE id = ? AND holding = ? AND dead_reason IS NULL")
+            .bind(request.until_ms)
+            .bind(request.held.id)
+            .bind(request.held.holding)
+            .execute(&mut *connection)
+            .await?;
     if extended.rows_affected() == 1 {
         request.reply.set(Ok(timestamp(request.until_ms)));
     } else {
@@ -421,16 +433,12 @@ async fn dead_letter(connection: &mut SqliteConnection, request: &mut DeadLetter
     .bind(request.held.holding)
     .fetch_optional(&mut *connection)
     .await?;
-    match key {
-        Some(key) => {
-            request.reply.set(Ok(()));
-            promote(connection, key.into_iter().collect()).await
-        }
-        None => {
-            request.reply.refuse(ErrorKind::Conflict);
-            Ok(())
-        }
-    }
+    let Some(key) = key else {
+        request.reply.refuse(ErrorKind::Conflict);
+        return Ok(());
+    };
+    request.reply.set(Ok(()));
+    promote(connection, key.into_iter().collect()).await
 }
 
 async fn redrive(connection: &mut SqliteConnection, request: &mut Redrive) -> sqlx::Result<()> {

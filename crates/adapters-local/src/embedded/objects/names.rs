@@ -55,13 +55,10 @@ fn decode(name: &str) -> Option<(String, bool)> {
     let mut text = String::with_capacity(name.len());
     let mut is_capital = false;
     for character in name[..name.len() - end.len_utf8()].chars() {
-        match character {
-            CAPITAL => is_capital = true,
-            _ => {
-                text.push(if is_capital { character.to_ascii_uppercase() } else { character });
-                is_capital = false;
-            }
+        if character != CAPITAL {
+            text.push(if is_capital { character.to_ascii_uppercase() } else { character });
         }
+        is_capital = character == CAPITAL;
     }
     match end {
         FOLDER => Some((text + "/", false)),
@@ -167,13 +164,15 @@ mod tests {
     #[test]
     fn names_stay_within_what_file_systems_allow_and_never_meet() {
         let long = "A".repeat(512);
-        let texts = ["a", "A", "a/b", "a.b", "a/b/c", &long, &long[..CUT], &long[..CUT + 1], &long[..2 * CUT]];
+        let texts = ["a", "A", "a/b", "a.b", "a/b/c", &long, &long[..CUT], &long[..=CUT], &long[..2 * CUT]];
         let paths: Vec<PathBuf> = texts.iter().map(|text| path(Path::new("kept"), &key(text))).collect();
         for (n, path) in paths.iter().enumerate() {
             assert!(path.iter().all(|name| name.len() <= 255), "{path:?}");
             let lower = |path: &Path| path.to_str().unwrap().to_lowercase();
             let others = paths.iter().enumerate().filter(|(other, _)| *other != n);
-            assert!(others.into_iter().all(|(_, other)| lower(other) != lower(path) && !other.starts_with(path)));
+            assert!(
+                others.into_iter().all(|(_, other)| lower(other) != lower(path) && !other.starts_with(path))
+            );
         }
     }
 
@@ -201,7 +200,8 @@ mod tests {
                 };
                 assert!(walk(folder.path(), prefix, *after, &mut visit).is_ok());
                 let wanted = texts.iter().filter(|text| text.starts_with(prefix));
-                let wanted: Vec<&String> = wanted.filter(|text| after.is_none_or(|after| text.as_str() > after)).collect();
+                let wanted: Vec<&String> =
+                    wanted.filter(|text| after.is_none_or(|after| text.as_str() > after)).collect();
                 assert_eq!(seen.iter().collect::<Vec<_>>(), wanted, "{prefix} {after:?}");
             }
         }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use domain::record::{Partition, RecordKey};
+use jiff::Timestamp;
 use ports::{Change, ErrorKind, Precondition, Write};
 use sqlx::{Arguments as _, Row, SqliteConnection};
 
@@ -72,7 +73,8 @@ struct Stored {
 
 impl Slot {
     fn satisfies(&self, precondition: Precondition, now: i64) -> bool {
-        let version = self.stored.filter(|stored| stored.expires_at.is_none_or(|end| now < end)).map(|s| s.version);
+        let version =
+            self.stored.filter(|stored| stored.expires_at.is_none_or(|end| now < end)).map(|s| s.version);
         match precondition {
             Precondition::None => true,
             Precondition::Absent => version.is_none(),
@@ -84,7 +86,7 @@ impl Slot {
     fn change(&mut self, change: Change) {
         match &change {
             Change::Put(record) => {
-                let expires_at = record.expires_at.map(|end| end.as_second());
+                let expires_at = record.expires_at.map(Timestamp::as_second);
                 self.stored = Some(Stored { version: record.version.0, expires_at });
             }
             Change::Delete(_) => self.stored = None,
@@ -130,7 +132,8 @@ fn slots(requests: &[CommitRequest]) -> (Vec<Slot>, Vec<Vec<usize>>) {
         for write in &request.batch {
             let key = write.change.key();
             let index = *by_key.entry(key).or_insert_with(|| {
-                let name = partitions.entry(key.partition).or_insert_with(|| key.partition.to_string().into());
+                let name =
+                    partitions.entry(key.partition).or_insert_with(|| key.partition.to_string().into());
                 slots.push(Slot {
                     partition: Arc::clone(name),
                     kind: kind_name(key.kind),
@@ -161,7 +164,9 @@ async fn read(connection: &mut SqliteConnection, slots: &mut [Slot]) -> sqlx::Re
     for (start, row) in rows {
         let number: i64 = row.try_get(0)?;
         let version: i64 = row.try_get(1)?;
-        let index = asked[start + usize::try_from(number).unwrap_or(usize::MAX)];
+        let index = usize::try_from(number).ok().and_then(|number| asked.get(start + number)).copied();
+        let index =
+            index.ok_or_else(|| sqlx::Error::Decode("records: a row that was not asked for".into()))?;
         // A negative version was never written; as 0 it equals none.
         let version = u64::try_from(version).unwrap_or(0);
         slots[index].stored = Some(Stored { version, expires_at: row.try_get(2)? });
@@ -183,7 +188,7 @@ async fn write(connection: &mut SqliteConnection, slots: Vec<Slot>) -> sqlx::Res
         arguments.add(kind)?;
         arguments.add(sort)?;
         arguments.add(i64::try_from(record.version.0)?)?;
-        arguments.add(record.expires_at.map(|end| end.as_second()))?;
+        arguments.add(record.expires_at.map(Timestamp::as_second))?;
         arguments.add(Vec::from(record.body))
     })
     .await?;

@@ -20,8 +20,8 @@ use domain::{
 use futures::future::join_all;
 use jiff::SignedDuration;
 use ports::{
-    Clock, CloudProvider, ErrorKind, HealthDataRepository, JobQueue, NewMessage, ObjectKey, ObjectStore, Precondition,
-    PresignedMethod, PutOptions, Query, SecretName, SecretStore, Version, Write, objects,
+    Clock, CloudProvider, ErrorKind, HealthDataRepository, JobQueue, NewMessage, ObjectKey, ObjectStore,
+    Precondition, PresignedMethod, PutOptions, Query, SecretName, SecretStore, Version, Write, objects,
 };
 use secrecy::ExposeSecret;
 use uuid::Uuid;
@@ -35,7 +35,12 @@ fn upload(n: u128) -> RecordKey {
 }
 
 async fn stored(repository: &SqliteHealthData) -> usize {
-    repository.query(&Query::new(Partition::User(USER), Kind::Upload, SortRange::all())).await.unwrap().items.len()
+    repository
+        .query(&Query::new(Partition::User(USER), Kind::Upload, SortRange::all()))
+        .await
+        .unwrap()
+        .items
+        .len()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,7 +51,11 @@ async fn two_hundred_commits_at_once_are_each_answered_for_themselves() {
     let commits = (0..200).map(|n| repository.commit(vec![Write::insert(upload(n), "body")]));
     let results = join_all(commits).await;
     for (n, result) in results.iter().enumerate() {
-        assert_eq!(result.as_ref().err().map(ports::Error::kind), (n == 7).then_some(ErrorKind::Conflict), "{n}");
+        assert_eq!(
+            result.as_ref().err().map(ports::Error::kind),
+            (n == 7).then_some(ErrorKind::Conflict),
+            "{n}"
+        );
     }
     assert_eq!(stored(&repository).await, 200);
 }
@@ -63,7 +72,8 @@ async fn batches_of_one_group_see_each_others_effects() {
             let record = repository.get(&timeline).await.unwrap().unwrap();
             let count: u32 = std::str::from_utf8(&record.body).unwrap().parse().unwrap();
             let precondition = Precondition::VersionEquals(record.version);
-            let write = Write::put(timeline.clone(), record.version.next(), (count + 1).to_string(), precondition);
+            let write =
+                Write::put(timeline.clone(), record.version.next(), (count + 1).to_string(), precondition);
             match repository.commit(vec![write]).await {
                 Ok(()) => return,
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict),
@@ -78,7 +88,8 @@ async fn batches_of_one_group_see_each_others_effects() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_databases_on_one_folder_race_and_lose_nothing() {
     let folder = folder();
-    let (one, other) = tokio::join!(records(folder.path(), Arc::default()), records(folder.path(), Arc::default()));
+    let (one, other) =
+        tokio::join!(records(folder.path(), Arc::default()), records(folder.path(), Arc::default()));
     let race = |repository: SqliteHealthData| async move {
         let commits = (0..100).map(|n| repository.commit(vec![Write::insert(upload(n), "body")]));
         join_all(commits).await
@@ -121,6 +132,21 @@ async fn a_caller_who_leaves_does_not_undo_or_halve_a_commit() {
     repository.commit(vec![Write::insert(upload(1000), "last")]).await.unwrap();
     let count = stored(&repository).await - 1;
     assert!(count.is_multiple_of(2), "{count}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_waits_too_long_for_another_process_is_not_applied() {
+    let folder = folder();
+    let (repository, other) =
+        (records(folder.path(), Arc::default()).await, Database::open(folder.path()).await.unwrap());
+    let holding = other.begin("test").await.unwrap();
+    let error = repository.commit(vec![Write::insert(upload(1), "body")]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::NotApplied));
+    assert_eq!(stored(&repository).await, 0);
+    drop(holding);
+    // What a dropped transaction left open is closed by the next.
+    other.begin("test").await.unwrap().commit("test").await.unwrap();
+    repository.commit(vec![Write::insert(upload(1), "body")]).await.unwrap();
 }
 
 #[tokio::test]
@@ -170,7 +196,10 @@ async fn what_a_crashed_put_left_behind_is_removed_and_a_running_put_is_not() {
     fs::write(incoming.join("left-behind"), "half").unwrap();
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let body = Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver));
-    let running = tokio::spawn(async move { store.put(&ObjectKey::new("a").unwrap(), body, PutOptions::default()).await });
+    let running =
+        tokio::spawn(
+            async move { store.put(&ObjectKey::new("a").unwrap(), body, PutOptions::default()).await },
+        );
     // More than the writer takes without writing: once all are sent, the file is there and locked.
     for _ in 0..16 {
         sender.send(Ok(vec![1; 100_000].into())).await.unwrap();
@@ -194,7 +223,9 @@ async fn secrets_are_in_a_file_for_its_owner_only() {
     assert_eq!(store.get(&name, None).await.unwrap().unwrap().value.expose_secret(), b"\x00\xff");
 
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    for error in [store.get(&name, None).await.unwrap_err(), FileSecretStore::open(folder.path()).await.unwrap_err()] {
+    for error in
+        [store.get(&name, None).await.unwrap_err(), FileSecretStore::open(folder.path()).await.unwrap_err()]
+    {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("chmod 600"));
     }
@@ -212,7 +243,7 @@ async fn a_data_folder_that_cannot_be_made_is_a_clear_error() {
 
 #[tokio::test]
 async fn a_lease_outlives_the_process_that_holds_it() {
-    const LEASE: Duration = Duration::from_secs(60);
+    const LEASE: Duration = Duration::from_mins(1);
     let (folder, clock) = (folder(), Arc::new(ManualClock::default()));
     let queue = jobs(folder.path(), Arc::clone(&clock)).await;
     queue.publish(NewMessage { body: "work".into(), ..NewMessage::default() }).await.unwrap();
@@ -242,7 +273,7 @@ async fn two_processes_share_the_messages_and_take_none_twice() {
     let work = |queue: SqliteJobQueue| async move {
         let mut done: Vec<usize> = Vec::new();
         while queue.stats().await.unwrap().depth > 0 {
-            for lease in queue.receive(3, Duration::from_millis(10), Duration::from_secs(60)).await.unwrap() {
+            for lease in queue.receive(3, Duration::from_millis(10), Duration::from_mins(1)).await.unwrap() {
                 done.push(std::str::from_utf8(&lease.body).unwrap().parse().unwrap());
                 queue.ack(&lease.receipt).await.unwrap();
             }
@@ -268,9 +299,11 @@ async fn cloud(folder: &std::path::Path, clock: Arc<ManualClock>) -> LocalCloud 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_presigned_url_of_one_process_is_granted_by_another() {
     let (folder, clock) = (folder(), Arc::new(ManualClock::default()));
-    let (one, other) = tokio::join!(cloud(folder.path(), Arc::clone(&clock)), cloud(folder.path(), Arc::clone(&clock)));
+    let (one, other) =
+        tokio::join!(cloud(folder.path(), Arc::clone(&clock)), cloud(folder.path(), Arc::clone(&clock)));
     let key = ObjectKey::new("raw/a").unwrap();
-    let url = one.objects().unwrap().presign(&key, PresignedMethod::Get, Duration::from_secs(5)).await.unwrap();
+    let url =
+        one.objects().unwrap().presign(&key, PresignedMethod::Get, Duration::from_secs(5)).await.unwrap();
     let field = |name: &str| {
         let (_, query) = url.split_once('?').unwrap();
         let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap();

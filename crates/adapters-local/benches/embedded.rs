@@ -182,15 +182,18 @@ fn cases<M: Measurement>(criterion: &mut Criterion<M>, measure: &str) {
         );
     }
     group.finish();
+    object_cases(criterion, measure, &runtime, folder.path());
+}
 
+fn object_cases<M: Measurement>(
+    criterion: &mut Criterion<M>,
+    measure: &str,
+    runtime: &Runtime,
+    folder: &Path,
+) {
     let key = PresignKey::new([0; 32]);
-    let store = FolderObjectStore::open(
-        folder.path(),
-        "http://localhost",
-        key,
-        Arc::new(SystemClock),
-        Arc::new(SystemIds),
-    );
+    let store =
+        FolderObjectStore::open(folder, "http://localhost", key, Arc::new(SystemClock), Arc::new(SystemIds));
     let store = runtime.block_on(store).unwrap();
     let mut group = criterion.benchmark_group(format!("{measure}/object of 4 KiB"));
     let new_key = || ObjectKey::new(format!("raw/{}", SystemIds.next())).unwrap();
@@ -200,10 +203,10 @@ fn cases<M: Measurement>(criterion: &mut Criterion<M>, measure: &str) {
             let store = &store;
             async move { store.put(&key, body, PutOptions::default()).await.unwrap() }
         };
-        bencher.to_async(&runtime).iter(|| put(new_key()));
+        bencher.to_async(runtime).iter(|| put(new_key()));
     });
     group.bench_function("floor: write, fsync, rename, fsync the folder", |bencher| {
-        let floor = folder.path().join("floor");
+        let floor = folder.join("floor");
         fs::create_dir_all(&floor).unwrap();
         bencher.iter(|| {
             let path = floor.join(new_key().as_str().replace('/', "-"));

@@ -162,7 +162,11 @@ pub fn run() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(Failure::Configuration(faults)) => {
-            let text = if json { serde_json::to_string_pretty(&faults).unwrap_or_default() } else { faults.to_string() };
+            let text = if json {
+                serde_json::to_string_pretty(&faults).unwrap_or_default()
+            } else {
+                faults.to_string()
+            };
             complain(&text);
             ExitCode::from(EXIT_CONFIGURATION)
         }
@@ -204,7 +208,8 @@ impl Global {
     pub(crate) fn load(&self, listen: Option<SocketAddr>) -> Result<Loaded, Failure> {
         let mut overrides = Vec::new();
         for pair in &self.set {
-            let (key, value) = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--set takes KEY=VALUE, not {pair}"))?;
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--set takes KEY=VALUE, not {pair}"))?;
             overrides.push((key.to_owned(), value.to_owned()));
         }
         if let Some(listen) = listen {

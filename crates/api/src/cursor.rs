@@ -18,15 +18,19 @@ pub(crate) fn seal<T: Serialize>(key: &SecretSlice<u8>, scope: &str, position: &
 }
 
 /// The position in a cursor that was sealed for the same scope.
-pub(crate) fn open<T: DeserializeOwned>(key: &SecretSlice<u8>, scope: &str, cursor: &str) -> Result<T, Problem> {
+pub(crate) fn open<T: DeserializeOwned>(
+    key: &SecretSlice<u8>,
+    scope: &str,
+    cursor: &str,
+) -> Result<T, Problem> {
     let fault = || Problem::field("cursor", "not a cursor of this listing");
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| fault())?;
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_hidden| fault())?;
     let (signature, position) = bytes.split_at_checked(SIGNATURE_BYTES).ok_or_else(fault)?;
     let expected = mac(key, &[scope.as_bytes(), position]);
     if !bool::from(signature.ct_eq(&expected[..SIGNATURE_BYTES])) {
         return Err(fault());
     }
-    serde_json::from_slice(position).map_err(|_| fault())
+    serde_json::from_slice(position).map_err(|_hidden| fault())
 }
 
 #[cfg(test)]

@@ -62,7 +62,9 @@ impl FromRequest for Authenticated {
             let caller = Caller {
                 user_id: verified.user_id,
                 request_id: RequestId::of(&request),
-                traceparent: header(&request, "traceparent").filter(|text| text.len() <= 128).map(str::to_owned),
+                traceparent: header(&request, "traceparent")
+                    .filter(|text| text.len() <= 128)
+                    .map(str::to_owned),
             };
             Ok(Self {
                 user_id: verified.user_id,
@@ -145,7 +147,9 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             // These two name a field of ours and nothing of the sender's.
             Some((missing, _)) if missing.starts_with("missing field") => missing.to_owned(),
             _ => match error.inner().classify() {
-                serde_json::error::Category::Syntax | serde_json::error::Category::Eof => "not JSON".to_owned(),
+                serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
+                    "not JSON".to_owned()
+                }
                 serde_json::error::Category::Data | serde_json::error::Category::Io => {
                     "does not have the type or form that the API describes".to_owned()
                 }
@@ -153,27 +157,32 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         };
         Problem::field(pointer, detail)
     })?;
-    deserializer.end().map_err(|_| Problem::field("", "something follows the JSON value"))?;
+    deserializer.end().map_err(|_hidden| Problem::field("", "something follows the JSON value"))?;
     Ok(value)
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
-            Segment::Enum { variant } => pointer.push_str(&format!("/{variant}")),
-            Segment::Unknown => {}
-        }
-    }
-    pointer
+    let part = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("/{variant}"),
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(part).collect()
 }
 
 /// Reads a body within `bytes_max`, coded and decoded, and within the deadline.
-async fn read(request: &HttpRequest, payload: Payload, context: &Context, bytes_max: usize) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(ProblemKind::TooLarge).detail(format!("a body here has at most {bytes_max} bytes, decoded"));
+async fn read(
+    request: &HttpRequest,
+    payload: Payload,
+    context: &Context,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        Problem::new(ProblemKind::TooLarge)
+            .detail(format!("a body here has at most {bytes_max} bytes, decoded"))
+    };
     let announced = header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
@@ -182,7 +191,7 @@ async fn read(request: &HttpRequest, payload: Payload, context: &Context, bytes_
         let mut payload = payload;
         let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Problem::field("", "the body broke off"))?;
+            let chunk = chunk.map_err(|_hidden| Problem::field("", "the body broke off"))?;
             if body.len() + chunk.len() > bytes_max {
                 return Err(too_large());
             }
@@ -192,19 +201,22 @@ async fn read(request: &HttpRequest, payload: Payload, context: &Context, bytes_
     };
     let body = tokio::time::timeout(context.body_timeout(), receive)
         .await
-        .map_err(|_| Problem::new(ProblemKind::RequestTimeout))??;
+        .map_err(|_hidden| Problem::new(ProblemKind::RequestTimeout))??;
     let encoding = header(request, "content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
     match encoding.as_str() {
         "identity" | "" => Ok(body),
         "gzip" | "zstd" => {
             // A few megabytes take milliseconds to decode: not on the thread that serves the other connections.
             let decoded = web::block(move || decode(&encoding, &body, bytes_max)).await;
-            decoded.map_err(|_| Problem::new(ProblemKind::Unavailable))?.map_err(|fault| match fault {
+            decoded.map_err(|_hidden| Problem::new(ProblemKind::Unavailable))?.map_err(|fault| match fault {
                 DecodeFault::TooLarge => too_large(),
-                DecodeFault::Malformed => Problem::field("", "the body is not in the content encoding that the request names"),
+                DecodeFault::Malformed => {
+                    Problem::field("", "the body is not in the content encoding that the request names")
+                }
             })
         }
-        _ => Err(Problem::new(ProblemKind::UnsupportedMedia).detail("content encodings are gzip, zstd and identity")),
+        _ => Err(Problem::new(ProblemKind::UnsupportedMedia)
+            .detail("content encodings are gzip, zstd and identity")),
     }
 }
 
@@ -221,6 +233,6 @@ fn decode(encoding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, Decode
     } else {
         zstd::Decoder::with_buffer(body).and_then(|decoder| decoder.take(limit).read_to_end(&mut decoded))
     };
-    outcome.map_err(|_| DecodeFault::Malformed)?;
+    outcome.map_err(|_hidden| DecodeFault::Malformed)?;
     if decoded.len() > bytes_max { Err(DecodeFault::TooLarge) } else { Ok(decoded.into()) }
 }

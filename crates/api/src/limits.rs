@@ -33,19 +33,19 @@ impl Limiter {
     }
 
     pub fn registration(&self, address: IpAddr) -> Result<(), Problem> {
-        self.check(&self.registrations, address)
+        self.check(self.registrations.as_ref(), &address)
     }
 
     pub fn login(&self, address: IpAddr) -> Result<(), Problem> {
-        self.check(&self.logins, address)
+        self.check(self.logins.as_ref(), &address)
     }
 
     pub fn upload(&self, user: UserId) -> Result<(), Problem> {
-        self.check(&self.uploads, user)
+        self.check(self.uploads.as_ref(), &user)
     }
 
     pub fn pat(&self, user: UserId) -> Result<(), Problem> {
-        self.check(&self.pat, user)
+        self.check(self.pat.as_ref(), &user)
     }
 
     /// Forgets callers whose quota is whole again, so that memory does not grow with everybody who ever called.
@@ -54,9 +54,13 @@ impl Limiter {
         self.uploads.iter().chain(&self.pat).for_each(RateLimiter::retain_recent);
     }
 
-    fn check<K: Hash + Eq + Clone>(&self, limiter: &Keyed<K>, key: K) -> Result<(), Problem> {
+    fn check<K: Hash + Eq + Clone>(
+        &self,
+        limiter: Option<&DefaultKeyedRateLimiter<K>>,
+        key: &K,
+    ) -> Result<(), Problem> {
         let Some(limiter) = limiter else { return Ok(()) };
-        limiter.check_key(&key).map_err(|not_until| {
+        limiter.check_key(key).map_err(|not_until| {
             Problem::new(ProblemKind::RateLimited).retry_after(not_until.wait_time_from(self.clock.now()))
         })
     }

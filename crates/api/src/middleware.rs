@@ -29,16 +29,21 @@ impl RequestId {
 const TOO_LATE: Duration = Duration::from_secs(1);
 
 fn accepted(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// Wraps every request.
-pub(crate) async fn surround(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
+pub(crate) async fn surround(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let Some(context) = request.app_data::<Ctx>().cloned() else {
         return Err(Problem::new(ProblemKind::Internal).into());
     };
-    let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| accepted(id));
+    let given =
+        request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| accepted(id));
     let id = given.map_or_else(|| context.app.platform.ids.next().to_string(), str::to_owned);
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
@@ -49,7 +54,8 @@ pub(crate) async fn surround(request: ServiceRequest, next: Next<impl MessageBod
     let Ok(outcome) = tokio::time::timeout(deadline, next.call(request)).await else {
         tracing::error!(request_id = id, method = method.as_str(), "a request took too long");
         metrics::counter!("http_requests_timed_out_total").increment(1);
-        let problem = Problem::new(ProblemKind::Unavailable).detail("the request took too long").retry_after(TOO_LATE);
+        let problem =
+            Problem::new(ProblemKind::Unavailable).detail("the request took too long").retry_after(TOO_LATE);
         return Err(problem.of_request(id).into());
     };
     let (request, response) = outcome?.into_parts();
@@ -68,7 +74,12 @@ pub(crate) async fn surround(request: ServiceRequest, next: Next<impl MessageBod
     Ok(response)
 }
 
-fn dress(response: &mut ServiceResponse<BoxBody>, id: &str, traceparent: Option<HeaderValue>, is_draining: bool) {
+fn dress(
+    response: &mut ServiceResponse<BoxBody>,
+    id: &str,
+    traceparent: Option<HeaderValue>,
+    is_draining: bool,
+) {
     if is_draining {
         // Whoever keeps the connection would lose the next request on it.
         response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use app::Platform;
 use inference::Engine;
-use ports::{Clock, CloudProvider, IdSource, InsightWriter, ObjectKey, PresignedMethod, SecretName, SecretStore};
+use ports::{
+    Clock, CloudProvider, IdSource, InsightWriter, ObjectKey, PresignedMethod, SecretName, SecretStore,
+};
 use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::config::{Config, Provider, Writer};
@@ -49,14 +51,20 @@ impl Providers {
             #[cfg(feature = "local")]
             Provider::Local => Ok(self.local.as_deref().context("the local provider was not opened")?),
             absent @ (Provider::Aws | Provider::Gcp) => {
-                anyhow::bail!("this binary was built without the {absent} adapters: build it with `--features {absent}`")
+                anyhow::bail!(
+                    "this binary was built without the {absent} adapters: build it with `--features {absent}`"
+                )
             }
         }
     }
 }
 
 /// Opens the adapters that the configuration names.
-pub async fn connect(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> anyhow::Result<Connected> {
+pub async fn connect(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+) -> anyhow::Result<Connected> {
     let named = config.providers.by_port().map(|(_, provider)| provider);
     let providers = Providers {
         #[cfg(feature = "local")]
@@ -104,7 +112,11 @@ pub async fn secret_or_new(secrets: &dyn SecretStore, name: &str) -> anyhow::Res
     }
     // Read back: of two processes that start together, both use the version that came last.
     let secret = secrets.get(&name, None).await?.context("a secret that was just stored is not there")?;
-    anyhow::ensure!(secret.value.expose_secret().len() >= 32, "the secret {} is shorter than 32 bytes", name.as_str());
+    anyhow::ensure!(
+        secret.value.expose_secret().len() >= 32,
+        "the secret {} is shorter than 32 bytes",
+        name.as_str()
+    );
     Ok(secret.value)
 }
 
@@ -128,7 +140,9 @@ fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
         #[cfg(feature = "gemini")]
         Writer::Gemini => gemini::writer(&config.insight.gemini),
         #[cfg(not(feature = "gemini"))]
-        Writer::Gemini => anyhow::bail!("this binary was built without Gemini: build it with `--features gemini`"),
+        Writer::Gemini => {
+            anyhow::bail!("this binary was built without Gemini: build it with `--features gemini`")
+        }
     }
 }
 
@@ -199,7 +213,10 @@ mod gemini {
         let writer = adapters_insight::GeminiWriter::new(adapters_insight::GeminiSettings {
             endpoint: config.endpoint(),
             route,
-            credential: config.credential().cloned().context("insight.gemini has no credential for its route")?,
+            credential: config
+                .credential()
+                .cloned()
+                .context("insight.gemini has no credential for its route")?,
             model: config.model.clone(),
             covered: config.covered,
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
@@ -216,7 +233,11 @@ mod local {
 
     use super::*;
 
-    pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> anyhow::Result<LocalCloud> {
+    pub(super) async fn open(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> anyhow::Result<LocalCloud> {
         let identity = &config.identity;
         let base_url = match &config.server.public_url {
             Some(url) => url.clone(),

@@ -104,25 +104,43 @@ impl ProblemKind {
     const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::Validation => ("validation", StatusCode::UNPROCESSABLE_ENTITY, "The request is not valid"),
-            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A valid access token is needed"),
-            Self::WrongCredentials => ("wrong-credentials", StatusCode::UNAUTHORIZED, "Wrong e-mail or password"),
-            Self::EmailNotVerified => ("email-not-verified", StatusCode::FORBIDDEN, "The e-mail address is not confirmed"),
+            Self::Unauthorized => {
+                ("unauthorized", StatusCode::UNAUTHORIZED, "A valid access token is needed")
+            }
+            Self::WrongCredentials => {
+                ("wrong-credentials", StatusCode::UNAUTHORIZED, "Wrong e-mail or password")
+            }
+            Self::EmailNotVerified => {
+                ("email-not-verified", StatusCode::FORBIDDEN, "The e-mail address is not confirmed")
+            }
             Self::AccountDisabled => ("account-disabled", StatusCode::FORBIDDEN, "The account is disabled"),
             Self::ForeignUser => ("foreign-user", StatusCode::FORBIDDEN, "The request names another user"),
-            Self::SignUpDisabled => ("sign-up-disabled", StatusCode::FORBIDDEN, "Signing up is switched off here"),
+            Self::SignUpDisabled => {
+                ("sign-up-disabled", StatusCode::FORBIDDEN, "Signing up is switched off here")
+            }
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The caller may not do this"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is nothing here"),
-            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The path does not do this method"),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The path does not do this method")
+            }
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "This conflicts with what is there"),
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
-            Self::UnsupportedMedia => {
-                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type or encoding is not understood")
+            Self::UnsupportedMedia => (
+                "unsupported-media-type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The content type or encoding is not understood",
+            ),
+            Self::RequestTimeout => {
+                ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body took too long")
             }
-            Self::RequestTimeout => ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body took too long"),
             Self::RateLimited => ("rate-limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Locked => ("locked", StatusCode::TOO_MANY_REQUESTS, "Locked after too many failures"),
-            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "A part of the service is not available"),
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
+            Self::Unavailable => {
+                ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "A part of the service is not available")
+            }
+            Self::Internal => {
+                ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side")
+            }
         }
     }
 }
@@ -237,8 +255,9 @@ impl From<AppError> for Problem {
             AppError::Parameter { name, message } => Self::field(name, message),
             AppError::ForeignUser => Self::new(ProblemKind::ForeignUser),
             AppError::NotFound => Self::new(ProblemKind::NotFound),
-            AppError::TooLarge { writes_max } => Self::new(ProblemKind::TooLarge)
-                .detail(format!("an upload may touch at most {writes_max} days times metrics; send it in parts")),
+            AppError::TooLarge { writes_max } => Self::new(ProblemKind::TooLarge).detail(format!(
+                "an upload may touch at most {writes_max} days times metrics; send it in parts"
+            )),
             AppError::Port(error) => error.into(),
         }
     }

@@ -12,6 +12,8 @@ pub(crate) mod openapi;
 pub(crate) mod pat;
 pub(crate) mod root;
 
+use std::future::{Ready, ready};
+
 use actix_web::{HttpResponse, Resource, web};
 use jiff::Timestamp;
 
@@ -27,8 +29,8 @@ fn resource(path: &str) -> Resource {
     web::resource(path).default_service(web::to(|| problem(ProblemKind::MethodNotAllowed)))
 }
 
-async fn problem(kind: ProblemKind) -> Result<HttpResponse, Problem> {
-    Err(Problem::new(kind))
+fn problem(kind: ProblemKind) -> Ready<Result<HttpResponse, Problem>> {
+    ready(Err(Problem::new(kind)))
 }
 
 /// Binds every route.

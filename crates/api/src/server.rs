@@ -54,7 +54,10 @@ pub async fn start(
     // The port is bound before anything is opened: a port that is taken is found at once, and nothing was touched.
     let listener = if roles.serve {
         let listen = config.server.listen;
-        Some(TcpListener::bind(listen).with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?)
+        Some(
+            TcpListener::bind(listen)
+                .with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?,
+        )
     } else {
         None
     };
@@ -69,7 +72,11 @@ pub async fn start(
     Ok(running)
 }
 
-async fn context(config: Config, connected: &Connected, metrics: PrometheusHandle) -> anyhow::Result<Context> {
+async fn context(
+    config: Config,
+    connected: &Connected,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<Context> {
     let cursor_key = platform::secret_or_new(&*connected.secrets, "api/cursor-key").await?;
     let user_hash_key = match &config.telemetry.user_hash_key {
         Some(key) => SecretSlice::from(key.expose_secret().as_bytes().to_vec()),
@@ -129,7 +136,11 @@ fn start_worker(context: &web::Data<Context>, connected: &Connected) -> Worker {
 }
 
 /// Removes what has expired, now and then.
-async fn keep_house(context: web::Data<Context>, housekeeping: platform::Housekeeping, stop: CancellationToken) {
+async fn keep_house(
+    context: web::Data<Context>,
+    housekeeping: platform::Housekeeping,
+    stop: CancellationToken,
+) {
     let mut tick = tokio::time::interval(Duration::from_millis(context.config.worker.sweep_interval_ms));
     loop {
         tokio::select! {

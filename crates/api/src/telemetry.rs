@@ -21,7 +21,10 @@ pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(directives)?;
     let registry = tracing_subscriber::registry().with(filter);
     match telemetry.log_format {
-        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Json => {
+            let lines = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+            registry.with(lines).try_init()?;
+        }
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
     }
     Ok(())
@@ -29,16 +32,23 @@ pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
 
 /// Installs the recorder that `/metrics` renders.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &BUCKETS)?;
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &BUCKETS)?;
     let handle = builder.install_recorder()?;
     metrics::describe_counter!("http_requests_total", "Requests by method, route and status");
-    metrics::describe_histogram!("http_request_duration_seconds", "Time to the response's head, by method and route");
+    metrics::describe_histogram!(
+        "http_request_duration_seconds",
+        "Time to the response's head, by method and route"
+    );
     metrics::describe_counter!("samples_accepted_total", "Samples that uploads brought");
     metrics::describe_counter!("jobs_published_total", "Jobs that the relay handed to the queue");
     metrics::describe_counter!("jobs_total", "Jobs that a worker ended, by outcome");
     metrics::describe_histogram!("job_duration_seconds", "Time that a worker spent on a job");
     metrics::describe_gauge!("queue_depth", "Messages that are not acknowledged");
     metrics::describe_gauge!("queue_dead_letters", "Messages that were given up");
-    metrics::describe_gauge!("queue_oldest_age_seconds", "Age of the oldest message that is not acknowledged");
+    metrics::describe_gauge!(
+        "queue_oldest_age_seconds",
+        "Age of the oldest message that is not acknowledged"
+    );
     Ok(handle)
 }

@@ -16,7 +16,12 @@ pub enum SignUp {
 
 impl App {
     /// Creates an account and, where no confirmation is needed, signs in.
-    pub async fn sign_up(&self, email: Email, password: SecretString, display_name: Option<String>) -> Result<SignUp> {
+    pub async fn sign_up(
+        &self,
+        email: Email,
+        password: SecretString,
+        display_name: Option<String>,
+    ) -> Result<SignUp> {
         let user_id = UserId(self.platform.ids.next());
         let user = NewUser { user_id, email: email.clone(), password: password.clone(), display_name };
         let profile: Profile = self.platform.identity.sign_up(user).await?;
@@ -25,7 +30,9 @@ impl App {
         }
         match self.platform.identity.sign_in(&email, &password).await {
             Ok(sign_in) => Ok(SignUp::SignedIn(sign_in)),
-            Err(error) if ports::denial(&error) == Some(ports::Denial::EmailNotVerified) => Ok(SignUp::ConfirmationRequired),
+            Err(error) if ports::denial(&error) == Some(ports::Denial::EmailNotVerified) => {
+                Ok(SignUp::ConfirmationRequired)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -114,13 +114,17 @@ impl App {
                 return Err(fault("two counts fall into one minute".to_owned()));
             }
         }
-        let (Some((first, _)), Some((last, _))) = (by_minute.first_key_value(), by_minute.last_key_value()) else {
+        let (Some((first, _)), Some((last, _))) = (by_minute.first_key_value(), by_minute.last_key_value())
+        else {
             return Err(fault("there is no count".to_owned()));
         };
         let (first, last) = (*first, *last);
         let length = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
         if length > self.settings.step_minutes_max {
-            return Err(fault(format!("the counts span more than {} minutes", self.settings.step_minutes_max)));
+            return Err(fault(format!(
+                "the counts span more than {} minutes",
+                self.settings.step_minutes_max
+            )));
         }
         let values = (first..=last).map(|minute| by_minute.get(&minute).copied()).collect();
         Ok(MinuteSeries { start_ms: first * MINUTE_MS, values, sources: vec![source] })
@@ -132,7 +136,11 @@ impl App {
         let end_ms = series.minute_start_ms(series.values.len());
         let last = local_date(end_ms - 1, zone);
         let weeks = [Some(last), last.yesterday().ok()];
-        let best = weeks.into_iter().flatten().filter_map(|date| Week::new(series, date, zone)).max_by_key(|week| (week.observed, week.date));
+        let best = weeks
+            .into_iter()
+            .flatten()
+            .filter_map(|date| Week::new(series, date, zone))
+            .max_by_key(|week| (week.observed, week.date));
         match best {
             Some(week) => self.embed(week, zone).await,
             None => Err(AppError::Parameter { name: "timestamps", message: "out of range".to_owned() }),
@@ -168,13 +176,17 @@ impl App {
             Some(ModelStatus { state: ModelState::Unavailable { reason }, .. }) => {
                 Some(format!("the PAT model is not available: {reason}"))
             }
-            Some(ModelStatus { normalisation: None, .. }) => Some("the PAT model carries no normalisation".to_owned()),
+            Some(ModelStatus { normalisation: None, .. }) => {
+                Some("the PAT model carries no normalisation".to_owned())
+            }
             Some(ModelStatus { normalisation: Some(vectors), .. }) => {
-                let (mean, deviation) = (week.from_its_weekday(&vectors.mean), week.from_its_weekday(&vectors.standard_deviation));
+                let (mean, deviation) =
+                    (week.by_its_weekday(&vectors.mean), week.by_its_weekday(&vectors.standard_deviation));
                 let data = pat::normalise(&week.minutes, &mean, &deviation)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "pat.normalise").with_cause(error))?;
                 let input = Tensor { name: "x".to_owned(), shape: vec![1, PAT_MINUTES], data };
-                let prediction = self.platform.predictor.predict(&self.settings.pat_model, vec![input]).await?;
+                let prediction =
+                    self.platform.predictor.predict(&self.settings.pat_model, vec![input]).await?;
                 embedding.model = Some(prediction.model);
                 let output = prediction.outputs.into_iter().find(|output| output.name == "embedding");
                 embedding.embedding = output.map(|output| output.data);
@@ -196,7 +208,7 @@ struct Week {
 
 impl Week {
     /// A vector over the minutes of a week that begins on Monday, as over this one.
-    fn from_its_weekday(&self, vector: &[f32]) -> Vec<f32> {
+    fn by_its_weekday(&self, vector: &[f32]) -> Vec<f32> {
         let first = self.date.weekday().since(Weekday::Monday) + 1;
         let minutes = usize::try_from(first).unwrap_or(0) * 1440 % PAT_MINUTES;
         let (before, after) = vector.split_at(minutes.min(vector.len()));

@@ -48,7 +48,11 @@ impl App {
         Err(Error::new(ErrorKind::Unavailable, "upload.delete").into())
     }
 
-    async fn plan_deletion(&self, caller: &Caller, stored: Stored<Upload>) -> Result<(usize, RecordKey, Vec<Write>)> {
+    async fn plan_deletion(
+        &self,
+        caller: &Caller,
+        stored: Stored<Upload>,
+    ) -> Result<(usize, RecordKey, Vec<Write>)> {
         let (user, store, now) = (caller.user_id, &*self.platform.health_data, self.platform.clock.now());
         let Stored { body: mut upload, version } = stored;
         let mut timeline = Timeline::read(store, user).await?;
@@ -86,7 +90,8 @@ impl App {
         let Some(object) = raw.object else { return };
         let outcome = async {
             let partition = Partition::User(caller.user_id);
-            let records = query_all(&*self.platform.health_data, partition, Kind::Upload, SortRange::all()).await?;
+            let records =
+                query_all(&*self.platform.health_data, partition, Kind::Upload, SortRange::all()).await?;
             for record in &records {
                 let other: Upload = decode(record)?;
                 if other.deleted_at.is_none() && other.raw.object.as_ref() == Some(&object) {

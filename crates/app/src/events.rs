@@ -33,17 +33,27 @@ const KEPT_DAYS: i64 = 7;
 
 impl App {
     /// An event and the write that keeps it.
-    pub(crate) fn event(&self, user: UserId, name: &str, subject: serde_json::Value) -> Result<(ports::Event, Write)> {
+    pub(crate) fn event(
+        &self,
+        user: UserId,
+        name: &str,
+        subject: serde_json::Value,
+    ) -> Result<(ports::Event, Write)> {
         let (id, at) = (EventId(self.platform.ids.next()), self.platform.clock.now());
         let stored = StoredEvent { id, name: name.to_owned(), at, subject };
         let body = encode(&stored)?;
-        let expires_at = Timestamp::from_second(at.as_second() + KEPT_DAYS * 86_400).unwrap_or(Timestamp::MAX);
+        let expires_at =
+            Timestamp::from_second(at.as_second() + KEPT_DAYS * 86_400).unwrap_or(Timestamp::MAX);
         let write = Write::insert(RecordKey::event(user, id), body.clone()).expiring_at(expires_at);
         Ok((ports::Event { id, user_id: user, name: stored.name, body }, write))
     }
 
     /// The kept events of a user behind `after`, oldest first.
-    pub async fn events_after(&self, user: UserId, after: Option<EventId>) -> Result<Vec<(EventId, String, Bytes)>> {
+    pub async fn events_after(
+        &self,
+        user: UserId,
+        after: Option<EventId>,
+    ) -> Result<Vec<(EventId, String, Bytes)>> {
         let mut range = SortRange::all();
         if let Some(after) = after {
             // The space sorts before every character of a key, so this is the first key behind `after`.

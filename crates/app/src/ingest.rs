@@ -94,11 +94,15 @@ impl BodyError {
         let what = match error.classify() {
             serde_json::error::Category::Syntax => "the body is not JSON",
             serde_json::error::Category::Eof => "the body ends too early",
-            serde_json::error::Category::Data | serde_json::error::Category::Io => "the body does not have the expected shape",
+            serde_json::error::Category::Data | serde_json::error::Category::Io => {
+                "the body does not have the expected shape"
+            }
         };
         Self::new("", format!("{what} (line {}, column {})", error.line(), error.column()))
     }
 }
+
+// Errors of parsers are hidden throughout: their texts quote what was sent.
 
 /// A fault of one item: the field below it, a code and a sentence.
 struct Fault {
@@ -126,13 +130,21 @@ fn check(sample: &Sample, now: Timestamp) -> Result<(), Fault> {
         (MetricKind::Quantity, Value::Quantity(value)) => value,
         (MetricKind::Category, Value::Category(value)) => f64::from(value),
         (MetricKind::Quantity, Value::Category(_)) | (MetricKind::Category, Value::Quantity(_)) => {
-            return Err(Fault::new("value", "wrong_kind", format!("{} is not of this list's kind", sample.metric.identifier())));
+            return Err(Fault::new(
+                "value",
+                "wrong_kind",
+                format!("{} is not of this list's kind", sample.metric.identifier()),
+            ));
         }
     };
     if !plausible.contains(&value) {
         let (low, high) = (plausible.start(), plausible.end());
         let unit = sample.metric.unit();
-        return Err(Fault::new("value", "out_of_range", format!("the plausible range is {low} to {high} {unit}")));
+        return Err(Fault::new(
+            "value",
+            "out_of_range",
+            format!("the plausible range is {low} to {high} {unit}"),
+        ));
     }
     if sample.interval.start_ms() > now.as_millisecond() + CLOCK_SKEW_MS {
         return Err(Fault::new("start_date", "in_the_future", "the reading begins in the future"));

@@ -73,7 +73,8 @@ impl App {
     /// An insight of the caller's.
     pub async fn insight(&self, caller: &Caller, id: InsightId) -> Result<Insight> {
         self.platform.audit_read(caller, format!("insight/{id}")).await?;
-        let stored = get::<Insight>(&*self.platform.health_data, &RecordKey::insight(caller.user_id, id)).await?;
+        let stored =
+            get::<Insight>(&*self.platform.health_data, &RecordKey::insight(caller.user_id, id)).await?;
         stored.map(|stored| stored.body).ok_or(AppError::NotFound)
     }
 
@@ -92,7 +93,8 @@ impl App {
         let nights: Vec<Night> = last(self.of_days(user, Kind::Sleep, DayRange::default()).await?);
         let window: Option<CircadianWindow> = self.newest(user, Kind::Circadian).await?;
         let mut facts = Facts::default();
-        facts.means("sleep", "night", nights.len(), &night_measures(&nights));
+        // Each day that has data has a night before it; one without readings counts as not observed.
+        facts.means("sleep", "night", nights.len().max(days.len()), &night_measures(&nights));
         facts.means("day", "day", days.len(), &day_measures(&days));
         match &window {
             Some(window) => facts.circadian(window),
@@ -120,7 +122,12 @@ fn night_measures(nights: &[Night]) -> Vec<Column<'_>> {
     vec![
         ("total_sleep_time", "total sleep time", 0, column(|night| &night.total_sleep_time)),
         ("sleep_efficiency", "sleep efficiency", 2, column(|night| &night.sleep_efficiency)),
-        ("wake_after_sleep_onset", "wake after sleep onset", 0, column(|night| &night.wake_after_sleep_onset)),
+        (
+            "wake_after_sleep_onset",
+            "wake after sleep onset",
+            0,
+            column(|night| &night.wake_after_sleep_onset),
+        ),
     ]
 }
 
@@ -143,7 +150,8 @@ struct Facts {
 impl Facts {
     fn means(&mut self, group: &str, of: &str, count: usize, columns: &[Column<'_>]) {
         for (name, label, decimals, measures) in columns {
-            let assessed: Vec<&&Measure> = measures.iter().filter(|measure| measure.value().is_some()).collect();
+            let assessed: Vec<&&Measure> =
+                measures.iter().filter(|measure| measure.value().is_some()).collect();
             let values: Vec<f64> = assessed.iter().filter_map(|measure| measure.value()).collect();
             match assessed.first() {
                 Some(first) => self.facts.push(Fact {
@@ -175,9 +183,15 @@ impl Facts {
                     unit: String::new(),
                     decimals: 2,
                     method: measure.method().to_owned(),
-                    coverage: format!("{} of {} minutes", measure.coverage().observed, measure.coverage().expected),
+                    coverage: format!(
+                        "{} of {} minutes",
+                        measure.coverage().observed,
+                        measure.coverage().expected
+                    ),
                 }),
-                (None, reason) => self.not_assessed.push(format!("{label}: {}", reason.unwrap_or("no reason recorded"))),
+                (None, reason) => {
+                    self.not_assessed.push(format!("{label}: {}", reason.unwrap_or("no reason recorded")));
+                }
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ports::{
-    Clock, EventBus, HealthDataRepository, IdSource, IdentityProvider, InsightWriter, JobQueue, ObjectStore, Predictor,
-    TokenVerifier,
+    Clock, EventBus, HealthDataRepository, IdSource, IdentityProvider, InsightWriter, JobQueue, ObjectStore,
+    Predictor, TokenVerifier,
 };
 
 /// The ports of this process. Built once, in the composition root.

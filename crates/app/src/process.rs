@@ -12,7 +12,7 @@ use domain::{
     ids::{SampleId, UploadId, UserId},
     job::{JobEvent, JobState},
     measures::{
-        activity::minute_series,
+        activity,
         daily::{self, zone_label},
         merge::SourcePriority,
     },
@@ -21,18 +21,19 @@ use domain::{
     sample::Sample,
     segment,
     sleep::{self, SleepRules},
-    time::{Interval, day_interval, local_date, timestamp},
+    time::{local_date, timestamp},
 };
-use jiff::{ToSpan, civil::Date};
+use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use ports::{Error, ErrorKind, Event, Precondition, Version, Write};
 use serde_json::json;
 
 use crate::{
     App,
+    days::DayRanges,
     error::Result,
     readings::Reader,
     records::{Stored, Tombstones, Upload, corrupt, encode, get, query_all, replace},
-    results::CircadianWindow,
+    results::{CircadianWindow, Embedding},
     upload::write_bytes,
 };
 
@@ -100,7 +101,8 @@ impl App {
         };
         let days: BTreeSet<Date> = stored.body.days.iter().copied().collect();
         let mut writes = self.recompute(user, &days).await?;
-        let (event, event_write) = self.event(user, "upload.deleted", json!({ "upload_id": id, "days": days }))?;
+        let (event, event_write) =
+            self.event(user, "upload.deleted", json!({ "upload_id": id, "days": days }))?;
         writes.push(event_write);
         self.commit_results(writes, event).await
     }
@@ -173,7 +175,13 @@ impl App {
     }
 
     /// Reads the stored results of a range, each of which will be replaced or, if nothing takes its place, deleted.
-    async fn read_results(&self, user: UserId, kind: Kind, range: SortRange, results: &mut Results) -> Result<()> {
+    async fn read_results(
+        &self,
+        user: UserId,
+        kind: Kind,
+        range: SortRange,
+        results: &mut Results,
+    ) -> Result<()> {
         for record in query_all(&*self.platform.health_data, Partition::User(user), kind, range).await? {
             results.stored.insert(record.key, (record.version, record.body));
         }
@@ -195,7 +203,8 @@ impl App {
         let mut date = first;
         while date <= last {
             if let Some(day) = calendar.day(date) {
-                let of_day: Vec<Sample> = samples.iter().filter(|sample| touches(sample, &day)).cloned().collect();
+                let of_day: Vec<Sample> =
+                    samples.iter().filter(|sample| touches(sample, &day)).cloned().collect();
                 if of_day.iter().any(|sample| sample.metric != Metric::SLEEP_ANALYSIS) {
                     let measures = daily::daily(&day, &of_day, &priority);
                     results.put(RecordKey::of_day(user, Kind::Daily, date), encode(&measures)?);
@@ -205,7 +214,8 @@ impl App {
         }
         let stages: Vec<Sample> =
             samples.into_iter().filter(|sample| sample.metric == Metric::SLEEP_ANALYSIS).collect();
-        let rules = SleepRules { session_gap_minutes: self.settings.sleep_gap_minutes, ..SleepRules::default() };
+        let rules =
+            SleepRules { session_gap_minutes: self.settings.sleep_gap_minutes, ..SleepRules::default() };
         for night in sleep::nights(&stages, &rules) {
             if (first..=last).contains(&night.date) {
                 results.put(RecordKey::of_day(user, Kind::Sleep, night.date), encode(&night)?);
@@ -217,47 +227,57 @@ impl App {
     /// The circadian window and the PAT week that end with the last day of steps. There is one of each: a window that
     /// ended earlier would go stale when a late reading touches it.
     async fn compute_window(&self, user: UserId, reader: &Reader<'_>, results: &mut Results) -> Result<()> {
-        let Some(last_utc) = reader.timeline.held.get(&Metric::STEP_COUNT).and_then(|days| days.last()) else {
+        let Some(last_utc) = reader.timeline.held.get(&Metric::STEP_COUNT).and_then(DayRanges::last) else {
             return Ok(());
         };
         let span = i64::from(self.settings.circadian_days.max(8)) + MARGIN_DAYS;
         let from = last_utc.checked_sub(span.days()).unwrap_or(last_utc);
         let samples = reader.samples_of(&DAY_METRICS, from, last_utc).await?;
-        let steps: Vec<&Sample> = samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
-        let Some(last_step) = steps.iter().max_by_key(|sample| (sample.interval.start_ms(), sample.id)) else {
+        let steps: Vec<&Sample> =
+            samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
+        let Some(last_step) = steps.iter().max_by_key(|sample| (sample.interval.start_ms(), sample.id))
+        else {
             return Ok(());
         };
-        let rules = last_step.clock.rules();
-        let date = local_date(last_step.interval.start_ms(), &rules);
+        let date = local_date(last_step.interval.start_ms(), &last_step.clock.rules());
         let presence: Vec<&Sample> = samples.iter().collect();
-        let priority = SourcePriority::default();
-        let window = |days: u32| {
-            let first = date.checked_sub((i64::from(days) - 1).days()).unwrap_or(date);
-            Interval::new(day_interval(first, &rules).start_ms(), day_interval(date, &rules).end_ms()).ok()
+        let calendar = Calendar::new(&samples);
+        let Some(last) = calendar.day(date) else { return Ok(()) };
+        let zone = zone_label(&last.clock.rules(), last.interval.start_ms());
+        let local = |days: u32| {
+            let dates = (0..i64::from(days)).rev().filter_map(|back| date.checked_sub(back.days()).ok());
+            let days: Vec<LocalDay> = dates.filter_map(|date| calendar.day(date)).collect();
+            let start_ms = days.first().map_or(last.interval.start_ms(), |day| day.interval.start_ms());
+            (
+                activity::local_series(&days, &steps, &presence, &SourcePriority::default()),
+                timestamp(start_ms),
+            )
         };
-        if let Some(window) = window(self.settings.circadian_days) {
-            let series = minute_series(window, &steps, &presence, &priority);
-            let body = CircadianWindow {
-                date,
-                start: timestamp(window.start_ms()),
-                end: timestamp(window.end_ms()),
-                zone: zone_label(&rules, window.start_ms()),
-                measures: self.circadian_of(&series, &rules),
-            };
-            results.put(RecordKey::of_day(user, Kind::Circadian, date), encode(&body)?);
-        }
+        // Both series hold 1440 minutes a day by the person's own clock, so both are read as UTC.
+        let (series, start) = local(self.settings.circadian_days);
+        let measures = self.circadian_of(&series, &TimeZone::UTC);
+        let end = timestamp(last.interval.end_ms());
+        let window = CircadianWindow { date, start, end, zone: zone.clone(), measures };
+        results.put(RecordKey::of_day(user, Kind::Circadian, date), encode(&window)?);
         // Eight days hold both weeks that may be chosen: the one that ends today, and the one that ended last midnight.
-        if let Some(window) = window(8) {
-            let series = minute_series(window, &steps, &presence, &priority);
-            let embedding = self.embed_best_week(&series, &rules).await?;
-            results.put(RecordKey::of_day(user, Kind::Embedding, embedding.date), encode(&embedding)?);
-        }
+        let (series, _) = local(8);
+        let embedding = Embedding { zone, ..self.embed_best_week(&series, &TimeZone::UTC).await? };
+        let (Some(first), Some(last)) = (
+            embedding.date.checked_sub(6.days()).ok().and_then(|first| calendar.day(first)),
+            calendar.day(embedding.date),
+        ) else {
+            return Ok(());
+        };
+        let (start, end) = (timestamp(first.interval.start_ms()), timestamp(last.interval.end_ms()));
+        let embedding = Embedding { start, end, ..embedding };
+        results.put(RecordKey::of_day(user, Kind::Embedding, embedding.date), encode(&embedding)?);
         Ok(())
     }
 }
 
 fn touches(sample: &Sample, day: &LocalDay) -> bool {
-    let (start, end) = (sample.interval.start_ms(), sample.interval.end_ms().max(sample.interval.start_ms() + 1));
+    let (start, end) =
+        (sample.interval.start_ms(), sample.interval.end_ms().max(sample.interval.start_ms() + 1));
     start < day.interval.end_ms() && end > day.interval.start_ms()
 }
 
@@ -266,7 +286,9 @@ fn runs(days: &BTreeSet<Date>) -> Vec<(Date, Date)> {
     let mut runs: Vec<(Date, Date)> = Vec::new();
     for day in days {
         match runs.last_mut() {
-            Some((_, last)) if last.checked_add(RUN_GAP_DAYS.days()).is_ok_and(|reach| *day <= reach) => *last = *day,
+            Some((_, last)) if last.checked_add(RUN_GAP_DAYS.days()).is_ok_and(|reach| *day <= reach) => {
+                *last = *day;
+            }
             _ => runs.push((*day, *day)),
         }
     }
@@ -295,7 +317,9 @@ impl Results {
             }
         }
         let stale = self.stored.into_iter();
-        writes.extend(stale.map(|(key, (version, _))| Write::delete(key, Precondition::VersionEquals(version))));
+        writes.extend(
+            stale.map(|(key, (version, _))| Write::delete(key, Precondition::VersionEquals(version))),
+        );
         writes
     }
 }

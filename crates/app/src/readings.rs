@@ -35,7 +35,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The readings of `metric` that begin on the UTC days `[first, last]`, ordered by start and id.
-    pub(crate) async fn samples(&self, metric: Metric, first: Date, last: Date) -> ports::Result<Vec<Sample>> {
+    pub(crate) async fn samples(
+        &self,
+        metric: Metric,
+        first: Date,
+        last: Date,
+    ) -> ports::Result<Vec<Sample>> {
         if !self.timeline.held.get(&metric).is_some_and(|days| days.touches(first, last)) {
             return Ok(Vec::new());
         }
@@ -63,7 +68,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The readings of several metrics, in the metrics' order.
-    pub(crate) async fn samples_of(&self, metrics: &[Metric], first: Date, last: Date) -> ports::Result<Vec<Sample>> {
+    pub(crate) async fn samples_of(
+        &self,
+        metrics: &[Metric],
+        first: Date,
+        last: Date,
+    ) -> ports::Result<Vec<Sample>> {
         let mut samples = Vec::new();
         for metric in metrics {
             samples.extend(self.samples(*metric, first, last).await?);
@@ -130,13 +140,13 @@ impl App {
             None => reader.timeline.held.keys().copied().collect(),
         };
         let mut found: Vec<Sample> = Vec::new();
-        let mut day = self.first_day(listing, &reader, &metrics, backwards);
+        let mut day = first_day(listing, &reader, &metrics, backwards);
         while let Some(at) = day {
             let mut samples = reader.samples_of(&metrics, at, at).await?;
             samples.retain(|sample| {
-                let beyond = from.as_ref().is_none_or(|from| {
-                    if backwards { order(sample) < *from } else { order(sample) > *from }
-                });
+                let beyond = from
+                    .as_ref()
+                    .is_none_or(|from| if backwards { order(sample) < *from } else { order(sample) > *from });
                 beyond && matches(sample, listing)
             });
             samples.sort_unstable_by_key(order);
@@ -158,22 +168,25 @@ impl App {
         let (has_older, has_newer) = if backwards { (true, more) } else { (more, listing.from.is_some()) };
         Ok(Readings { samples: found, has_older, has_newer })
     }
-
-    fn first_day(&self, listing: &Listing, reader: &Reader<'_>, metrics: &[Metric], backwards: bool) -> Option<Date> {
-        let of = |ms: i64| domain::time::utc_date(ms);
-        let from = listing.from.as_ref().map(|from| of(from.start_ms));
-        let first = if backwards {
-            let begin = from.into_iter().chain(listing.start_ms.map(of)).max().unwrap_or(Date::MIN);
-            held(reader, metrics).filter_map(|days| days.at_or_after(begin)).min()
-        } else {
-            let begin = from.into_iter().chain(listing.end_ms.map(of)).min().unwrap_or(Date::MAX);
-            held(reader, metrics).filter_map(|days| days.at_or_before(begin)).max()
-        };
-        first.filter(|day| within(*day, listing, backwards))
-    }
 }
 
-fn held<'a>(reader: &'a Reader<'_>, metrics: &'a [Metric]) -> impl Iterator<Item = &'a crate::days::DayRanges> {
+fn first_day(listing: &Listing, reader: &Reader<'_>, metrics: &[Metric], backwards: bool) -> Option<Date> {
+    let of = |ms: i64| domain::time::utc_date(ms);
+    let from = listing.from.as_ref().map(|from| of(from.start_ms));
+    let first = if backwards {
+        let begin = from.into_iter().chain(listing.start_ms.map(of)).max().unwrap_or(Date::MIN);
+        held(reader, metrics).filter_map(|days| days.at_or_after(begin)).min()
+    } else {
+        let begin = from.into_iter().chain(listing.end_ms.map(of)).min().unwrap_or(Date::MAX);
+        held(reader, metrics).filter_map(|days| days.at_or_before(begin)).max()
+    };
+    first.filter(|day| within(*day, listing, backwards))
+}
+
+fn held<'a>(
+    reader: &'a Reader<'_>,
+    metrics: &'a [Metric],
+) -> impl Iterator<Item = &'a crate::days::DayRanges> {
     metrics.iter().filter_map(|metric| reader.timeline.held.get(metric))
 }
 
@@ -203,6 +216,9 @@ fn matches(sample: &Sample, listing: &Listing) -> bool {
     listing.start_ms.is_none_or(|from| start >= from)
         && listing.end_ms.is_none_or(|to| start < to)
         && listing.source.as_deref().is_none_or(|wanted| {
-            [&source.bundle, &source.name, &source.product_type].into_iter().flatten().any(|name| name == wanted)
+            [&source.bundle, &source.name, &source.product_type]
+                .into_iter()
+                .flatten()
+                .any(|name| name == wanted)
         })
 }

@@ -11,7 +11,9 @@ use domain::{
     record::{Kind, Partition, RecordKey, SortRange},
 };
 use jiff::{Timestamp, civil::Date};
-use ports::{Direction, Error, ErrorKind, HealthDataRepository, Precondition, Query, Record, Result, Version, Write};
+use ports::{
+    Direction, Error, ErrorKind, HealthDataRepository, Precondition, Query, Record, Result, Version, Write,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{days::DayRanges, ingest::Rejection};
@@ -44,7 +46,10 @@ pub(crate) fn corrupt(key: &RecordKey, error: &dyn std::error::Error) -> Error {
 }
 
 /// Reads one body.
-pub async fn get<T: DeserializeOwned>(store: &dyn HealthDataRepository, key: &RecordKey) -> Result<Option<Stored<T>>> {
+pub async fn get<T: DeserializeOwned>(
+    store: &dyn HealthDataRepository,
+    key: &RecordKey,
+) -> Result<Option<Stored<T>>> {
     let Some(record) = store.get(key).await? else { return Ok(None) };
     Ok(Some(Stored { body: decode(&record)?, version: record.version }))
 }
@@ -111,7 +116,8 @@ impl Timeline {
     /// The write that makes `self` the timeline, if nobody else changed it since it was at `sequence - 1`.
     pub fn write(&self, user: UserId) -> Result<Write> {
         let before = self.sequence - 1;
-        let precondition = if before == 0 { Precondition::Absent } else { Precondition::VersionEquals(Version(before)) };
+        let precondition =
+            if before == 0 { Precondition::Absent } else { Precondition::VersionEquals(Version(before)) };
         Ok(Write::put(RecordKey::timeline(user), Version(self.sequence), encode(self)?, precondition))
     }
 }
@@ -222,7 +228,11 @@ pub struct Tombstones {
 
 impl Tombstones {
     /// All ids that the user ever deleted.
-    pub async fn read_all(store: &dyn HealthDataRepository, user: UserId, timeline: &Timeline) -> Result<HashSet<SampleId>> {
+    pub async fn read_all(
+        store: &dyn HealthDataRepository,
+        user: UserId,
+        timeline: &Timeline,
+    ) -> Result<HashSet<SampleId>> {
         let mut ids = HashSet::new();
         if timeline.has_tombstones {
             let records = query_all(store, Partition::User(user), Kind::Tombstone, SortRange::all()).await?;

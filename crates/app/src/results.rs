@@ -29,9 +29,9 @@ pub struct CircadianWindow {
     pub start: Timestamp,
     /// Where it ends: the local midnight after `date`.
     pub end: Timestamp,
-    /// The zone whose midnights these are: the one at the end of `date`.
+    /// The zone at the end of `date`; earlier days are taken by the clock of their own zone.
     pub zone: String,
-    /// The measures.
+    /// The measures, in the person's local clock time.
     pub measures: Circadian,
 }
 
@@ -95,14 +95,22 @@ impl App {
         Ok(records.first().map(decode).transpose()?)
     }
 
-    pub(crate) async fn of_days<T: DeserializeOwned>(&self, user: UserId, kind: Kind, range: DayRange) -> Result<Vec<T>> {
+    pub(crate) async fn of_days<T: DeserializeOwned>(
+        &self,
+        user: UserId,
+        kind: Kind,
+        range: DayRange,
+    ) -> Result<Vec<T>> {
         let sort = match (range.first, range.last) {
             (None, None) => SortRange::all(),
             (first, last) => {
                 let first = first.unwrap_or(Date::constant(1970, 1, 1));
                 let last = last.unwrap_or(Date::constant(9998, 12, 31));
                 if last < first {
-                    return Err(AppError::Parameter { name: "end_date", message: "is before start_date".to_owned() });
+                    return Err(AppError::Parameter {
+                        name: "end_date",
+                        message: "is before start_date".to_owned(),
+                    });
                 }
                 RecordKey::days_between(first, last)
             }

@@ -25,7 +25,10 @@ use crate::{
     audit::{Action, Caller},
     error::{AppError, Result},
     ingest::{BodyError, Parsed, Rejection, parse_health_data, parse_healthkit},
-    records::{self, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind, encode, query_all},
+    records::{
+        self, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind, encode,
+        query_all,
+    },
 };
 
 /// Bodies above this size are parsed and compressed on a thread of their own, so that they do not hold up an event loop.
@@ -60,14 +63,16 @@ impl App {
         let _turn = self.turns.take(caller.user_id).await;
         let mut attempt = 1;
         loop {
-            let (upload, intent, writes) = self.plan(caller, kind, id, &prepared, raw.clone()).await?;
+            let (upload, intent, writes) = self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
             match self.platform.health_data.commit(writes).await {
                 Ok(()) => {
                     self.relay.nudge(intent);
                     metrics::counter!("samples_accepted_total").increment(upload.receipts.accepted as u64);
                     return Ok(upload);
                 }
-                Err(error) if error.kind() == ErrorKind::Conflict && attempt < self.settings.commit_attempts_max => {
+                Err(error)
+                    if error.kind() == ErrorKind::Conflict && attempt < self.settings.commit_attempts_max =>
+                {
                     attempt += 1;
                 }
                 // Another process kept changing the timeline: nothing is wrong with the request.
@@ -90,9 +95,15 @@ impl App {
             }?;
             let content = parsed.samples.iter().map(Sample::content_key).collect();
             let compressed = zstd::bulk::compress(&body, 1)
-                .map_err(|_| BodyError::new("", "the body could not be compressed"))?
+                .map_err(|_hidden| BodyError::new("", "the body could not be compressed"))?
                 .into();
-            Ok(Prepared { content, parsed, sha256: Sha256::digest(&body).into(), size_bytes: body.len(), compressed })
+            Ok(Prepared {
+                content,
+                parsed,
+                sha256: Sha256::digest(&body).into(),
+                size_bytes: body.len(),
+                compressed,
+            })
         };
         if is_small {
             return Ok(work()?);
@@ -109,7 +120,11 @@ impl App {
         if prepared.compressed.len() > self.settings.raw_inline_bytes_max {
             let key = ObjectKey::new(format!("raw/{user}/{}.zst", raw.sha256))?;
             let digest = Sha256Digest(Sha256::digest(&prepared.compressed).into());
-            let options = PutOptions { if_absent: true, content_type: "application/zstd".to_owned(), sha256: Some(digest) };
+            let options = PutOptions {
+                if_absent: true,
+                content_type: "application/zstd".to_owned(),
+                sha256: Some(digest),
+            };
             match self.platform.objects.put(&key, objects::once(prepared.compressed.clone()), options).await {
                 // The name is the content's hash: whoever was first put the same bytes.
                 Err(error) if error.kind() != ErrorKind::Conflict => return Err(error.into()),
@@ -123,8 +138,7 @@ impl App {
     async fn plan(
         &self,
         caller: &Caller,
-        kind: UploadKind,
-        id: UploadId,
+        (id, kind): (UploadId, UploadKind),
         prepared: &Prepared,
         raw: RawBody,
     ) -> Result<(Upload, RecordKey, Vec<Write>)> {
@@ -136,28 +150,16 @@ impl App {
         let mut verdicts = Verdicts::new(prepared);
         for ((metric, day), members) in &groups {
             let known = match timeline.held.get(metric) {
-                Some(days) if days.contains(*day) => self.known(user, *metric, *day, prepared, members).await?,
+                Some(days) if days.contains(*day) => {
+                    self.known(user, (*metric, *day), prepared, members).await?
+                }
                 _ => Known::default(),
             };
             verdicts.judge(members, known, &tombstones);
         }
         timeline.sequence += 1;
-        let mut writes = Vec::with_capacity(groups.len() + 6);
-        let mut segments = Vec::new();
-        let mut days = BTreeSet::new();
-        for ((metric, day), members) in groups {
-            let samples: Vec<Sample> =
-                members.iter().filter(|at| verdicts.accepted[**at]).map(|at| prepared.parsed.samples[*at].clone()).collect();
-            if samples.is_empty() {
-                continue;
-            }
-            days.extend(samples.iter().flat_map(local_days));
-            let body = segment::encode(&samples)
-                .map_err(|error| Error::new(ErrorKind::Unexpected, "segment.encode").with_cause(error))?;
-            writes.push(Write::insert(RecordKey::segment(user, metric, day, timeline.sequence), body));
-            timeline.held.entry(metric).or_default().insert(day);
-            segments.push((metric, day));
-        }
+        let Segments { mut writes, keys, days } =
+            segments(user, prepared, groups, &verdicts.accepted, &mut timeline)?;
         let now = self.platform.clock.now();
         if !prepared.parsed.deleted.is_empty() {
             let ids = prepared.parsed.deleted.clone();
@@ -176,10 +178,15 @@ impl App {
             updated_at: now,
             sequence: timeline.sequence,
             receipts: verdicts.receipts(&prepared.parsed),
-            received: prepared.parsed.received.iter().map(|(list, count)| ((*list).to_owned(), *count)).collect(),
+            received: prepared
+                .parsed
+                .received
+                .iter()
+                .map(|(list, count)| ((*list).to_owned(), *count))
+                .collect(),
             items: verdicts.items(&prepared.parsed),
             raw,
-            segments,
+            segments: keys,
             days: days.into_iter().collect(),
             has_deletions: !prepared.parsed.deleted.is_empty(),
             failure: None,
@@ -214,18 +221,28 @@ impl App {
     }
 
     /// What is held of `metric` around the times of `members`.
-    async fn known(&self, user: UserId, metric: Metric, day: Date, prepared: &Prepared, members: &[usize]) -> Result<Known> {
+    async fn known(
+        &self,
+        user: UserId,
+        (metric, day): (Metric, Date),
+        prepared: &Prepared,
+        members: &[usize],
+    ) -> Result<Known> {
         let starts = members.iter().map(|at| prepared.parsed.samples[*at].interval.start_ms());
-        let (first_ms, last_ms) = starts.fold((i64::MAX, i64::MIN), |(low, high), at| (low.min(at), high.max(at)));
+        let (first_ms, last_ms) =
+            starts.fold((i64::MAX, i64::MIN), |(low, high), at| (low.min(at), high.max(at)));
         let range = RecordKey::segments_between(metric, day, day);
-        let records = query_all(&*self.platform.health_data, Partition::User(user), Kind::Segment, range).await?;
+        let records =
+            query_all(&*self.platform.health_data, Partition::User(user), Kind::Segment, range).await?;
         let mut known = Known::default();
         for record in &records {
-            let header = segment::header(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
+            let header =
+                segment::header(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
             if header.start_ms_min > last_ms || header.end_ms_max < first_ms {
                 continue;
             }
-            let samples = segment::decode(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
+            let samples =
+                segment::decode(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
             for sample in samples {
                 known.add(&sample);
             }
@@ -250,6 +267,39 @@ fn group(samples: &[Sample]) -> Groups {
         groups.entry((sample.metric, utc_date(sample.interval.start_ms()))).or_default().push(at);
     }
     groups
+}
+
+/// The segments of an upload.
+struct Segments {
+    writes: Vec<Write>,
+    keys: Vec<(Metric, Date)>,
+    days: BTreeSet<Date>,
+}
+
+/// Encodes the accepted samples, one block per metric and UTC day, and enters their days into the timeline.
+fn segments(
+    user: UserId,
+    prepared: &Prepared,
+    groups: Groups,
+    accepted: &[bool],
+    timeline: &mut Timeline,
+) -> Result<Segments> {
+    let mut made =
+        Segments { writes: Vec::with_capacity(groups.len() + 6), keys: Vec::new(), days: BTreeSet::new() };
+    for ((metric, day), members) in groups {
+        let fresh = members.iter().filter(|at| accepted[**at]);
+        let samples: Vec<Sample> = fresh.map(|at| prepared.parsed.samples[*at].clone()).collect();
+        if samples.is_empty() {
+            continue;
+        }
+        made.days.extend(samples.iter().flat_map(local_days));
+        let body = segment::encode(&samples)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "segment.encode").with_cause(error))?;
+        made.writes.push(Write::insert(RecordKey::segment(user, metric, day, timeline.sequence), body));
+        timeline.held.entry(metric).or_default().insert(day);
+        made.keys.push((metric, day));
+    }
+    Ok(made)
 }
 
 /// The local days that a sample touches: the first and the last, since none lasts longer than two.

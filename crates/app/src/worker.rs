@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     envelope::{Envelope, Work},
-    ids::UserId,
     job::JobEvent,
     record::RecordKey,
 };
@@ -58,7 +57,10 @@ impl App {
         let drained = tokio::time::timeout(drain, async { while jobs.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             // Their leases run out and another worker takes them: nothing of theirs is half done.
-            tracing::warn!(jobs = jobs.len(), "stopping before all jobs were done; they will be delivered again");
+            tracing::warn!(
+                jobs = jobs.len(),
+                "stopping before all jobs were done; they will be delivered again"
+            );
             jobs.shutdown().await;
         }
     }
@@ -73,7 +75,7 @@ impl App {
         let word = match &outcome {
             Ok(()) => "completed",
             Err(Failure::Retry(_)) => "retried",
-            Err(Failure::GiveUp(..)) => "failed",
+            Err(Failure::GiveUp(_)) => "failed",
         };
         metrics::counter!("jobs_total", "outcome" => word).increment(1);
         metrics::histogram!("job_duration_seconds").record(started.elapsed().as_secs_f64());
@@ -83,8 +85,10 @@ impl App {
                 tracing::warn!(error = %error, cause = ?cause(&error), delivery = lease.delivery_count, "a job will be tried again");
                 self.platform.jobs.release(&lease.receipt, self.backoff(&lease)).await
             }
-            Err(Failure::Retry(error)) => self.give_up(&lease, None, &format!("{error}, {} times", lease.delivery_count)).await,
-            Err(Failure::GiveUp(user, reason)) => self.give_up(&lease, user, &reason).await,
+            Err(Failure::Retry(error)) => {
+                self.give_up(&lease, &format!("{error}, {} times", lease.delivery_count)).await
+            }
+            Err(Failure::GiveUp(reason)) => self.give_up(&lease, &reason).await,
         };
         if let Err(error) = told {
             // The lease runs out; the work is idempotent.
@@ -93,17 +97,19 @@ impl App {
     }
 
     async fn attempt(&self, lease: &Lease) -> Result<(), Failure> {
-        let envelope = Envelope::decode(&lease.body).map_err(|error| Failure::GiveUp(None, error.to_string()))?;
+        let envelope = Envelope::decode(&lease.body).map_err(|error| Failure::GiveUp(error.to_string()))?;
         let user = envelope.user_id;
         let done = match envelope.work {
             Work::ProcessUpload { upload_id } => self.process_upload(user, upload_id).await,
             Work::ProcessDeletion { upload_id } => self.process_deletion(user, upload_id).await,
         };
         done.map_err(|error| match error {
-            AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict => Failure::Retry(error),
+            AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict => {
+                Failure::Retry(error)
+            }
             // A fault nobody planned for may pass; the delivery limit ends it if it does not.
             AppError::Port(error) if error.kind() == ErrorKind::Unexpected => Failure::Retry(error),
-            error => Failure::GiveUp(Some(user), error.to_string()),
+            error => Failure::GiveUp(error.to_string()),
         })
     }
 
@@ -114,7 +120,9 @@ impl App {
             match self.platform.jobs.extend(&lease.receipt, self.settings.lease).await {
                 Ok(_) => {}
                 // The lease still has two heartbeats to go.
-                Err(error) if error.is_retryable() => tracing::warn!(error = %error, "a lease could not be extended"),
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(error = %error, "a lease could not be extended");
+                }
                 Err(error) => return error,
             }
         }
@@ -123,25 +131,27 @@ impl App {
     /// Exponential, and spread by the message's id so that jobs that failed together do not come back together.
     fn backoff(&self, lease: &Lease) -> Duration {
         let doubled = self.settings.retry_base.saturating_mul(1 << lease.delivery_count.min(16));
-        let spread = lease.id.0.bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % 1000;
+        let spread =
+            lease.id.0.bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
+                % 1000;
         let half = doubled.min(self.settings.retry_max) / 2;
         half + half * spread / 1000
     }
 
     /// Marks the upload failed and moves the message to the dead letters, with the reason in both.
-    async fn give_up(&self, lease: &Lease, user: Option<UserId>, reason: &str) -> ports::Result<()> {
+    async fn give_up(&self, lease: &Lease, reason: &str) -> ports::Result<()> {
         tracing::error!(reason, delivery = lease.delivery_count, "a job was given up");
-        if let Ok(envelope) = Envelope::decode(&lease.body) {
-            let user = user.unwrap_or(envelope.user_id);
-            if let Work::ProcessUpload { upload_id } = envelope.work {
-                let key = RecordKey::upload(user, upload_id);
-                if let Some(stored) = get::<Upload>(&*self.platform.health_data, &key).await.ok().flatten() {
-                    if let Some(mut failed) = stored.body.after(JobEvent::GiveUp, self.platform.clock.now()) {
-                        failed.failure = Some(reason.to_owned());
-                        let write = replace(key, Some(stored.version), encode(&failed)?);
-                        self.platform.health_data.commit(vec![write]).await?;
-                    }
-                }
+        if let Ok(Envelope { user_id, work: Work::ProcessUpload { upload_id }, .. }) =
+            Envelope::decode(&lease.body)
+        {
+            let key = RecordKey::upload(user_id, upload_id);
+            let stored = get::<Upload>(&*self.platform.health_data, &key).await.ok().flatten();
+            if let Some(stored) = stored
+                && let Some(mut failed) = stored.body.after(JobEvent::GiveUp, self.platform.clock.now())
+            {
+                failed.failure = Some(reason.to_owned());
+                let write = replace(key, Some(stored.version), encode(&failed)?);
+                self.platform.health_data.commit(vec![write]).await?;
             }
         }
         self.platform.jobs.dead_letter(&lease.receipt, reason).await
@@ -157,5 +167,5 @@ enum Failure {
     /// Later may be better.
     Retry(Error),
     /// It never will be.
-    GiveUp(Option<UserId>, String),
+    GiveUp(String),
 }

@@ -37,7 +37,10 @@ impl Calendar {
             let rank = (clock.zone.is_some(), start_ms, clock.offset_seconds);
             let held = last.get(&local_date(start_ms, &clock.rules())).map(|held| (held.0, held.1, held.2));
             if held.is_none_or(|held| held < rank) {
-                last.insert(local_date(start_ms, &clock.rules()), (rank.0, rank.1, rank.2, Arc::clone(clock)));
+                last.insert(
+                    local_date(start_ms, &clock.rules()),
+                    (rank.0, rank.1, rank.2, Arc::clone(clock)),
+                );
             }
         }
         Self { clocks: last.into_iter().map(|(date, held)| (date, held.3)).collect() }
@@ -108,7 +111,10 @@ mod tests {
         assert_eq!([1, 2, 3].map(|day| hours(&calendar, day)), [24, 30, 24]);
         for day in 1..3 {
             let (this, next) = (Date::constant(2026, 6, day), Date::constant(2026, 6, day + 1));
-            assert_eq!(calendar.day(this).unwrap().interval.end_ms(), calendar.day(next).unwrap().interval.start_ms());
+            assert_eq!(
+                calendar.day(this).unwrap().interval.end_ms(),
+                calendar.day(next).unwrap().interval.start_ms()
+            );
         }
     }
 

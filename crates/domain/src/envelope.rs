@@ -82,7 +82,10 @@ mod tests {
     use super::*;
 
     fn envelope() -> Envelope {
-        Envelope::new(UserId(Uuid::from_u128(1)), Work::ProcessUpload { upload_id: UploadId(Uuid::from_u128(2)) })
+        Envelope::new(
+            UserId(Uuid::from_u128(1)),
+            Work::ProcessUpload { upload_id: UploadId(Uuid::from_u128(2)) },
+        )
     }
 
     #[test]

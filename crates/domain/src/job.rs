@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// `received -> stored -> queued -> processing -> completed | failed`. `Received` is the state of a body that is still
 /// being read: it is never stored, so no reader sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, strum::Display, strum::EnumIter)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, strum::Display, strum::EnumIter,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum JobState {

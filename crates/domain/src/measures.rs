@@ -166,7 +166,12 @@ opaque_debug!(Basis);
 
 impl fmt::Debug for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Measure({}, {})", self.method, if self.value.is_some() { "assessed" } else { "not assessed" })
+        write!(
+            f,
+            "Measure({}, {})",
+            self.method,
+            if self.value.is_some() { "assessed" } else { "not assessed" }
+        )
     }
 }
 
@@ -198,7 +203,10 @@ impl TryFrom<StoredMeasure> for Measure {
 
 /// What an answer calls a source: its human name, else its bundle, else its product type, else `unknown`.
 pub fn source_label(source: &Source) -> &str {
-    [&source.name, &source.bundle, &source.product_type].into_iter().find_map(Option::as_deref).unwrap_or("unknown")
+    [&source.name, &source.bundle, &source.product_type]
+        .into_iter()
+        .find_map(Option::as_deref)
+        .unwrap_or("unknown")
 }
 
 /// The labels of `sources`, sorted, each once.
@@ -230,7 +238,12 @@ mod tests {
     use super::*;
 
     fn basis() -> Basis {
-        Basis { unit: "1", method: "a method", coverage: Coverage::minutes(1, 2), sources: vec!["Watch".to_owned()] }
+        Basis {
+            unit: "1",
+            method: "a method",
+            coverage: Coverage::minutes(1, 2),
+            sources: vec!["Watch".to_owned()],
+        }
     }
 
     #[test]
@@ -254,7 +267,9 @@ mod tests {
                 "coverage": {"observed": 1, "expected": 2, "of": "minutes"}, "not_assessed": null})
         );
         assert!(serde_json::from_value::<Measure>(json.clone()).unwrap() == measure);
-        for (value, reason) in [(serde_json::json!(1), serde_json::json!("why")), (None::<f64>.into(), None::<String>.into())] {
+        for (value, reason) in
+            [(serde_json::json!(1), serde_json::json!("why")), (None::<f64>.into(), None::<String>.into())]
+        {
             let mut broken = json.clone();
             broken["value"] = value;
             broken["not_assessed"] = reason;

@@ -58,7 +58,9 @@ impl std::str::FromStr for Partition {
 }
 
 /// What a record is. Sealed: adapters see names, only `app` knows the bodies.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Display, EnumIter, EnumString, IntoStaticStr)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Display, EnumIter, EnumString, IntoStaticStr,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// One per user: the upload sequence and which metrics are held for which days. Each upload's commit changes it
@@ -108,7 +110,11 @@ impl SortKey {
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidSortKey> {
         let text = text.into();
         let fits = !text.is_empty() && text.len() <= SORT_KEY_BYTES_MAX;
-        if fits && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) { Ok(Self(text)) } else { Err(InvalidSortKey) }
+        if fits && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidSortKey)
+        }
     }
 
     /// The text.
@@ -252,7 +258,10 @@ impl RecordKey {
 
     /// The range of day records in `[first, last]`.
     pub fn days_between(first: Date, last: Date) -> SortRange {
-        SortRange { start: Some(SortKey(first.to_string())), end: SortRange::prefix(&SortKey(last.to_string())).end }
+        SortRange {
+            start: Some(SortKey(first.to_string())),
+            end: SortRange::prefix(&SortKey(last.to_string())).end,
+        }
     }
 
     /// The parts of a segment's sort key: metric, UTC day, sequence.
@@ -304,7 +313,8 @@ mod tests {
     #[test]
     fn segment_keys_order_by_metric_then_day_then_sequence() {
         let metric = Metric::from_identifier("HKQuantityTypeIdentifierStepCount").unwrap();
-        let key = |day, sequence| RecordKey::segment(USER, metric, Date::constant(2026, 3, day), sequence).sort;
+        let key =
+            |day, sequence| RecordKey::segment(USER, metric, Date::constant(2026, 3, day), sequence).sort;
         assert!(key(1, 255) < key(1, 256));
         assert!(key(1, u64::MAX) < key(2, 0));
     }

@@ -62,7 +62,8 @@ pub enum DeviceKind {
 impl Source {
     /// The kind of device, from the product type first and the human name second.
     pub fn device_kind(&self) -> DeviceKind {
-        let text = self.product_type.as_deref().or(self.name.as_deref()).unwrap_or_default().to_ascii_lowercase();
+        let text =
+            self.product_type.as_deref().or(self.name.as_deref()).unwrap_or_default().to_ascii_lowercase();
         // Whole words, without the model number: "Watch6,2" and "Anna's Apple Watch", but not "Spring" or "Headphones".
         let words = || text.split(|c: char| !c.is_ascii_alphabetic());
         let has = |word: &str| words().any(|found| found == word);

@@ -209,10 +209,13 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(parts: Vec<Part<'a>>) -> Self {
         let last = |parts: &mut dyn Iterator<Item = &Part<'a>>| {
-            parts.max_by_key(|part| part.interval.end_ms()).map(|part| (part.interval.end_ms(), &part.sample.clock))
+            parts
+                .max_by_key(|part| part.interval.end_ms())
+                .map(|part| (part.interval.end_ms(), &part.sample.clock))
         };
         let end_ms = parts.iter().map(|part| part.interval.end_ms()).max().unwrap_or(0);
-        let woke = last(&mut parts.iter().filter(|part| part.stage.is_asleep())).or_else(|| last(&mut parts.iter()));
+        let woke =
+            last(&mut parts.iter().filter(|part| part.stage.is_asleep())).or_else(|| last(&mut parts.iter()));
         let (wake_ms, clock) = woke.map_or_else(
             || (end_ms, Arc::new(LocalClock { offset_seconds: 0, zone: None })),
             |(wake_ms, clock)| (wake_ms, Arc::clone(clock)),

@@ -153,8 +153,11 @@ pub fn day_interval(date: Date, zone: &TimeZone) -> Interval {
 
 /// The instant as jiff knows it. Values beyond jiff's range clamp to its ends.
 pub fn timestamp(instant_ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(instant_ms)
-        .unwrap_or(if instant_ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    Timestamp::from_millisecond(instant_ms).unwrap_or(if instant_ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
 }
 
 #[cfg(test)]

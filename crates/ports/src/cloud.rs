@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    EventBus, HealthDataRepository, IdentityProvider, JobQueue, ObjectStore, Result, SecretStore, TokenVerifier,
+    EventBus, HealthDataRepository, IdentityProvider, JobQueue, ObjectStore, Result, SecretStore,
+    TokenVerifier,
 };
 
 /// Hands out one provider's ports. The composition root picks each port from one of the providers that are linked.

@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn the_cause_is_in_source_and_not_in_display() {
-        let error = Error::new(ErrorKind::Unavailable, "objects.put").with_cause("socket of anna@example.org closed");
+        let error =
+            Error::new(ErrorKind::Unavailable, "objects.put").with_cause("socket of anna@example.org closed");
         assert_eq!(error.to_string(), "objects.put: Unavailable");
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("socket"));
     }

@@ -203,7 +203,12 @@ pub trait IdentityProvider: Send + Sync + 'static {
     async fn sign_in(&self, email: &Email, password: &SecretString) -> Result<SignIn>;
 
     /// Answers a challenge.
-    async fn respond(&self, session: &SecretString, kind: ChallengeKind, answer: &SecretString) -> Result<SignIn>;
+    async fn respond(
+        &self,
+        session: &SecretString,
+        kind: ChallengeKind,
+        answer: &SecretString,
+    ) -> Result<SignIn>;
 
     /// Trades a refresh token for new tokens.
     async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens>;

@@ -21,17 +21,18 @@ pub use cloud::CloudProvider;
 pub use error::{Cause, Error, ErrorKind, Outcome, Result};
 pub use events::{Event, EventBus, EventStream};
 pub use health_data::{
-    Change, CommitLimits, Direction, HealthDataRepository, Page, Precondition, QUERY_LIMIT_MAX, Query, Record, Version,
-    Write,
+    Change, CommitLimits, Direction, HealthDataRepository, Page, Precondition, QUERY_LIMIT_MAX, Query,
+    Record, Version, Write,
 };
 pub use identity::{
-    ChallengeKind, Denial, Email, IdentityProvider, NewUser, Profile, ProfileUpdate, Role, SignIn, TokenVerifier, Tokens,
-    VerifiedToken, denial,
+    ChallengeKind, Denial, Email, IdentityProvider, NewUser, Profile, ProfileUpdate, Role, SignIn,
+    TokenVerifier, Tokens, VerifiedToken, denial,
 };
 pub use insight::{Fact, InsightFacts, InsightWriter, Narrative, Usage};
 pub use jobs::{DeadLetter, JobQueue, Lease, MessageId, NewMessage, QueueStats, Receipt};
 pub use objects::{
-    ByteRange, ByteStream, Object, ObjectKey, ObjectMeta, ObjectStore, PresignedMethod, PutOptions, Sha256Digest,
+    ByteRange, ByteStream, Object, ObjectKey, ObjectMeta, ObjectStore, PresignedMethod, PutOptions,
+    Sha256Digest,
 };
 pub use predictor::{
     ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, Predictor, Tensor, Weights,

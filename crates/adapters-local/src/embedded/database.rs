@@ -13,6 +13,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::{
+    runtime::Handle,
     sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot},
     time::{Instant, sleep},
 };
@@ -146,14 +147,22 @@ impl Writer {
         if writing.is_open {
             writing.roll_back().await;
         }
-        let mut transaction = WriteTransaction(Some(writing));
-        transaction.start().await?;
-        Ok(transaction)
+        writing.is_open = true;
+        let mut transaction = WriteTransaction(writing);
+        // SQLite's own waiting pauses for up to 100 ms, and a busy process would be first again and again.
+        let deadline = Instant::now() + BUSY_MAX;
+        loop {
+            match sqlx::query("BEGIN IMMEDIATE").execute(&mut *transaction).await {
+                Ok(_) => return Ok(transaction),
+                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
 /// A transaction that holds SQLite's lock for writing. Dropped, it is rolled back.
-pub struct WriteTransaction(Option<OwnedMutexGuard<Writing>>);
+pub struct WriteTransaction(OwnedMutexGuard<Writing>);
 
 impl WriteTransaction {
     /// Makes it permanent. After an error nobody knows whether it is.
@@ -162,23 +171,38 @@ impl WriteTransaction {
     }
 
     pub(super) async fn finish(&mut self) -> sqlx::Result<()> {
-        let Some(writing) = &mut self.0 else { return Ok(()) };
-        sqlx::query("COMMIT").execute(&mut writing.connection).await?;
-        writing.is_open = false;
+        sqlx::query("COMMIT").execute(&mut self.0.connection).await?;
+        self.0.is_open = false;
         Ok(())
     }
+}
 
-    async fn start(&mut self) -> sqlx::Result<()> {
-        let Some(writing) = &mut self.0 else { return Ok(()) };
-        writing.is_open = true;
-        // SQLite's own waiting pauses for up to 100 ms, and a busy process would be first again and again.
-        let deadline = Instant::now() + BUSY_MAX;
-        loop {
-            match sqlx::query("BEGIN IMMEDIATE").execute(&mut writing.connection).await {
-                Ok(_) => return Ok(()),
-                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
-                Err(error) => return Err(error),
-            }
+impl Drop for WriteTransaction {
+    fn drop(&mut self) {
+        // Other processes wait for the lock. Without a runtime the connection is about to be closed, which frees it too.
+        if self.0.is_open
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let writing = Arc::clone(OwnedMutexGuard::mutex(&self.0));
+            runtime.spawn(async move {
+                let mut writing = writing.lock().await;
+                if writing.is_open {
+                    writing.roll_back().await;
+                }
+            });
         }
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.0.connection
+    }
+}
+
+impl DerefMut for WriteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.0.connection
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use anyhow::{Context as _, ensure};
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::{ToSpan, tz::TimeZone};
+use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use simulator::{Simulation, SimulatorSettings};
@@ -17,6 +17,7 @@ use crate::{
     platform, server, telemetry,
 };
 
+#[derive(Clone, Copy)]
 pub(crate) struct Options {
     pub(crate) days: u16,
     pub(crate) seed: u64,
@@ -26,7 +27,10 @@ pub(crate) struct Options {
 
 pub(crate) fn demo(global: &Global, options: Options) -> Result<ExitCode, Failure> {
     let config = global.load(options.listen)?.config;
-    telemetry::start_logs(&crate::config::Telemetry { log_level: "warn".to_owned(), ..config.telemetry.clone() })?;
+    telemetry::start_logs(&crate::config::Telemetry {
+        log_level: "warn".to_owned(),
+        ..config.telemetry.clone()
+    })?;
     let metrics = telemetry::start_metrics()?;
     let data = config.data.dir.display().to_string();
     runtime()?.block_on(async {
@@ -46,7 +50,9 @@ pub(crate) fn demo(global: &Global, options: Options) -> Result<ExitCode, Failur
         }
         if !options.exit {
             if !global.json {
-                say(&format!("Clarity keeps serving on http://{address}  (API: http://{address}/docs/, stop: Ctrl-C)"))?;
+                say(&format!(
+                    "Clarity keeps serving on http://{address}  (API: http://{address}/docs/, stop: Ctrl-C)"
+                ))?;
             }
             running.until_signal().await?;
         }
@@ -83,7 +89,11 @@ impl Phone {
         let answer = request.bearer_auth(&self.token).send().await?;
         let (status, url) = (answer.status(), answer.url().path().to_owned());
         let body: Value = answer.json().await?;
-        ensure!(status == expected, "{url} answered {status}: {}", body.pointer("/title").unwrap_or(&Value::Null));
+        ensure!(
+            status == expected,
+            "{url} answered {status}: {}",
+            body.pointer("/title").unwrap_or(&Value::Null)
+        );
         Ok(body)
     }
 
@@ -188,7 +198,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn rows<'a>(list: &'a Value) -> impl Iterator<Item = &'a Value> {
+fn rows(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
@@ -206,16 +216,39 @@ impl Seen {
             format!("Circadian rhythm\n{}", circadian(&seen["circadian"])),
             format!("PAT\n{}", pat(seen)),
             format!("Insight\n{}", insight(&seen["insight"])),
-            format!("Sign in as {} with {}", plain(&seen["account"]["email"]), plain(&seen["account"]["password"])),
+            format!(
+                "Sign in as {} with {}",
+                plain(&seen["account"]["email"]),
+                plain(&seen["account"]["password"])
+            ),
         ];
         parts.join("\n\n")
     }
 }
 
 fn nights(list: &Value) -> Table {
-    let mut table =
-        table(&["woke on", "zone", "asleep min", "efficiency %", "latency min", "awake min", "core", "deep", "REM", "naps"]);
+    let mut table = table(&[
+        "woke on",
+        "zone",
+        "asleep min",
+        "efficiency %",
+        "latency min",
+        "awake min",
+        "core",
+        "deep",
+        "REM",
+        "naps",
+    ]);
+    let mut expected: Option<Date> = None;
     for night in rows(list) {
+        let date: Option<Date> = night["date"].as_str().and_then(|date| date.parse().ok());
+        while let (Some(missing), Some(date)) = (expected, date)
+            && missing < date
+        {
+            table.add_row([missing.to_string(), "no readings: not assessed".to_owned()]);
+            expected = missing.tomorrow().ok();
+        }
+        expected = date.and_then(|date| date.tomorrow().ok());
         let naps = night["naps"].as_array().map_or(0, Vec::len);
         table.add_row([
             plain(&night["date"]),
@@ -234,10 +267,13 @@ fn nights(list: &Value) -> Table {
 }
 
 fn days(list: &Value) -> Table {
-    let mut table = table(&["day", "hours", "steps", "kcal", "km", "HR min-max", "resting HR", "SDNN ms", "SpO2 %"]);
+    let mut table =
+        table(&["day", "hours", "steps", "kcal", "km", "HR min-max", "resting HR", "SDNN ms", "SpO2 %"]);
     for day in rows(list) {
         let range = format!("{}-{}", cell(day, "heart_rate_min", 0), cell(day, "heart_rate_max", 0));
-        let hours = day["day_length_minutes"].as_u64().map_or_else(|| "-".to_owned(), |minutes| (minutes / 60).to_string());
+        let hours = day["day_length_minutes"]
+            .as_u64()
+            .map_or_else(|| "-".to_owned(), |minutes| (minutes / 60).to_string());
         let distance = day.pointer("/distance/value").and_then(Value::as_f64);
         table.add_row([
             plain(&day["date"]),
@@ -268,7 +304,8 @@ fn circadian(answer: &Value) -> Table {
     ] {
         let measure = &measures[name];
         let coverage = &measure["coverage"];
-        let observed = format!("{} of {} {}", coverage["observed"], coverage["expected"], plain(&coverage["of"]));
+        let observed =
+            format!("{} of {} {}", coverage["observed"], coverage["expected"], plain(&coverage["of"]));
         let value = if measure["value"].is_null() {
             plain(&measure["not_assessed"])
         } else {
@@ -283,9 +320,18 @@ fn pat(seen: &Value) -> String {
     let week = &seen["circadian"]["pat"];
     let result = match week["embedding"].as_array() {
         Some(embedding) => {
-            let first: Vec<String> =
-                embedding.iter().take(4).filter_map(Value::as_f64).map(|value| format!("{value:.3}")).collect();
-            format!("embedding of {} numbers for the week to {}: {}, ...", embedding.len(), plain(&week["date"]), first.join(", "))
+            let first: Vec<String> = embedding
+                .iter()
+                .take(4)
+                .filter_map(Value::as_f64)
+                .map(|value| format!("{value:.3}"))
+                .collect();
+            format!(
+                "embedding of {} numbers for the week to {}: {}, ...",
+                embedding.len(),
+                plain(&week["date"]),
+                first.join(", ")
+            )
         }
         None => format!("not assessed: {}", plain(&week["not_assessed"])),
     };

@@ -48,8 +48,17 @@ pub(crate) fn doctor(global: &Global) -> Result<ExitCode, Failure> {
     let all = findings.iter().all(|finding| finding.ok);
     global.print(&serde_json::json!({ "ok": all, "findings": findings }), || {
         let line = |finding: &Finding| {
-            let advice = if finding.advice.is_empty() { String::new() } else { format!("\n      -> {}", finding.advice) };
-            format!("{:4}  {:14} {}{advice}", if finding.ok { "ok" } else { "FAIL" }, finding.check, finding.seen)
+            let advice = if finding.advice.is_empty() {
+                String::new()
+            } else {
+                format!("\n      -> {}", finding.advice)
+            };
+            format!(
+                "{:4}  {:14} {}{advice}",
+                if finding.ok { "ok" } else { "FAIL" },
+                finding.check,
+                finding.seen
+            )
         };
         findings.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
@@ -75,17 +84,28 @@ async fn parts(config: &Config) -> Vec<Finding> {
     };
     let mut findings = vec![records(&connected).await, objects(&connected).await, queue(&connected).await];
     if tokio::time::timeout(Duration::from_secs(30), connected.engine.loaded()).await.is_err() {
-        findings.push(Finding { check: "models", ok: false, seen: "still loading after 30 s".to_owned(), advice: "look at the disk" });
+        findings.push(Finding {
+            check: "models",
+            ok: false,
+            seen: "still loading after 30 s".to_owned(),
+            advice: "look at the disk",
+        });
     }
     findings.extend(models(&connected).await);
     findings
 }
 
-fn finding<T>(check: &'static str, outcome: ports::Result<T>, seen: impl FnOnce(T) -> String, advice: &'static str) -> Finding {
+fn finding<T>(
+    check: &'static str,
+    outcome: ports::Result<T>,
+    seen: impl FnOnce(T) -> String,
+    advice: &'static str,
+) -> Finding {
     match outcome {
         Ok(value) => Finding { check, ok: true, seen: seen(value), advice: "" },
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             Finding { check, ok: false, seen: format!("{error}{cause}"), advice }
         }
     }
@@ -98,7 +118,12 @@ async fn records(connected: &Connected) -> Finding {
     let key = RecordKey::timeline(UserId(Uuid::nil()));
     let check = ports::Write::check(key, ports::Precondition::Absent);
     let written = connected.platform.health_data.commit(vec![check]).await;
-    finding("records", outcome.and(written), |()| "read and committed".to_owned(), "is another program holding the database, or the disk full?")
+    finding(
+        "records",
+        outcome.and(written),
+        |()| "read and committed".to_owned(),
+        "is another program holding the database, or the disk full?",
+    )
 }
 
 async fn objects(connected: &Connected) -> Finding {
@@ -110,19 +135,34 @@ async fn objects(connected: &Connected) -> Finding {
         store.delete(&key).await?;
         Ok(read.is_some())
     };
-    finding("objects", outcome.await, |_| "written, read and deleted".to_owned(), "is the disk full or read-only?")
+    finding(
+        "objects",
+        outcome.await,
+        |_| "written, read and deleted".to_owned(),
+        "is the disk full or read-only?",
+    )
 }
 
 async fn queue(connected: &Connected) -> Finding {
     let stats = connected.platform.jobs.stats().await;
-    finding("jobs", stats, |stats| format!("{} waiting, {} dead", stats.depth, stats.dead), "is another program holding the database?")
+    finding(
+        "jobs",
+        stats,
+        |stats| format!("{} waiting, {} dead", stats.depth, stats.dead),
+        "is another program holding the database?",
+    )
 }
 
 async fn models(connected: &Connected) -> Vec<Finding> {
     let models = connected.platform.predictor.models().await;
     if models.is_empty() {
         let advice = "set inference.models_dir to a folder of models; until then PAT answers 503 and everything else works";
-        return vec![Finding { check: "models", ok: false, seen: "no model is configured".to_owned(), advice }];
+        return vec![Finding {
+            check: "models",
+            ok: false,
+            seen: "no model is configured".to_owned(),
+            advice,
+        }];
     }
     models
         .iter()

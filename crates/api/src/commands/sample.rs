@@ -31,7 +31,8 @@ pub(crate) fn sample(options: Options) -> Result<ExitCode, Failure> {
         SampleFormat::Steps => serde_json::to_string_pretty(&simulation.step_data())?,
     };
     match output {
-        Some(path) => std::fs::write(&path, body + "\n").with_context(|| format!("{} cannot be written", path.display()))?,
+        Some(path) => std::fs::write(&path, body + "\n")
+            .with_context(|| format!("{} cannot be written", path.display()))?,
         None => say(&body)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,11 @@ use crate::{
     platform, server, telemetry,
 };
 
-pub(crate) fn serve(global: &Global, listen: Option<SocketAddr>, no_worker: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn serve(
+    global: &Global,
+    listen: Option<SocketAddr>,
+    no_worker: bool,
+) -> Result<ExitCode, Failure> {
     let config = load(global, listen)?;
     let work = config.worker.in_server && !no_worker;
     run(global, config, server::Roles { serve: true, work })
@@ -35,7 +39,9 @@ fn run(global: &Global, config: Config, roles: server::Roles) -> Result<ExitCode
         let started = serde_json::json!({ "listening": running.address, "worker": roles.work });
         say(&match running.address {
             _ if global.json => started.to_string(),
-            Some(address) => format!("Clarity listens on http://{address}  (API: http://{address}/docs/, stop: Ctrl-C)"),
+            Some(address) => {
+                format!("Clarity listens on http://{address}  (API: http://{address}/docs/, stop: Ctrl-C)")
+            }
             None => "Clarity's worker runs (stop: Ctrl-C)".to_owned(),
         })?;
         running.until_signal().await?;

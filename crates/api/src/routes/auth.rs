@@ -107,6 +107,7 @@ pub(crate) struct UserInfo {
 pub(crate) struct UserUpdate {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
+    #[expect(clippy::option_option, reason = "absent, null and a name are three things")]
     display_name: Option<Option<String>>,
     email: Option<String>,
 }
@@ -120,6 +121,7 @@ pub(crate) struct UserUpdateResponse {
     updated: bool,
 }
 
+#[expect(clippy::option_option, reason = "absent, null and a name are three things")]
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -141,8 +143,10 @@ fn tokens(tokens: &Tokens) -> HttpResponse {
 fn signed_in(sign_in: &SignIn) -> HttpResponse {
     match sign_in {
         SignIn::Tokens(pair) => tokens(pair),
-        SignIn::Challenge { kind, session } => HttpResponse::Ok()
-            .json(ChallengeResponse { challenge: format!("{kind:?}"), session: session.expose_secret().to_owned() }),
+        SignIn::Challenge { kind, session } => HttpResponse::Ok().json(ChallengeResponse {
+            challenge: format!("{kind:?}"),
+            session: session.expose_secret().to_owned(),
+        }),
     }
 }
 
@@ -154,7 +158,11 @@ fn signed_in(sign_in: &SignIn) -> HttpResponse {
     (status = 409, description = "The address has an account", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn register(context: Ctx, peer: Peer, body: Json<UserRegister>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn register(
+    context: Ctx,
+    peer: Peer,
+    body: Json<UserRegister>,
+) -> Result<HttpResponse, Problem> {
     if !context.config.identity.self_sign_up {
         return Err(Problem::new(ProblemKind::SignUpDisabled));
     }
@@ -195,7 +203,12 @@ pub(crate) async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Re
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Option<RefreshRequest>, responses(
     (status = 200, body = TokenResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn refresh(context: Ctx, peer: Peer, request: HttpRequest, body: web::Bytes) -> Result<HttpResponse, Problem> {
+pub(crate) async fn refresh(
+    context: Ctx,
+    peer: Peer,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
     context.limiter.login(peer.0)?;
     let token = if body.is_empty() {
         bearer(&request).map(SecretString::from).ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?
@@ -231,7 +244,11 @@ pub(crate) async fn me(context: Ctx, user: Authenticated) -> Result<HttpResponse
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "The address has another account", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn update_me(context: Ctx, user: Authenticated, body: Json<UserUpdate>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn update_me(
+    context: Ctx,
+    user: Authenticated,
+    body: Json<UserUpdate>,
+) -> Result<HttpResponse, Problem> {
     let address = body.0.email.as_deref().map(email).transpose()?;
     let update = ProfileUpdate { display_name: body.0.display_name, email: address };
     let updated = update != ProfileUpdate::default();
@@ -249,7 +266,8 @@ pub(crate) async fn update_me(context: Ctx, user: Authenticated, body: Json<User
     (status = 200, description = "RFC 7517 key set", body = Object),
     (status = 404, description = "The issuer publishes its keys itself", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn jwks(context: Ctx) -> Result<HttpResponse, Problem> {
-    let keys = context.app.platform.tokens.jwks().await?.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
+    let keys =
+        context.app.platform.tokens.jwks().await?.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(keys))
 }
 

@@ -20,10 +20,14 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
     (status = 200, description = "text/event-stream of upload.completed and upload.deleted", content_type = "text/event-stream", body = String),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn stream(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn stream(
+    context: Ctx,
+    user: Authenticated,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let last = crate::extract::header(&request, "last-event-id").filter(|text| !text.is_empty());
     let last: Option<EventId> = last
-        .map(|text| text.parse().map_err(|_| Problem::field("Last-Event-ID", "not the id of an event")))
+        .map(|text| text.parse().map_err(|_hidden| Problem::field("Last-Event-ID", "not the id of an event")))
         .transpose()?;
     // Listening begins before the kept events are read, so that none falls between the two.
     let live = context.app.live_events().await?;
@@ -50,35 +54,46 @@ fn lines(
     after: EventId,
 ) -> impl Stream<Item = Result<Bytes, Problem>> {
     let greeting = stream::once(async { Ok(Bytes::from_static(b": connected\n\n")) });
-    let events = stream::unfold((context, user, live, after, true), |(context, user, mut live, mut after, first)| async move {
-        let mut beat = false;
-        if !first {
-            let wake = async {
-                while let Some(event) = live.next().await {
-                    // An error item says that some were missed: the records have them.
-                    if event.as_ref().map_or(true, |event| event.user_id == user.user_id) {
-                        return;
+    let events = stream::unfold(
+        (context, user, live, after, true),
+        |(context, user, mut live, mut after, first)| async move {
+            let mut beat = false;
+            if !first {
+                let wake = async {
+                    while let Some(event) = live.next().await {
+                        // An error item says that some were missed: the records have them.
+                        if event.as_ref().map_or(true, |event| event.user_id == user.user_id) {
+                            return;
+                        }
+                    }
+                    std::future::pending::<()>().await;
+                };
+                beat = tokio::time::timeout(HEARTBEAT, wake).await.is_err();
+            }
+            let mut chunk = String::new();
+            match context.app.events_after(user.user_id, Some(after)).await {
+                Ok(events) => {
+                    for (id, name, body) in events {
+                        let data = String::from_utf8_lossy(&body);
+                        chunk += &format!(
+                            "id: {id}
+event: {name}
+data: {data}
+
+"
+                        );
+                        after = id;
                     }
                 }
-                std::future::pending::<()>().await;
-            };
-            beat = tokio::time::timeout(HEARTBEAT, wake).await.is_err();
-        }
-        let mut chunk = String::new();
-        match context.app.events_after(user.user_id, Some(after)).await {
-            Ok(events) => {
-                for (id, name, body) in events {
-                    chunk.push_str(&format!("id: {id}\nevent: {name}\ndata: {}\n\n", String::from_utf8_lossy(&body)));
-                    after = id;
-                }
+                Err(error) => return Some((Err(error.into()), (context, user, live, after, false))),
             }
-            Err(error) => return Some((Err(error.into()), (context, user, live, after, false))),
-        }
-        if chunk.is_empty() && beat {
-            chunk.push_str(": heartbeat\n\n");
-        }
-        Some((Ok(Bytes::from(chunk)), (context, user, live, after, false)))
-    });
-    let filled = events.filter(|chunk| std::future::ready(chunk.as_ref().map_or(true, |bytes| !bytes.is_empty())));
+            if chunk.is_empty() && beat {
+                chunk.push_str(": heartbeat\n\n");
+            }
+            Some((Ok(Bytes::from(chunk)), (context, user, live, after, false)))
+        },
+    );
+    let filled =
+        events.filter(|chunk| std::future::ready(chunk.as_ref().map_or(true, |bytes| !bytes.is_empty())));
     Box::pin(greeting.chain(filled))
 }

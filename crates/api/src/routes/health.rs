@@ -92,7 +92,10 @@ async fn parts(context: &Context) -> BTreeMap<&'static str, Part> {
     };
     BTreeMap::from([
         ("health_data", database_part(context).await),
-        ("objects", probe(async { platform.objects.list("", None, 1).await.map_err(|error| word(&error)) }).await),
+        (
+            "objects",
+            probe(async { platform.objects.list("", None, 1).await.map_err(|error| word(&error)) }).await,
+        ),
         ("jobs", probe(async { platform.jobs.stats().await.map_err(|error| word(&error)) }).await),
         ("models", probe(models).await),
     ])
@@ -126,9 +129,14 @@ fn health_body(context: &Context, dependencies: BTreeMap<&'static str, Part>) ->
     (status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn ready(context: Ctx) -> HttpResponse {
     let (required, body) = health_body(&context, parts(&context).await);
-    let loading = context.app.platform.predictor.models().await.iter().any(|model| {
-        matches!(&model.state, ModelState::Unavailable { reason } if reason == "loading")
-    });
+    let loading = context
+        .app
+        .platform
+        .predictor
+        .models()
+        .await
+        .iter()
+        .any(|model| matches!(&model.state, ModelState::Unavailable { reason } if reason == "loading"));
     if required && !loading && !context.lifecycle.is_draining() {
         HttpResponse::Ok().json(body)
     } else {
@@ -148,7 +156,11 @@ pub(crate) async fn detailed(context: Ctx) -> HttpResponse {
 #[utoipa::path(get, path = "/health/db", tag = "service", responses((status = 200, body = Part), (status = 503, body = Part)))]
 pub(crate) async fn database(context: Ctx) -> HttpResponse {
     let part = database_part(&context).await;
-    if part.status == "up" { HttpResponse::Ok().json(part) } else { HttpResponse::ServiceUnavailable().json(part) }
+    if part.status == "up" {
+        HttpResponse::Ok().json(part)
+    } else {
+        HttpResponse::ServiceUnavailable().json(part)
+    }
 }
 
 /// Prometheus text, for callers on this machine only: it tells how much is going on.

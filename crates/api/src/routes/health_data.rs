@@ -28,7 +28,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/health-data").route(web::post().to(upload)).route(web::get().to(list)))
         .service(
-            resource("/health-data/processing/{processing_id}").route(web::get().to(status)).route(web::delete().to(delete)),
+            resource("/health-data/processing/{processing_id}")
+                .route(web::get().to(status))
+                .route(web::delete().to(delete)),
         )
         .service(resource("/health-data/{processing_id}").route(web::delete().to(delete)));
 }
@@ -141,7 +143,11 @@ fn faults(receipts: &Receipts) -> Vec<ValidationFault> {
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Result<HttpResponse, Problem> {
+pub(crate) async fn upload(
+    context: Ctx,
+    user: Authenticated,
+    body: UploadBody,
+) -> Result<HttpResponse, Problem> {
     context.limiter.upload(user.user_id)?;
     let upload = context.app.receive(&user.caller, UploadKind::HealthData, body.0).await?;
     Ok(HttpResponse::Created().json(HealthDataResponse {
@@ -266,9 +272,13 @@ pub(crate) struct PageLinks {
     (status = 200, body = ReadingPage),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn list(context: Ctx, user: Authenticated, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(
+    context: Ctx,
+    user: Authenticated,
+    request: actix_web::HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let query = web::Query::<ListQuery>::from_query(request.query_string())
-        .map_err(|_| Problem::field("", "a query parameter is unknown or has the wrong type"))?
+        .map_err(|_hidden| Problem::field("", "a query parameter is unknown or has the wrong type"))?
         .into_inner();
     let limit = query.limit.unwrap_or(50);
     if !(1..=1000).contains(&limit) {
@@ -279,7 +289,11 @@ pub(crate) async fn list(context: Ctx, user: Authenticated, request: actix_web::
         .map(|part| part.as_deref().unwrap_or_default().to_owned())
         .join("\u{1f}");
     let scope = format!("{}\u{1f}{filter}", user.user_id);
-    let from = query.cursor.as_deref().map(|text| cursor::open::<Position>(&context.cursor_key, &scope, text)).transpose()?;
+    let from = query
+        .cursor
+        .as_deref()
+        .map(|text| cursor::open::<Position>(&context.cursor_key, &scope, text))
+        .transpose()?;
     let listing = Listing {
         metric,
         start_ms: query.start_date.as_deref().map(|text| instant("start_date", text)).transpose()?,
@@ -290,11 +304,17 @@ pub(crate) async fn list(context: Ctx, user: Authenticated, request: actix_web::
     };
     let readings = context.app.list_readings(&user.caller, &listing).await?;
     let position = |sample: &Sample, backwards: bool| {
-        let position = Position { start_ms: sample.interval.start_ms(), metric: sample.metric, id: sample.id, backwards };
+        let position = Position {
+            start_ms: sample.interval.start_ms(),
+            metric: sample.metric,
+            id: sample.id,
+            backwards,
+        };
         cursor::seal(&context.cursor_key, &scope, &position)
     };
     let next = readings.samples.last().filter(|_| readings.has_older).map(|sample| position(sample, false));
-    let previous = readings.samples.first().filter(|_| readings.has_newer).map(|sample| position(sample, true));
+    let previous =
+        readings.samples.first().filter(|_| readings.has_newer).map(|sample| position(sample, true));
     let link = |cursor: Option<&str>| page_link(&query, limit, cursor);
     Ok(HttpResponse::Ok().json(ReadingPage {
         data: readings.samples.iter().map(Reading::from).collect(),
@@ -316,15 +336,17 @@ pub(crate) async fn list(context: Ctx, user: Authenticated, request: actix_web::
 }
 
 fn metric(name: &str) -> Result<Metric, Problem> {
-    Metric::from_name(name)
-        .or_else(|| Metric::from_identifier(name))
-        .ok_or_else(|| Problem::field("data_type", "neither a metric's short name nor its HealthKit identifier"))
+    Metric::from_name(name).or_else(|| Metric::from_identifier(name)).ok_or_else(|| {
+        Problem::field("data_type", "neither a metric's short name nor its HealthKit identifier")
+    })
 }
 
 fn instant(name: &str, text: &str) -> Result<i64, Problem> {
     // A `+` of an offset that was not escaped arrives as a space.
     let instant = text.replace(' ', "+").parse::<Timestamp>();
-    instant.map(Timestamp::as_millisecond).map_err(|_| Problem::field(name, "not an RFC 3339 timestamp with an offset"))
+    instant
+        .map(Timestamp::as_millisecond)
+        .map_err(|_hidden| Problem::field(name, "not an RFC 3339 timestamp with an offset"))
 }
 
 fn page_link(query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
@@ -387,7 +409,7 @@ impl From<Upload> for ProcessingStatus {
 
 /// An upload id from a path; what is no id names nothing.
 pub(crate) fn upload_id(text: &str) -> Result<UploadId, Problem> {
-    text.parse().map_err(|_| Problem::new(ProblemKind::NotFound))
+    text.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))
 }
 
 /// Where an upload stands.
@@ -396,7 +418,11 @@ pub(crate) fn upload_id(text: &str) -> Result<UploadId, Problem> {
     (status = 200, body = ProcessingStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn status(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn status(
+    context: Ctx,
+    user: Authenticated,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(ProcessingStatus::from(upload)))
 }
@@ -407,7 +433,11 @@ pub(crate) async fn status(context: Ctx, user: Authenticated, id: web::Path<Stri
     (status = 200, body = MessageResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn delete(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn delete(
+    context: Ctx,
+    user: Authenticated,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let count = context.app.delete_upload(&user.caller, upload_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(MessageResponse { message: format!("{count} samples deleted") }))
 }

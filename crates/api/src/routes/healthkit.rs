@@ -61,7 +61,7 @@ pub(crate) struct HealthKitUploadRequest {
     user_id: String,
     quantity_samples: Vec<HealthKitSample>,
     category_samples: Vec<HealthKitSample>,
-    /// `value` or `workout_activity_type` is the HKWorkoutActivityType.
+    /// `value` or `workout_activity_type` is the `HKWorkoutActivityType`.
     #[schema(value_type = Vec<Object>)]
     workouts: Vec<serde_json::Value>,
     /// Correlations hold their samples in `objects`.
@@ -131,7 +131,11 @@ impl From<Upload> for HealthKitStatus {
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn upload(context: Ctx, user: Authenticated, body: UploadBody) -> Result<HttpResponse, Problem> {
+pub(crate) async fn upload(
+    context: Ctx,
+    user: Authenticated,
+    body: UploadBody,
+) -> Result<HttpResponse, Problem> {
     context.limiter.upload(user.user_id)?;
     let upload = context.app.receive(&user.caller, UploadKind::HealthKit, body.0).await?;
     Ok(HttpResponse::Accepted().json(HealthKitUploadResponse {
@@ -151,7 +155,11 @@ pub(crate) async fn upload(context: Ctx, user: Authenticated, body: UploadBody) 
     (status = 200, body = HealthKitStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn status(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn status(
+    context: Ctx,
+    user: Authenticated,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(HealthKitStatus::from(upload)))
 }

@@ -129,12 +129,18 @@ impl InsightResponse {
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The writer is not available", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn write(context: Ctx, user: Authenticated, body: Json<InsightGenerationRequest>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn write(
+    context: Ctx,
+    user: Authenticated,
+    body: Json<InsightGenerationRequest>,
+) -> Result<HttpResponse, Problem> {
     let InsightGenerationRequest { insight_type, include_recommendations, language, .. } = body.0;
     if insight_type.chars().count() > 64 {
         return Err(Problem::field("/insight_type", "at most 64 characters"));
     }
-    if !(2..=35).contains(&language.len()) || !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+    if !(2..=35).contains(&language.len())
+        || !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    {
         return Err(Problem::field("/language", "a BCP 47 language tag, such as en"));
     }
     let request = InsightRequest { insight_type, include_recommendations, language };
@@ -148,8 +154,12 @@ pub(crate) async fn write(context: Ctx, user: Authenticated, body: Json<InsightG
     (status = 200, body = InsightResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let id: InsightId = id.parse().map_err(|_| Problem::new(ProblemKind::NotFound))?;
+pub(crate) async fn stored(
+    context: Ctx,
+    user: Authenticated,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let id: InsightId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
     let insight = context.app.insight(&user.caller, id).await?;
     Ok(HttpResponse::Ok().json(InsightResponse::new(user.user_id, insight)))
 }
@@ -176,7 +186,11 @@ pub(crate) struct InsightList {
     (status = 200, body = InsightHistory),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Another user's id", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn history(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn history(
+    context: Ctx,
+    user: Authenticated,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     if id.parse::<UserId>().ok() != Some(user.user_id) {
         return Err(Problem::new(ProblemKind::ForeignUser));
     }

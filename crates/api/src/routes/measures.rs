@@ -32,10 +32,10 @@ pub(crate) struct DayQuery {
 
 fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
     let query = web::Query::<DayQuery>::from_query(request.query_string())
-        .map_err(|_| Problem::field("", "the query parameters are start_date and end_date"))?;
+        .map_err(|_hidden| Problem::field("", "the query parameters are start_date and end_date"))?;
     let day = |name: &str, text: &Option<String>| {
         let day = text.as_deref().map(str::parse::<Date>).transpose();
-        day.map_err(|_| Problem::field(name, "not a date such as 2026-03-01"))
+        day.map_err(|_hidden| Problem::field(name, "not a date such as 2026-03-01"))
     };
     Ok(DayRange { first: day("start_date", &query.start_date)?, last: day("end_date", &query.end_date)? })
 }
@@ -69,7 +69,11 @@ pub(crate) struct CircadianResponse {
     (status = 200, body = DailyResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn daily(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn daily(
+    context: Ctx,
+    user: Authenticated,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let data = context.app.daily(&user.caller, range(&request)?).await?;
     Ok(HttpResponse::Ok().json(DailyResponse { data }))
 }
@@ -79,7 +83,11 @@ pub(crate) async fn daily(context: Ctx, user: Authenticated, request: HttpReques
     (status = 200, body = SleepResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn sleep(context: Ctx, user: Authenticated, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn sleep(
+    context: Ctx,
+    user: Authenticated,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let data = context.app.nights(&user.caller, range(&request)?).await?;
     Ok(HttpResponse::Ok().json(SleepResponse { data }))
 }

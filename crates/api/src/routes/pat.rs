@@ -191,8 +191,8 @@ static PARSER: DateTimeParser = DateTimeParser::new();
 /// An instant in milliseconds and the offset it was written with.
 fn instant(pointer: impl Fn() -> String, text: &str) -> Result<(i64, TimeZone), Problem> {
     let fault = || Problem::field(pointer(), "not an RFC 3339 timestamp with an offset");
-    let instant: Timestamp = text.parse().map_err(|_| fault())?;
-    let zone = match PARSER.parse_pieces(text).map_err(|_| fault())?.offset() {
+    let instant: Timestamp = text.parse().map_err(|_hidden| fault())?;
+    let zone = match PARSER.parse_pieces(text).map_err(|_hidden| fault())?.offset() {
         Some(PiecesOffset::Numeric(numeric)) => TimeZone::fixed(numeric.offset()),
         _ => TimeZone::UTC,
     };
@@ -206,7 +206,11 @@ fn instant(pointer: impl Fn() -> String, text: &str) -> Result<(i64, TimeZone), 
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn analyse_steps(context: Ctx, user: Authenticated, body: Json<StepDataRequest>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn analyse_steps(
+    context: Ctx,
+    user: Authenticated,
+    body: Json<StepDataRequest>,
+) -> Result<HttpResponse, Problem> {
     context.limiter.pat(user.user_id)?;
     let StepDataRequest { step_counts, timestamps, .. } = body.0;
     let minutes_max = context.config.limits.step_minutes_max;
@@ -290,8 +294,12 @@ pub(crate) struct PatAnalysisResponse {
     (status = 200, body = PatAnalysisResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn stored(context: Ctx, user: Authenticated, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let id: AnalysisId = id.parse().map_err(|_| Problem::new(ProblemKind::NotFound))?;
+pub(crate) async fn stored(
+    context: Ctx,
+    user: Authenticated,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let id: AnalysisId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
     let Analysis { id, created_at, measures, embedding, .. } = context.app.analysis(&user.caller, id).await?;
     let named = [
         ("interdaily_stability", &measures.interdaily_stability),
@@ -305,7 +313,10 @@ pub(crate) async fn stored(context: Ctx, user: Authenticated, id: web::Path<Stri
         status: "completed",
         message: embedding.not_assessed.clone(),
         analysis_date: Some(seconds(created_at)),
-        pat_features: named.into_iter().filter_map(|(name, measure)| Some((name, measure.value()?))).collect(),
+        pat_features: named
+            .into_iter()
+            .filter_map(|(name, measure)| Some((name, measure.value()?)))
+            .collect(),
         activity_embedding: embedding.embedding,
         metadata: serde_json::json!({
             "measures": measures,
@@ -354,7 +365,11 @@ pub(crate) async fn health(context: Ctx, _user: Authenticated) -> HttpResponse {
         inference_engine: serde_json::json!({ "runtime": "onnxruntime", "execution_provider": provider }),
         pat_model: status.as_ref().map_or(serde_json::Value::Null, model_json),
     };
-    if provider.is_some() { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+    if provider.is_some() {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
 }
 
 /// Every configured model.

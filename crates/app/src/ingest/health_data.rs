@@ -104,16 +104,23 @@ pub fn parse(body: &[u8], metrics_max: usize, now: Timestamp) -> Result<Parsed, 
     let body: Body<'_> = serde_json::from_slice(body).map_err(|error| BodyError::json(&error))?;
     let count = body.metrics.len();
     if count > metrics_max {
-        return Err(BodyError::new("/metrics", format!("{count} metrics; an upload holds at most {metrics_max}")));
+        return Err(BodyError::new(
+            "/metrics",
+            format!("{count} metrics; an upload holds at most {metrics_max}"),
+        ));
     }
     if count == 0 {
         return Err(BodyError::new("/metrics", "an upload holds at least one metric"));
     }
     let uploaded = instant("client_timestamp", body.client_timestamp.as_ref(), None)
         .map_err(|fault| BodyError::new("/client_timestamp", fault.message))?;
-    let mut context = Context { shared: Shared::default(), source: body.upload_source.0.into_owned(), uploaded, now };
-    let mut parsed =
-        Parsed { user_id: Some(body.user_id.0.into_owned()), received: vec![("metrics", count)], ..Parsed::default() };
+    let mut context =
+        Context { shared: Shared::default(), source: body.upload_source.0.into_owned(), uploaded, now };
+    let mut parsed = Parsed {
+        user_id: Some(body.user_id.0.into_owned()),
+        received: vec![("metrics", count)],
+        ..Parsed::default()
+    };
     for (index, raw) in body.metrics.iter().enumerate() {
         let before = parsed.rejected.len();
         context.metric(index, raw, &mut parsed);
@@ -164,9 +171,11 @@ impl Context {
             Some(text) => instant("created_at", text.as_ref(), None)?,
             None => self.uploaded,
         };
-        let point = Interval::new(at.ms, at.ms).map_err(|_| Fault::new("created_at", "invalid_timestamp", "invalid"))?;
+        let point = Interval::new(at.ms, at.ms)
+            .map_err(|_hidden| Fault::new("created_at", "invalid_timestamp", "invalid"))?;
         let device = wire.device_id.as_ref().map(AsRef::as_ref);
-        let source = Source { name: Some(self.source.clone()), bundle: None, product_type: device.map(str::to_owned) };
+        let source =
+            Source { name: Some(self.source.clone()), bundle: None, product_type: device.map(str::to_owned) };
         let common = Common {
             metric_id,
             interval: point,
@@ -180,7 +189,7 @@ impl Context {
             ("mental_health_data", &wire.mental_health_data, MENTAL),
         ] {
             if let Some(fields) = fields {
-                self.fields(name, fields, table, &common, &mut samples)?;
+                self.fields((name, fields), table, &common, &mut samples)?;
             }
         }
         if let Some(fields) = &wire.sleep_data {
@@ -189,8 +198,14 @@ impl Context {
         Ok(samples)
     }
 
-    fn sleep(&mut self, fields: &Fields<'_>, common: &Common, samples: &mut Vec<Sample>) -> Result<(), Fault> {
-        let text = |name: &str| fields.get(name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    fn sleep(
+        &mut self,
+        fields: &Fields<'_>,
+        common: &Common,
+        samples: &mut Vec<Sample>,
+    ) -> Result<(), Fault> {
+        let text =
+            |name: &str| fields.get(name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
         let (start, end) = (text("sleep_start"), text("sleep_end"));
         if start.is_none() || end.is_none() {
             return Err(Fault::new("sleep_data", "missing", "sleep_start and sleep_end are timestamps"));
@@ -202,21 +217,21 @@ impl Context {
             clock: self.shared.clock(offset_seconds, None),
             source: Arc::clone(&common.source),
         };
-        self.fields("sleep_data", fields, SLEEP, &night, samples)?;
+        self.fields(("sleep_data", fields), SLEEP, &night, samples)?;
         let in_bed = Sample { value: Value::Category(0), ..night.sample(Metric::SLEEP_ANALYSIS, 0.0) };
         samples.push(night.identified("in_bed", in_bed));
         if let Some(raw) = fields.get("sleep_stages").filter(|raw| raw.get() != "null") {
-            let stages: Fields<'_> = serde_json::from_str(raw.get())
-                .map_err(|_| Fault::new("sleep_data", "malformed", "sleep_stages maps a stage to its minutes"))?;
-            self.fields("sleep_data", &stages, SLEEP_STAGES, &night, samples)?;
+            let stages: Fields<'_> = serde_json::from_str(raw.get()).map_err(|_hidden| {
+                Fault::new("sleep_data", "malformed", "sleep_stages maps a stage to its minutes")
+            })?;
+            self.fields(("sleep_data", &stages), SLEEP_STAGES, &night, samples)?;
         }
         Ok(())
     }
 
     fn fields(
         &self,
-        name: &'static str,
-        fields: &Fields<'_>,
+        (name, fields): (&'static str, &Fields<'_>),
         table: FieldTable,
         common: &Common,
         samples: &mut Vec<Sample>,
@@ -234,7 +249,10 @@ impl Context {
                 }
                 // A mindful session lasts as long as it is said to have; it ended when the metric was made.
                 MetricKind::Category => {
-                    #[expect(clippy::cast_possible_truncation, reason = "minutes of a day, checked against their range below")]
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "minutes of a day, checked against their range below"
+                    )]
                     let length_ms = (number.clamp(0.0, 480.0) * 60_000.0) as i64;
                     let end_ms = common.interval.end_ms();
                     let interval = Interval::new(end_ms - length_ms, end_ms).unwrap_or(common.interval);

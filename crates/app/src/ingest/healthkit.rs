@@ -98,7 +98,8 @@ pub fn parse(body: &[u8], samples_max: usize, now: Timestamp) -> Result<Parsed, 
         return Err(BodyError::new("", format!("{count} samples; an upload holds at most {samples_max}")));
     }
     let mut shared = Shared::default();
-    let zone = body.upload_metadata.and_then(|metadata| metadata.time_zone).and_then(|name| shared.zone(&name));
+    let zone =
+        body.upload_metadata.and_then(|metadata| metadata.time_zone).and_then(|name| shared.zone(&name));
     let mut context = Context { shared, zone, now };
     let mut parsed = Parsed { user_id: body.user_id.map(|text| text.0.into_owned()), ..Parsed::default() };
     parsed.samples.reserve(count);
@@ -133,18 +134,15 @@ fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
     let fault = || Fault::new("", "invalid_id", "a deleted sample is named by its UUID");
     let text = serde_json::from_str::<Text<'_>>(raw.get())
         .or_else(|_| serde_json::from_str::<Deleted<'_>>(raw.get()).map(|deleted| deleted.uuid))
-        .map_err(|_| fault())?;
-    text.as_ref().parse().map_err(|_| fault())
+        .map_err(|_hidden| fault())?;
+    text.as_ref().parse().map_err(|_hidden| fault())
 }
 
 impl Context {
     fn item(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
-        let wire: WireSample<'_> = match serde_json::from_str(raw.get()) {
-            Ok(wire) => wire,
-            Err(_) => {
-                let fault = Fault::new("", "malformed", "not a sample: a field has the wrong type");
-                return parsed.rejected.push(fault.at(list, index, None));
-            }
+        let Ok(wire) = serde_json::from_str::<WireSample<'_>>(raw.get()) else {
+            let fault = Fault::new("", "malformed", "not a sample: a field has the wrong type");
+            return parsed.rejected.push(fault.at(list, index, None));
         };
         let id = client_id(&wire);
         if list == "correlation_samples" {
@@ -178,8 +176,11 @@ impl Context {
     fn sample(&mut self, wire: &WireSample<'_>, is_workout: bool) -> Result<Sample, Fault> {
         let metric = if is_workout { Metric::WORKOUT } else { metric(type_identifier(wire)?)? };
         let zone = self.zone_of(wire);
-        let (interval, offset_seconds) =
-            interval(wire.start_date.as_ref().map(AsRef::as_ref), wire.end_date.as_ref().map(AsRef::as_ref), zone.as_ref())?;
+        let (interval, offset_seconds) = interval(
+            wire.start_date.as_ref().map(AsRef::as_ref),
+            wire.end_date.as_ref().map(AsRef::as_ref),
+            zone.as_ref(),
+        )?;
         let value = value(metric, wire)?;
         let mut sample = Sample {
             id: SampleId(uuid::Uuid::nil()),
@@ -187,7 +188,11 @@ impl Context {
             interval,
             value,
             clock: self.shared.clock(offset_seconds, zone),
-            source: self.shared.source(wire.source_name.as_ref().map(AsRef::as_ref), wire.device, wire.source_revision),
+            source: self.shared.source(
+                wire.source_name.as_ref().map(AsRef::as_ref),
+                wire.device,
+                wire.source_revision,
+            ),
             metadata: metadata(wire.metadata),
         };
         check(&sample, self.now)?;
@@ -238,7 +243,8 @@ fn value(metric: Metric, wire: &WireSample<'_>) -> Result<Value, Fault> {
     let number = number(raw.get());
     match metric.kind() {
         MetricKind::Quantity => {
-            let number = number.ok_or_else(|| Fault::new("value", "not_a_number", "value is not a number"))?;
+            let number =
+                number.ok_or_else(|| Fault::new("value", "not_a_number", "value is not a number"))?;
             let unit = wire.unit.as_ref().map_or(Cow::Borrowed(metric.unit()), |unit| unit.0.clone());
             unit::to_canonical(metric, number, &unit)
                 .map(Value::Quantity)
@@ -246,10 +252,17 @@ fn value(metric: Metric, wire: &WireSample<'_>) -> Result<Value, Fault> {
         }
         MetricKind::Category => {
             let whole = number.filter(|number| number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX));
-            #[expect(clippy::cast_possible_truncation, reason = "a whole number within i32, as the line above made sure")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a whole number within i32, as the line above made sure"
+            )]
             let category = whole.map(|number| number as i32).or_else(|| named_category(metric, raw));
             category.map(Value::Category).ok_or_else(|| {
-                Fault::new("value", "not_a_category", "value is neither the category's number nor its HealthKit name")
+                Fault::new(
+                    "value",
+                    "not_a_category",
+                    "value is neither the category's number nor its HealthKit name",
+                )
             })
         }
     }
@@ -262,7 +275,10 @@ fn number(text: &str) -> Option<f64> {
         #[serde(alias = "quantity", alias = "doubleValue")]
         value: f64,
     }
-    let number = text.parse::<f64>().ok().or_else(|| serde_json::from_str::<Boxed>(text).ok().map(|boxed| boxed.value));
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .or_else(|| serde_json::from_str::<Boxed>(text).ok().map(|boxed| boxed.value));
     number.filter(|number| number.is_finite())
 }
 

@@ -45,16 +45,19 @@ static PARSER: DateTimeParser = DateTimeParser::new();
 /// Reads an RFC 3339 timestamp. One without an offset is read in `zone`, and refused where no zone is known.
 pub(super) fn instant(field: &'static str, text: &str, zone: Option<&ZoneName>) -> Result<Instant, Fault> {
     let fault = |message: &str| Fault::new(field, "invalid_timestamp", message);
-    let pieces = PARSER.parse_pieces(text).map_err(|_| fault("not an RFC 3339 timestamp"))?;
+    let pieces = PARSER.parse_pieces(text).map_err(|_hidden| fault("not an RFC 3339 timestamp"))?;
     let time = pieces.time().ok_or_else(|| fault("the time of day is missing"))?;
     let local: DateTime = pieces.date().to_datetime(time);
     let (rules, known) = match (pieces.offset(), zone) {
         (Some(PiecesOffset::Zulu), _) => (TimeZone::UTC, Some(Offset::UTC)),
-        (Some(PiecesOffset::Numeric(numeric)), _) => (TimeZone::fixed(numeric.offset()), Some(numeric.offset())),
+        (Some(PiecesOffset::Numeric(numeric)), _) => {
+            (TimeZone::fixed(numeric.offset()), Some(numeric.offset()))
+        }
         (None, Some(zone)) => (zone.rules(), None),
         _ => return Err(fault("the offset from UTC is missing, such as Z or +02:00")),
     };
-    let zoned = rules.to_ambiguous_zoned(local).compatible().map_err(|_| fault("the year is out of range"))?;
+    let zoned =
+        rules.to_ambiguous_zoned(local).compatible().map_err(|_hidden| fault("the year is out of range"))?;
     let offset = known.unwrap_or_else(|| zoned.offset());
     Ok(Instant { ms: zoned.timestamp().as_millisecond(), offset_seconds: offset.seconds() })
 }
@@ -69,7 +72,7 @@ pub(super) fn interval(
     let start = instant("start_date", start, zone)?;
     let end = end.map(|end| instant("end_date", end, zone)).transpose()?.unwrap_or(start);
     let interval = Interval::new(start.ms, end.ms)
-        .map_err(|_| Fault::new("end_date", "end_before_start", "the reading ends before it begins"))?;
+        .map_err(|_hidden| Fault::new("end_date", "end_before_start", "the reading ends before it begins"))?;
     Ok((interval, start.offset_seconds))
 }
 
@@ -83,12 +86,9 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn clock(&mut self, offset_seconds: i32, zone: Option<ZoneName>) -> Arc<LocalClock> {
-        let clock = self
-            .clocks
-            .entry((offset_seconds, zone))
-            .or_insert_with_key(|(offset_seconds, zone)| {
-                Arc::new(LocalClock { offset_seconds: *offset_seconds, zone: zone.clone() })
-            });
+        let clock = self.clocks.entry((offset_seconds, zone)).or_insert_with_key(|(offset_seconds, zone)| {
+            Arc::new(LocalClock { offset_seconds: *offset_seconds, zone: zone.clone() })
+        });
         Arc::clone(clock)
     }
 
@@ -103,7 +103,12 @@ impl Shared {
     }
 
     /// The source that a sample's `source_name`, `device` and `source_revision` describe.
-    pub(super) fn source(&mut self, name: Option<&str>, device: Option<&RawValue>, revision: Option<&RawValue>) -> Arc<Source> {
+    pub(super) fn source(
+        &mut self,
+        name: Option<&str>,
+        device: Option<&RawValue>,
+        revision: Option<&RawValue>,
+    ) -> Arc<Source> {
         let key = (
             name.unwrap_or_default().to_owned(),
             format!("{}{}", device.map_or("", RawValue::get), revision.map_or("", RawValue::get)),
@@ -136,7 +141,8 @@ struct WireRevision {
 fn describe(name: Option<&str>, device: Option<&RawValue>, revision: Option<&RawValue>) -> Source {
     // A description that does not parse is kept in the raw body; the reading itself is still good.
     let device: WireDevice = device.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-    let revision: WireRevision = revision.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let revision: WireRevision =
+        revision.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     Source {
         name: name.map(str::to_owned).or(revision.source.name).or(device.name),
         bundle: device.bundle_identifier.or(revision.source.bundle_identifier),
@@ -169,8 +175,12 @@ mod tests {
     #[test]
     fn a_source_is_read_from_either_shape() {
         let mut shared = Shared::default();
-        let device: Box<RawValue> = serde_json::from_str(r#"{"productType":"Watch6,2","name":"Apple Watch"}"#).unwrap();
-        assert_eq!(shared.source(Some("Anna's Watch"), Some(&device), None).product_type.as_deref(), Some("Watch6,2"));
+        let device: Box<RawValue> =
+            serde_json::from_str(r#"{"productType":"Watch6,2","name":"Apple Watch"}"#).unwrap();
+        assert_eq!(
+            shared.source(Some("Anna's Watch"), Some(&device), None).product_type.as_deref(),
+            Some("Watch6,2")
+        );
         let revision: Box<RawValue> = serde_json::from_str(
             r#"{"source":{"name":"Health","bundle_identifier":"com.apple.health"},"version":"17","product_type":"iPhone15,2"}"#,
         )

@@ -11,8 +11,9 @@
 //! summary that tells no minutes: its steps are spread nowhere, the minutes that only it covers are missing, and it is no
 //! proof of wear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -20,9 +21,12 @@ use super::{
     opaque_debug, source_labels,
 };
 use crate::{
+    calendar::LocalDay,
     sample::{DeviceKind, Sample, Source},
-    time::{Interval, MINUTE_MS},
+    time::{Interval, MINUTE_MS, day_interval, timestamp},
 };
+
+const MINUTES_PER_DAY: usize = 1440;
 
 /// The longest pause between two readings of a worn device for which it counts as worn, in minutes.
 pub const WORN_GAP_MINUTES_MAX: i64 = 60;
@@ -91,6 +95,50 @@ pub fn minute_series(
         values,
         sources: source_labels(stepping.chain(worn.sources.iter().copied())),
     }
+}
+
+/// Steps per minute of successive local days, by the person's own clock: 1440 slots a day, each at its local minute.
+///
+/// A circadian rhythm is a rhythm of the clock that one lives by, so a traveller's days are laid side by side as their
+/// clocks showed them: of a day that began in one zone and ended in another, the hours by the clock at its end are taken.
+/// An hour that a clock skipped is missing; of one that it repeated, each minute is the mean of what was observed. The
+/// series counts its minutes as if in UTC: `start_ms` is the UTC midnight of the first date.
+pub fn local_series(
+    days: &[LocalDay],
+    steps: &[&Sample],
+    presence: &[&Sample],
+    priority: &SourcePriority,
+) -> MinuteSeries {
+    let mut values = Vec::with_capacity(days.len() * MINUTES_PER_DAY);
+    let mut sources = BTreeSet::new();
+    for day in days {
+        let rules = day.clock.rules();
+        let by_clock = day_interval(day.date, &rules);
+        let mut slots = vec![(0_u32, 0.0_f64); MINUTES_PER_DAY];
+        if let Some(window) = day.interval.intersection(by_clock) {
+            let near = |sample: &&&Sample| {
+                let margin_ms = WORN_GAP_MINUTES_MAX * MINUTE_MS;
+                sample.interval.start_ms() <= window.end_ms() + margin_ms
+                    && sample.interval.end_ms() >= window.start_ms() - margin_ms
+            };
+            let near_steps: Vec<&Sample> = steps.iter().filter(near).copied().collect();
+            let near_presence: Vec<&Sample> = presence.iter().filter(near).copied().collect();
+            let series = minute_series(window, &near_steps, &near_presence, priority);
+            for (index, value) in series.values.iter().enumerate() {
+                let time = rules.to_datetime(timestamp(series.minute_start_ms(index))).time();
+                let slot =
+                    usize::from(time.hour().unsigned_abs()) * 60 + usize::from(time.minute().unsigned_abs());
+                if let (Some(value), Some((count, sum))) = (value, slots.get_mut(slot)) {
+                    *count += 1;
+                    *sum += value;
+                }
+            }
+            sources.extend(series.sources);
+        }
+        values.extend(slots.into_iter().map(|(count, sum)| (count > 0).then(|| sum / f64::from(count))));
+    }
+    let start_ms = days.first().map_or(0, |day| day_interval(day.date, &TimeZone::UTC).start_ms());
+    MinuteSeries { start_ms, values, sources: sources.into_iter().collect() }
 }
 
 /// When devices were worn in a window.

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
-use domain::ids::EventId;
+use domain::ids::{EventId, UserId};
 use futures::{Stream, StreamExt, stream};
 
 use crate::{
+    context::Context,
     extract::{Authenticated, Ctx},
     problem::{Problem, ProblemBody},
 };
@@ -39,61 +40,62 @@ pub(crate) async fn stream(
     let context = Arc::clone(&context);
     let ended = context.lifecycle.streams.clone().cancelled_owned();
     let expires_in = user.expires_in(context.app.platform.clock.now());
-    let lines = lines(context, user, live, after);
+    let lines = Box::pin(Listener { context, user: user.user_id, live, after }.lines());
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(lines.take_until(ended).take_until(tokio::time::sleep(expires_in))))
 }
 
-/// Comments as heartbeats, and each kept event once, in order. The bus only says when to look.
-fn lines(
-    context: Arc<crate::context::Context>,
-    user: Authenticated,
+/// Who listens, and how far they have come.
+struct Listener {
+    context: Arc<Context>,
+    user: UserId,
     live: ports::EventStream,
     after: EventId,
-) -> impl Stream<Item = Result<Bytes, Problem>> {
-    let greeting = stream::once(async { Ok(Bytes::from_static(b": connected\n\n")) });
-    let events = stream::unfold(
-        (context, user, live, after, true),
-        |(context, user, mut live, mut after, first)| async move {
-            let mut beat = false;
-            if !first {
-                let wake = async {
-                    while let Some(event) = live.next().await {
-                        // An error item says that some were missed: the records have them.
-                        if event.as_ref().map_or(true, |event| event.user_id == user.user_id) {
-                            return;
-                        }
-                    }
-                    std::future::pending::<()>().await;
-                };
-                beat = tokio::time::timeout(HEARTBEAT, wake).await.is_err();
-            }
-            let mut chunk = String::new();
-            match context.app.events_after(user.user_id, Some(after)).await {
-                Ok(events) => {
-                    for (id, name, body) in events {
-                        let data = String::from_utf8_lossy(&body);
-                        chunk += &format!(
-                            "id: {id}
-event: {name}
-data: {data}
+}
 
-"
-                        );
-                        after = id;
-                    }
+impl Listener {
+    /// Waits until there may be something new; answers whether there is, rather than only time for a heartbeat.
+    async fn woken(&mut self) -> bool {
+        let wake = async {
+            while let Some(event) = self.live.next().await {
+                // An error item says that some were missed: the records have them.
+                if event.as_ref().map_or(true, |event| event.user_id == self.user) {
+                    return;
                 }
-                Err(error) => return Some((Err(error.into()), (context, user, live, after, false))),
             }
-            if chunk.is_empty() && beat {
-                chunk.push_str(": heartbeat\n\n");
+            // A bus that ended wakes nobody; the heartbeats still look at the records.
+            std::future::pending::<()>().await;
+        };
+        tokio::time::timeout(HEARTBEAT, wake).await.is_ok()
+    }
+
+    /// The kept events behind the last one, each once and in order. The bus only says when to look.
+    async fn unseen(&mut self) -> Result<String, Problem> {
+        let events = self.context.app.events_after(self.user, Some(self.after)).await?;
+        let mut lines = Vec::with_capacity(events.len());
+        for (id, name, body) in events {
+            lines.push(format!("id: {id}\nevent: {name}\ndata: {}\n\n", String::from_utf8_lossy(&body)));
+            self.after = id;
+        }
+        Ok(lines.concat())
+    }
+
+    fn lines(self) -> impl Stream<Item = Result<Bytes, Problem>> {
+        let first = stream::once(async { Ok(Bytes::from_static(b": connected\n\n")) });
+        let rest = stream::try_unfold((self, true), |(mut listener, is_first)| async move {
+            loop {
+                let woken = is_first || listener.woken().await;
+                let lines = listener.unseen().await?;
+                if !lines.is_empty() {
+                    return Ok(Some((lines.into(), (listener, false))));
+                }
+                if !woken || is_first {
+                    return Ok(Some((Bytes::from_static(b": heartbeat\n\n"), (listener, false))));
+                }
             }
-            Some((Ok(Bytes::from(chunk)), (context, user, live, after, false)))
-        },
-    );
-    let filled =
-        events.filter(|chunk| std::future::ready(chunk.as_ref().map_or(true, |bytes| !bytes.is_empty())));
-    Box::pin(greeting.chain(filled))
+        });
+        first.chain(rest)
+    }
 }

@@ -1,0 +1,144 @@
+//! A client that costs little: requests are written out before the clock starts, and answers are searched, not parsed.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::usage;
+
+/// A request as its bytes, and what its answer must say.
+pub(crate) struct Request {
+    bytes: Vec<u8>,
+    status: u16,
+    /// What the body must hold; empty for anything.
+    holds: String,
+}
+
+impl Request {
+    pub(crate) fn post(path: &str, token: &str, body: &str) -> Self {
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        Self { bytes: [head.as_bytes(), body.as_bytes()].concat(), status: 200, holds: String::new() }
+    }
+
+    pub(crate) fn get(path: &str) -> Self {
+        let bytes = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes();
+        Self { bytes, status: 200, holds: String::new() }
+    }
+
+    pub(crate) fn expect(mut self, status: u16, holds: impl Into<String>) -> Self {
+        self.status = status;
+        self.holds = holds.into();
+        self
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
+    }
+
+    /// The status and the body.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            let count = self.stream.read_buf(&mut self.buffer).await?;
+            ensure!(count > 0, "the server closed a connection");
+            if let Some((status, body)) = whole(&self.buffer)? {
+                return Ok((status, &self.buffer[body..]));
+            }
+        }
+    }
+
+    /// Exchanges, and checks the answer.
+    pub(crate) async fn check(&mut self, request: &Request) -> anyhow::Result<()> {
+        let (status, body) = self.exchange(&request.bytes).await?;
+        let text = || String::from_utf8_lossy(&body[..body.len().min(2000)]);
+        ensure!(status == request.status, "expected {}, got {status}: {}", request.status, text());
+        let wanted = request.holds.as_bytes();
+        let is_held = wanted.is_empty() || body.windows(wanted.len()).any(|part| part == wanted);
+        ensure!(is_held, "expected {}, got {}", request.holds, text());
+        Ok(())
+    }
+}
+
+/// The status of an answer and where its body begins, once all of it is there.
+fn whole(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let head = std::str::from_utf8(&bytes[..end])?;
+    let status = head.get(9..12).context("an answer begins with its status")?.parse()?;
+    let length = head.lines().filter_map(|line| line.split_once(':'));
+    let length = length.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length.context("an answer tells its length")?.1.trim().parse()?;
+    Ok((bytes.len() >= end + 4 + length).then_some((status, end + 4)))
+}
+
+/// What a round of requests took.
+pub(crate) struct Round {
+    pub(crate) requests: usize,
+    pub(crate) wall: Duration,
+    pub(crate) server_cpu: Duration,
+    pub(crate) client_cpu: Duration,
+    latencies: Vec<Duration>,
+}
+
+impl Round {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.requests as f64 / self.wall.as_secs_f64()
+    }
+
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.server_cpu.as_secs_f64() * 1e6 / self.requests as f64
+    }
+
+    /// Of 100 requests, so many were answered within this time.
+    pub(crate) fn latency_ms(&self, percent: usize) -> f64 {
+        let at = (self.latencies.len() * percent / 100).min(self.latencies.len() - 1);
+        self.latencies[at].as_secs_f64() * 1e3
+    }
+
+    /// How many cores each side kept busy.
+    pub(crate) fn shares(&self) -> String {
+        let cores = |cpu: Duration| cpu.as_secs_f64() / self.wall.as_secs_f64();
+        format!("cores busy: server {:.2}, client {:.2}", cores(self.server_cpu), cores(self.client_cpu))
+    }
+}
+
+/// Sends each list of requests on a connection of its own, one after the other, all lists at once.
+pub(crate) async fn send(address: SocketAddr, pid: u32, lists: &[Vec<Request>]) -> anyhow::Result<Round> {
+    let mut connections = try_join_all(lists.iter().map(|_| Connection::open(address))).await?;
+    let (server, client, start) = (usage::cpu(pid)?, usage::own_cpu()?, Instant::now());
+    let work = connections.iter_mut().zip(lists).map(async |(connection, requests)| {
+        let mut latencies = Vec::with_capacity(requests.len());
+        for request in requests {
+            let sent = Instant::now();
+            connection.check(request).await?;
+            latencies.push(sent.elapsed());
+        }
+        anyhow::Ok(latencies)
+    });
+    let mut latencies = try_join_all(work).await?.concat();
+    let (wall, server, client) = (start.elapsed(), usage::cpu(pid)? - server, usage::own_cpu()? - client);
+    latencies.sort_unstable();
+    Ok(Round { requests: latencies.len(), wall, server_cpu: server, client_cpu: client, latencies })
+}

@@ -3,7 +3,10 @@
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{LogFormat, Telemetry};
+use crate::{
+    cli::person_watches,
+    config::{LogFormat, Telemetry},
+};
 
 /// Seconds; from a cached token check to a slow model.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -25,7 +28,10 @@ pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
             let lines = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
             registry.with(lines).try_init()?;
         }
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Text => {
+            let lines = fmt::layer().with_ansi(person_watches()).with_writer(std::io::stderr);
+            registry.with(lines).try_init()?;
+        }
     }
     Ok(())
 }

@@ -63,21 +63,7 @@ impl App {
     /// Computes what an upload changed, and completes its job.
     pub(crate) async fn process_upload(&self, user: UserId, id: UploadId) -> Result<()> {
         let key = RecordKey::upload(user, id);
-        let Some(mut stored) = get::<Upload>(&*self.platform.health_data, &key).await? else {
-            // An intent is committed with its upload, so this message was made up.
-            return Err(Error::new(ErrorKind::NotFound, "job.upload").into());
-        };
-        if stored.body.deleted_at.is_some() || stored.body.state == JobState::Completed {
-            return Ok(());
-        }
-        let Some(processing) = stored.body.after(JobEvent::Start, self.platform.clock.now()) else {
-            return Err(Error::new(ErrorKind::Conflict, "job.start").into());
-        };
-        if processing.state != stored.body.state {
-            let write = replace(key.clone(), Some(stored.version), encode(&processing)?);
-            self.platform.health_data.commit(vec![write]).await?;
-            stored = Stored { body: processing, version: stored.version.next() };
-        }
+        let Some(stored) = self.start_job(&key).await? else { return Ok(()) };
         let mut days: BTreeSet<Date> = stored.body.days.iter().copied().collect();
         if stored.body.has_deletions {
             days.extend(self.days_of_deleted(user, stored.body.sequence).await?);
@@ -91,6 +77,37 @@ impl App {
         writes.push(replace(key, Some(stored.version), encode(&completed)?));
         writes.push(event_write);
         self.commit_results(writes, event).await
+    }
+
+    /// Marks the upload's job as processing; `None` where there is nothing left to do.
+    async fn start_job(&self, key: &RecordKey) -> Result<Option<Stored<Upload>>> {
+        let mut attempt = 0;
+        loop {
+            let Some(stored) = get::<Upload>(&*self.platform.health_data, key).await? else {
+                // An intent is committed with its upload, so this message was made up.
+                return Err(Error::new(ErrorKind::NotFound, "job.upload").into());
+            };
+            if stored.body.deleted_at.is_some() || stored.body.state == JobState::Completed {
+                return Ok(None);
+            }
+            let Some(processing) = stored.body.after(JobEvent::Start, self.platform.clock.now()) else {
+                return Err(Error::new(ErrorKind::Conflict, "job.start").into());
+            };
+            if processing.state == stored.body.state {
+                return Ok(Some(stored));
+            }
+            let write = replace(key.clone(), Some(stored.version), encode(&processing)?);
+            match self.platform.health_data.commit(vec![write]).await {
+                Ok(()) => return Ok(Some(Stored { body: processing, version: stored.version.next() })),
+                // The relay marked the job as queued in the meantime.
+                Err(error)
+                    if error.kind() == ErrorKind::Conflict && attempt < self.settings.commit_attempts_max =>
+                {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Computes anew the days whose samples a deletion took away.

@@ -1,0 +1,6 @@
+//! The use cases over the memory adapters.
+
+mod bench;
+mod deletion;
+mod pipeline;
+mod uploads;

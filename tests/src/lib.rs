@@ -2,6 +2,8 @@
 
 mod phone;
 mod process;
+mod reading;
 
 pub use phone::{Answer, Phone, read};
 pub use process::{Clarity, Started, binary};
+pub use reading::{METRICS, Reading, healthkit};

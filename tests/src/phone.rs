@@ -102,8 +102,16 @@ impl Phone {
 
     /// All readings of a metric, page by page, newest first.
     pub async fn readings(&self, data_type: &str) -> anyhow::Result<Vec<Value>> {
+        self.pages(format!("health-data?limit=1000&data_type={data_type}")).await
+    }
+
+    /// All readings of all metrics, page by page, newest first.
+    pub async fn all_readings(&self) -> anyhow::Result<Vec<Value>> {
+        self.pages("health-data?limit=1000".to_owned()).await
+    }
+
+    async fn pages(&self, mut path: String) -> anyhow::Result<Vec<Value>> {
         let mut readings = Vec::new();
-        let mut path = format!("health-data?limit=1000&data_type={data_type}");
         loop {
             let page = self.get(&path).await?.expect(200)?;
             readings.extend(page["data"].as_array().context("a page has data")?.iter().cloned());
@@ -120,10 +128,15 @@ pub async fn read(request: RequestBuilder) -> anyhow::Result<Answer> {
     let answer = request.send().await?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     let bytes = answer.bytes().await?;
-    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+    let body =
+        if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
     Ok(Answer { status, headers, body })
 }
 
 fn text(value: &Value, pointer: &str) -> anyhow::Result<String> {
-    Ok(value.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer} in {value}"))?.to_owned())
+    Ok(value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .with_context(|| format!("no {pointer} in {value}"))?
+        .to_owned())
 }

@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -15,8 +16,10 @@ use serde_json::Value;
 /// Where the binary lies: in the folder that this program was built into. `make` builds it first.
 pub fn binary() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
-    let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("clarity")).find(|path| path.is_file());
-    beside.context("the clarity binary is not built: run `cargo build --workspace --all-features --bins` first")
+    let beside =
+        this.ancestors().skip(1).take(2).map(|folder| folder.join("clarity")).find(|path| path.is_file());
+    beside
+        .context("the clarity binary is not built: run `cargo build --workspace --all-features --bins` first")
 }
 
 /// How to start the binary.
@@ -61,6 +64,16 @@ impl Clarity {
         self
     }
 
+    /// Starts it and kills it after a while, wherever it is by then.
+    pub fn start_and_kill(mut self, after: Duration) -> anyhow::Result<()> {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = self.command.spawn()?;
+        std::thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
     /// Starts it, and waits for the line that says that it listens or works.
     pub fn start(mut self) -> anyhow::Result<Started> {
         let mut child = self.command.spawn()?;
@@ -73,7 +86,8 @@ impl Clarity {
         stdout.read_line(&mut line)?;
         if line.trim().is_empty() {
             let status = child.wait()?;
-            let log = String::from_utf8_lossy(&log.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+            let log =
+                String::from_utf8_lossy(&log.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
             anyhow::bail!("clarity ended with {status} before it was ready: {log}");
         }
         let started: Value = serde_json::from_str(&line)?;
@@ -125,8 +139,13 @@ impl Started {
 
     /// Sends SIGTERM without waiting.
     pub fn terminate(&self) -> anyhow::Result<()> {
-        let status = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status()?;
-        ensure!(status.success(), "kill -TERM failed");
+        self.signal("TERM")
+    }
+
+    /// Sends a signal, such as STOP or CONT.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status()?;
+        ensure!(status.success(), "kill -{name} failed");
         Ok(())
     }
 

@@ -139,6 +139,10 @@ impl FromRequest for UploadBody {
 
 /// Parses JSON. The problem names the place and what was expected there, never what was sent.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde would take an array as well, by the order in which our fields happen to stand.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::field("", "an array where an object is expected"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());

@@ -12,7 +12,10 @@ use app::App;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{Clock, IdSource};
 use secrecy::{ExposeSecret, SecretSlice};
-use tokio::task::JoinHandle;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -110,7 +113,8 @@ fn serve(
     .workers(server.workers)
     .keep_alive(Duration::from_millis(server.keep_alive_ms))
     .client_request_timeout(Duration::from_millis(server.body_timeout_ms))
-    .shutdown_timeout(server.shutdown_timeout_ms.div_ceil(1000))
+    // What the lame duck leaves of the time, so that both together keep it.
+    .shutdown_timeout(server.shutdown_timeout_ms.saturating_sub(server.lame_duck_ms).div_ceil(1000))
     .disable_signals()
     .listen(listener)?
     .run();
@@ -135,7 +139,7 @@ fn start_worker(context: &web::Data<Context>, connected: &Connected) -> Worker {
     Worker { stop, tasks: vec![work, relay, keeper] }
 }
 
-/// Removes what has expired, now and then.
+/// Removes what has expired and settles what was given up, now and then.
 async fn keep_house(
     context: web::Data<Context>,
     housekeeping: platform::Housekeeping,
@@ -151,15 +155,28 @@ async fn keep_house(
         if let Err(error) = housekeeping.sweep().await {
             tracing::warn!(error = %error, "expired records could not be removed; trying again later");
         }
+        if let Err(error) = context.app.settle_dead_letters().await {
+            tracing::warn!(error = %error, "dead letters could not be settled; trying again later");
+        }
+    }
+}
+
+/// The signals that stop a process. They are listened to before it says that it runs: whoever reads that may stop it at
+/// once.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 }
 
 impl Running {
     /// Waits for SIGTERM or SIGINT, or for the server to end by itself.
-    pub async fn until_signal(&mut self) -> anyhow::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub async fn until_signal(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let ended = async {
             match &mut self.server {
                 Some((_, task)) => task.await,
@@ -167,8 +184,8 @@ impl Running {
             }
         };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
             outcome = ended => {
                 self.server = None;
                 outcome??;

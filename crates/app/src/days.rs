@@ -77,7 +77,9 @@ mod tests {
     #[test]
     fn neighbours_are_found_both_ways() {
         let mut days = DayRanges::default();
-        [1, 2, 3, 9].into_iter().for_each(|at| days.insert(day(at)));
+        for at in [1, 2, 3, 9] {
+            days.insert(day(at));
+        }
         assert_eq!((days.at_or_before(day(8)), days.at_or_before(day(2))), (Some(day(3)), Some(day(2))));
         assert_eq!((days.at_or_after(day(4)), days.at_or_after(day(10))), (Some(day(9)), None));
         assert!(days.touches(day(3), day(4)) && !days.touches(day(4), day(8)));

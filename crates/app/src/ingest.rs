@@ -11,6 +11,7 @@ use domain::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 pub use health_data::parse as parse_health_data;
 pub use healthkit::parse as parse_healthkit;
@@ -153,6 +154,26 @@ fn check(sample: &Sample, now: Timestamp) -> Result<(), Fault> {
         return Err(Fault::new("start_date", "too_early", "the reading begins before 1970"));
     }
     Ok(())
+}
+
+/// Reads a body that is an object. serde would take an array as well, by the order in which our fields happen to stand.
+fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BodyError> {
+    if is_array(bytes) {
+        return Err(BodyError::new("", "the body is an array where an object is expected"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| BodyError::json(&error))
+}
+
+/// Reads an item that is an object of the expected shape.
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    if is_array(raw.get().as_bytes()) {
+        return None;
+    }
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn is_array(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'[')
 }
 
 /// The metric of a HealthKit type identifier, or the fault that names it as unknown.

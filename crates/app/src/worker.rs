@@ -23,10 +23,14 @@ const RECEIVE_WAIT: Duration = Duration::from_secs(5);
 /// The most messages that one call to the queue returns.
 const RECEIVE_MAX: usize = 10;
 
+/// How many dead letters one call to the queue lists.
+const DEAD_LETTERS_PAGE: usize = 100;
+
 impl App {
     /// Works until `stop`, then finishes the jobs in hand for at most `drain`; what is not done by then is released.
     pub async fn run_worker(self: &Arc<Self>, stop: CancellationToken, drain: Duration) {
         let mut jobs = JoinSet::new();
+        let hand_back = CancellationToken::new();
         while !stop.is_cancelled() {
             while jobs.try_join_next().is_some() {}
             let free = self.settings.worker_concurrency.saturating_sub(jobs.len());
@@ -41,8 +45,8 @@ impl App {
             match received {
                 Ok(leases) => {
                     for lease in leases {
-                        let app = Arc::clone(self);
-                        jobs.spawn(async move { app.run_job(lease).await });
+                        let (app, hand_back) = (Arc::clone(self), hand_back.clone());
+                        jobs.spawn(async move { app.run_job(lease, hand_back).await });
                     }
                 }
                 Err(error) => {
@@ -56,31 +60,35 @@ impl App {
         }
         let drained = tokio::time::timeout(drain, async { while jobs.join_next().await.is_some() {} }).await;
         if drained.is_err() {
-            // Their leases run out and another worker takes them: nothing of theirs is half done.
+            // Another worker takes them at once: nothing of theirs is half done.
             tracing::warn!(
                 jobs = jobs.len(),
                 "stopping before all jobs were done; they will be delivered again"
             );
-            jobs.shutdown().await;
+            hand_back.cancel();
+            while jobs.join_next().await.is_some() {}
         }
     }
 
     /// Does one job and says so to the queue.
-    async fn run_job(self: Arc<Self>, lease: Lease) {
+    async fn run_job(self: Arc<Self>, lease: Lease, hand_back: CancellationToken) {
         let started = std::time::Instant::now();
         let outcome = tokio::select! {
             outcome = self.attempt(&lease) => outcome,
             lost = self.keep_lease(&lease) => Err(Failure::Retry(lost)),
+            () = hand_back.cancelled() => Err(Failure::HandBack),
         };
         let word = match &outcome {
             Ok(()) => "completed",
             Err(Failure::Retry(_)) => "retried",
+            Err(Failure::HandBack) => "released",
             Err(Failure::GiveUp(_)) => "failed",
         };
         metrics::counter!("jobs_total", "outcome" => word).increment(1);
         metrics::histogram!("job_duration_seconds").record(started.elapsed().as_secs_f64());
         let told = match outcome {
             Ok(()) => self.platform.jobs.ack(&lease.receipt).await,
+            Err(Failure::HandBack) => self.platform.jobs.release(&lease.receipt, Duration::ZERO).await,
             Err(Failure::Retry(error)) if lease.delivery_count < self.settings.deliveries_max => {
                 tracing::warn!(error = %error, cause = ?cause(&error), delivery = lease.delivery_count, "a job will be tried again");
                 self.platform.jobs.release(&lease.receipt, self.backoff(&lease)).await
@@ -141,20 +149,45 @@ impl App {
     /// Marks the upload failed and moves the message to the dead letters, with the reason in both.
     async fn give_up(&self, lease: &Lease, reason: &str) -> ports::Result<()> {
         tracing::error!(reason, delivery = lease.delivery_count, "a job was given up");
-        if let Ok(Envelope { user_id, work: Work::ProcessUpload { upload_id }, .. }) =
-            Envelope::decode(&lease.body)
-        {
-            let key = RecordKey::upload(user_id, upload_id);
-            let stored = get::<Upload>(&*self.platform.health_data, &key).await.ok().flatten();
-            if let Some(stored) = stored
-                && let Some(mut failed) = stored.body.after(JobEvent::GiveUp, self.platform.clock.now())
-            {
-                failed.failure = Some(reason.to_owned());
-                let write = replace(key, Some(stored.version), encode(&failed)?);
-                self.platform.health_data.commit(vec![write]).await?;
+        self.mark_failed(&lease.body, reason).await?;
+        self.platform.jobs.dead_letter(&lease.receipt, reason).await
+    }
+
+    /// Marks the uploads of dead letters failed. The queue buries a job whose workers all died without asking anybody, and
+    /// a worker may die while it gives a job up: without this, such an upload would say for ever that it is in work.
+    pub async fn settle_dead_letters(&self) -> ports::Result<()> {
+        let mut cursor = None;
+        loop {
+            let page = self.platform.jobs.dead_letters(cursor.as_ref(), DEAD_LETTERS_PAGE).await?;
+            for letter in &page.items {
+                self.mark_failed(&letter.body, &letter.reason).await?;
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(()),
             }
         }
-        self.platform.jobs.dead_letter(&lease.receipt, reason).await
+    }
+
+    /// Marks the upload that a message is about failed, unless its job has ended already.
+    async fn mark_failed(&self, message: &[u8], reason: &str) -> ports::Result<()> {
+        let Ok(Envelope { user_id, work: Work::ProcessUpload { upload_id }, .. }) = Envelope::decode(message)
+        else {
+            return Ok(());
+        };
+        let key = RecordKey::upload(user_id, upload_id);
+        let stored = match get::<Upload>(&*self.platform.health_data, &key).await {
+            Ok(Some(stored)) if !stored.body.state.is_terminal() => stored,
+            Ok(_) => return Ok(()),
+            // What does not decode has no state to change; its message is moved all the same.
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Some(mut failed) = stored.body.after(JobEvent::GiveUp, self.platform.clock.now()) else {
+            return Ok(());
+        };
+        failed.failure = Some(reason.to_owned());
+        self.platform.health_data.commit(vec![replace(key, Some(stored.version), encode(&failed)?)]).await
     }
 }
 
@@ -168,4 +201,6 @@ enum Failure {
     Retry(Error),
     /// It never will be.
     GiveUp(String),
+    /// This worker stops; another goes on.
+    HandBack,
 }

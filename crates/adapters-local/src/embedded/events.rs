@@ -1,7 +1,7 @@
 //! Events for the subscribers of every process, by way of a table that keeps them for a short while.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,7 +10,6 @@ use domain::ids::{EventId, UserId};
 use futures::{StreamExt, future::ready};
 use ports::{Clock, Error, ErrorKind, Event, EventBus, EventStream, Result};
 use sqlx::{Arguments as _, Row, SqliteConnection, sqlite::SqliteRow};
-use std::sync::LazyLock;
 use tokio::{sync::broadcast, time::timeout};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 use uuid::Uuid;

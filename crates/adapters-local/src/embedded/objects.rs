@@ -181,12 +181,12 @@ impl FolderObjectStore {
         first: Vec<Bytes>,
         mut rest: ByteStream,
     ) -> Result<ObjectMeta> {
-        let (sender, mut rest_here) = mpsc::channel::<Option<Bytes>>(PIECES_WAITING_MAX);
+        let (sender, mut arriving) = mpsc::channel::<Option<Bytes>>(PIECES_WAITING_MAX);
         let root = Arc::clone(&self.root);
         let writing = spawn_blocking(move || {
             let mut is_whole = false;
             let received = std::iter::from_fn(|| {
-                let piece = rest_here.blocking_recv()?;
+                let piece = arriving.blocking_recv()?;
                 is_whole = piece.is_none();
                 piece
             });

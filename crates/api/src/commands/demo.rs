@@ -35,11 +35,12 @@ pub(crate) fn demo(global: &Global, options: Options) -> Result<ExitCode, Failur
     let data = config.data.dir.display().to_string();
     runtime()?.block_on(async {
         let roles = server::Roles { serve: true, work: true };
+        let mut signals = server::Signals::listen()?;
         let mut running = server::start(config, roles, metrics, platform::time_and_ids()).await?;
         let address = running.address.context("the server has no address")?;
         let outcome = tokio::select! {
             outcome = visit(address, &options) => outcome,
-            signal = running.until_signal() => signal.and_then(|()| anyhow::bail!("stopped by a signal")),
+            signal = running.until_signal(&mut signals) => signal.and_then(|()| anyhow::bail!("stopped by a signal")),
         };
         match outcome {
             Ok(seen) => global.print(&seen.json, || seen.text(&data))?,
@@ -54,7 +55,7 @@ pub(crate) fn demo(global: &Global, options: Options) -> Result<ExitCode, Failur
                     "Clarity keeps serving on http://{address}  (API: http://{address}/docs/, stop: Ctrl-C)"
                 ))?;
             }
-            running.until_signal().await?;
+            running.until_signal(&mut signals).await?;
         }
         running.stop().await
     })?;

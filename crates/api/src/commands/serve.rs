@@ -34,6 +34,7 @@ fn run(global: &Global, config: Config, roles: server::Roles) -> Result<ExitCode
     telemetry::start_logs(&config.telemetry)?;
     let metrics = telemetry::start_metrics()?;
     runtime()?.block_on(async {
+        let mut signals = server::Signals::listen()?;
         let mut running = server::start(config, roles, metrics, platform::time_and_ids()).await?;
         // One line, also as JSON: programs that start this read the port from it.
         let started = serde_json::json!({ "listening": running.address, "worker": roles.work });
@@ -44,7 +45,7 @@ fn run(global: &Global, config: Config, roles: server::Roles) -> Result<ExitCode
             }
             None => "Clarity's worker runs (stop: Ctrl-C)".to_owned(),
         })?;
-        running.until_signal().await?;
+        running.until_signal(&mut signals).await?;
         running.stop().await
     })?;
     Ok(ExitCode::SUCCESS)

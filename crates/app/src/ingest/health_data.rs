@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    BodyError, Fault, Parsed, check,
+    BodyError, Fault, Parsed, check, object,
     wire::{Instant, Shared, Text, instant, interval},
 };
 
@@ -101,7 +101,7 @@ const SLEEP_STAGES: FieldTable = &[
 
 /// Reads a `HealthDataUpload` of at most `metrics_max` metrics.
 pub fn parse(body: &[u8], metrics_max: usize, now: Timestamp) -> Result<Parsed, BodyError> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|error| BodyError::json(&error))?;
+    let body: Body<'_> = super::body(body)?;
     let count = body.metrics.len();
     if count > metrics_max {
         return Err(BodyError::new(
@@ -146,7 +146,7 @@ struct Common {
 
 impl Context {
     fn metric(&mut self, index: usize, raw: &RawValue, parsed: &mut Parsed) {
-        let Ok(wire) = serde_json::from_str::<WireMetric<'_>>(raw.get()) else {
+        let Some(wire) = object::<WireMetric<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a metric: a field is missing or has the wrong type");
             return parsed.rejected.push(fault.at("metrics", index, None));
         };

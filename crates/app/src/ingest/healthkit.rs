@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    BodyError, Fault, Parsed, check, metric,
+    BodyError, Fault, Parsed, check, metric, object,
     wire::{Shared, Text, interval},
 };
 
@@ -86,7 +86,7 @@ struct Context {
 
 /// Reads a `HealthKitUploadRequest` of at most `samples_max` samples.
 pub fn parse(body: &[u8], samples_max: usize, now: Timestamp) -> Result<Parsed, BodyError> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|error| BodyError::json(&error))?;
+    let body: Body<'_> = super::body(body)?;
     let lists: [(&'static str, &[&RawValue]); 4] = [
         ("quantity_samples", &body.quantity_samples),
         ("category_samples", &body.category_samples),
@@ -133,14 +133,15 @@ fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
     }
     let fault = || Fault::new("", "invalid_id", "a deleted sample is named by its UUID");
     let text = serde_json::from_str::<Text<'_>>(raw.get())
-        .or_else(|_| serde_json::from_str::<Deleted<'_>>(raw.get()).map(|deleted| deleted.uuid))
-        .map_err(|_hidden| fault())?;
+        .ok()
+        .or_else(|| object::<Deleted<'_>>(raw).map(|deleted| deleted.uuid))
+        .ok_or_else(fault)?;
     text.as_ref().parse().map_err(|_hidden| fault())
 }
 
 impl Context {
     fn item(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
-        let Ok(wire) = serde_json::from_str::<WireSample<'_>>(raw.get()) else {
+        let Some(wire) = object::<WireSample<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a sample: a field has the wrong type");
             return parsed.rejected.push(fault.at(list, index, None));
         };
@@ -163,9 +164,9 @@ impl Context {
 
     fn part(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
         let fault = Fault::new("objects", "malformed", "not a sample: a field has the wrong type");
-        let outcome = match serde_json::from_str::<WireSample<'_>>(raw.get()) {
-            Ok(wire) => self.sample(&wire, false).map_err(|fault| (fault, client_id(&wire))),
-            Err(_) => Err((fault, None)),
+        let outcome = match object::<WireSample<'_>>(raw) {
+            Some(wire) => self.sample(&wire, false).map_err(|fault| (fault, client_id(&wire))),
+            None => Err((fault, None)),
         };
         match outcome {
             Ok(sample) => parsed.push(list, index, sample),

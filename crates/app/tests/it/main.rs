@@ -1,6 +1,10 @@
 //! The use cases over the memory adapters.
 
+#[cfg(test)]
 mod bench;
+#[cfg(test)]
 mod deletion;
+#[cfg(test)]
 mod pipeline;
+#[cfg(test)]
 mod uploads;

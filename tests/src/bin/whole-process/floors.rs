@@ -16,10 +16,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::{
-    report::Row,
-    usage::{self, own_cpu},
-};
+use crate::{report::Row, usage::own_cpu};
 
 /// The records of one upload: segment, raw body, upload, timeline, intent, audit.
 pub(crate) const RECORDS_OF_UPLOAD: usize = 6;
@@ -51,11 +48,6 @@ impl Echo {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    pub(crate) fn row(&self) -> anyhow::Result<Row> {
-        let memory = usage::memory(self.pid())?;
-        Ok(Row::new("floor: memory of actix that echoes, after load", memory.resident, "MB"))
     }
 }
 
@@ -105,7 +97,7 @@ pub(crate) async fn insert(folder: &Path, rows_per_transaction: usize) -> anyhow
         }
         sqlx::query("COMMIT").execute(&mut connection).await?;
     }
-    let (wall, cpu) = (start.elapsed(), own_cpu()? - cpu);
+    let (wall, cpu) = (start.elapsed(), own_cpu()?.saturating_sub(cpu));
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM records").fetch_one(&mut connection).await?;
     ensure!(usize::try_from(kept) == Ok(rows), "SQLite kept {kept} of {rows} rows");
     let per_row = |time: Duration| time.as_secs_f64() / rows as f64;

@@ -37,6 +37,10 @@ impl Request {
         Self { bytes, status: 200, holds: String::new() }
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn expect(mut self, status: u16, holds: impl Into<String>) -> Self {
         self.status = status;
         self.holds = holds.into();
@@ -138,7 +142,9 @@ pub(crate) async fn send(address: SocketAddr, pid: u32, lists: &[Vec<Request>]) 
         anyhow::Ok(latencies)
     });
     let mut latencies = try_join_all(work).await?.concat();
-    let (wall, server, client) = (start.elapsed(), usage::cpu(pid)? - server, usage::own_cpu()? - client);
+    let wall = start.elapsed();
+    let server_cpu = usage::cpu(pid)?.saturating_sub(server);
+    let client_cpu = usage::own_cpu()?.saturating_sub(client);
     latencies.sort_unstable();
-    Ok(Round { requests: latencies.len(), wall, server_cpu: server, client_cpu: client, latencies })
+    Ok(Round { requests: latencies.len(), wall, server_cpu, client_cpu, latencies })
 }

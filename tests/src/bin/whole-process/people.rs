@@ -42,8 +42,8 @@ pub(crate) async fn read_back(people: &[Phone], data_type: &str, readings: usize
     Ok(())
 }
 
-/// The state of the newest upload of each person, of which nothing was said before.
-pub(crate) async fn all_results(people: &[Phone]) -> anyhow::Result<()> {
+/// Looks whether the completed jobs left results.
+pub(crate) async fn results_of(people: &[Phone]) -> anyhow::Result<()> {
     for phone in people.iter().step_by(people.len().div_ceil(4)) {
         let days = phone.get("metrics/daily?start_date=2026-03-01&end_date=2026-03-31").await?.expect(200)?;
         let days = days["data"].as_array().context("days are a list")?;

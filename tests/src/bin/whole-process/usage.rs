@@ -29,7 +29,8 @@ pub(crate) struct Memory {
 pub(crate) fn memory(pid: u32) -> anyhow::Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let megabytes = |name: &str| -> anyhow::Result<f64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).context("status tells of memory")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).context("status tells of memory")?;
         let kibibytes: f64 = line.trim_start_matches(':').trim_end_matches("kB").trim().parse()?;
         Ok(kibibytes * 1024.0 / 1e6)
     };

@@ -1,0 +1,78 @@
+//! The whole-process benchmark: the released binary as a child process, measured from outside, each figure beside a floor that
+//! is measured in the same run. It never judges time; it fails where an answer is wrong.
+
+mod bodies;
+mod floors;
+mod large;
+mod load;
+mod people;
+mod report;
+mod server;
+mod small;
+mod usage;
+
+use std::{io::Write, path::Path, time::Instant};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+
+use report::{Report, Row};
+
+/// Measures the clarity binary that lies beside this program.
+#[derive(Parser)]
+struct Arguments {
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    /// Measures only this.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Uploads of one metric.
+    Small,
+    /// Uploads of a thousand samples.
+    Large,
+    /// Start and memory.
+    Idle,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let start = Instant::now();
+    // Beside the binary and not in the system's temporary folder, which may be memory, where durable costs nothing.
+    let target = e2e::binary()?.parent().context("the binary lies in a folder")?.to_owned();
+    let folder = tempfile::Builder::new().prefix("whole-process-").tempdir_in(target)?;
+    let rows =
+        measure(folder.path(), |part| arguments.only.is_empty() || arguments.only.contains(&part)).await?;
+    let cores = std::thread::available_parallelism()?.get();
+    let report = Report { cores, seconds: start.elapsed().as_secs_f64(), rows };
+    let text = if arguments.json { serde_json::to_string_pretty(&report)? } else { report.text() };
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+async fn measure(folder: &Path, is_wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    if is_wanted(Part::Idle) {
+        // A folder with something in it: a person who sent a week.
+        let used = folder.join("used");
+        large::fill(folder, &used).await?;
+        rows.extend(server::measure(folder, &used).await?);
+    }
+    let [each, upload, many] = [
+        floors::insert(folder, 1).await?,
+        floors::insert(folder, 6).await?,
+        floors::insert(folder, 1000).await?,
+    ];
+    rows.extend([&each, &upload, &many].map(floors::Insert::row));
+    if is_wanted(Part::Small) {
+        rows.extend(small::measure(folder, (&upload, &many)).await?);
+    }
+    if is_wanted(Part::Large) {
+        rows.extend(large::measure(folder, &many).await?);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,1 @@
+//! Listing readings: every page holds what it should while others add and delete.

@@ -101,6 +101,10 @@ pub struct Timeline {
     /// The UTC days that hold readings, by metric.
     #[serde(default)]
     pub held: BTreeMap<Metric, DayRanges>,
+    /// When the last reading of a metric begins, in milliseconds. Readings that begin later are new, and phones mostly send
+    /// those, so nothing need be read to tell. Missing where it was not kept from the first reading on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub latest_ms: BTreeMap<Metric, i64>,
     /// Whether anything was ever deleted.
     #[serde(default)]
     pub has_tombstones: bool,
@@ -111,6 +115,23 @@ impl Timeline {
     pub async fn read(store: &dyn HealthDataRepository, user: UserId) -> Result<Self> {
         let stored = get::<Self>(store, &RecordKey::timeline(user)).await?;
         Ok(stored.map_or_else(Self::default, |stored| stored.body))
+    }
+
+    /// Whether readings of that UTC day, none of which begins before `first_ms`, may be held already.
+    pub fn may_hold(&self, metric: Metric, day: Date, first_ms: i64) -> bool {
+        let is_later = self.latest_ms.get(&metric).is_some_and(|latest_ms| first_ms > *latest_ms);
+        !is_later && self.held.get(&metric).is_some_and(|days| days.contains(day))
+    }
+
+    /// Notes readings of that UTC day, none of which begins after `last_ms`.
+    pub fn note(&mut self, metric: Metric, day: Date, last_ms: i64) {
+        let is_known = !self.held.contains_key(&metric);
+        match self.latest_ms.get_mut(&metric) {
+            Some(latest_ms) => *latest_ms = last_ms.max(*latest_ms),
+            None if is_known => drop(self.latest_ms.insert(metric, last_ms)),
+            None => {}
+        }
+        self.held.entry(metric).or_default().insert(day);
     }
 
     /// The write that makes `self` the timeline, if nobody else changed it since it was at `sequence - 1`.
@@ -251,4 +272,33 @@ pub struct Intent {
     pub envelope: Envelope,
     /// When it was committed.
     pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Date = jiff::civil::date(2026, 3, 1);
+
+    #[test]
+    fn only_what_begins_after_all_that_is_held_is_new_without_a_look() {
+        let (metric, other) = (Metric::HEART_RATE, Metric::STEP_COUNT);
+        let mut timeline = Timeline::default();
+        assert!(!timeline.may_hold(metric, DAY, 5));
+        timeline.note(metric, DAY, 20);
+        timeline.note(metric, DAY, 10);
+        assert!(!timeline.may_hold(metric, DAY, 21));
+        assert!(timeline.may_hold(metric, DAY, 20));
+        assert!(!timeline.may_hold(metric, DAY.tomorrow().unwrap(), 20));
+        assert!(!timeline.may_hold(other, DAY, 20));
+    }
+
+    #[test]
+    fn a_timeline_that_did_not_keep_its_latest_readings_is_not_guessed_at() {
+        let mut timeline = Timeline::default();
+        timeline.note(Metric::HEART_RATE, DAY, 20);
+        timeline.latest_ms.clear();
+        timeline.note(Metric::HEART_RATE, DAY, 10);
+        assert!(timeline.may_hold(Metric::HEART_RATE, DAY, 11));
+    }
 }

@@ -149,11 +149,11 @@ impl App {
         let groups = group(&prepared.parsed.samples);
         let mut verdicts = Verdicts::new(prepared);
         for ((metric, day), members) in &groups {
-            let known = match timeline.held.get(metric) {
-                Some(days) if days.contains(*day) => {
-                    self.known(user, (*metric, *day), prepared, members).await?
-                }
-                _ => Known::default(),
+            let (first_ms, _) = span(prepared, members);
+            let known = if timeline.may_hold(*metric, *day, first_ms) {
+                self.known(user, (*metric, *day), prepared, members).await?
+            } else {
+                Known::default()
             };
             verdicts.judge(members, known, &tombstones);
         }
@@ -228,9 +228,7 @@ impl App {
         prepared: &Prepared,
         members: &[usize],
     ) -> Result<Known> {
-        let starts = members.iter().map(|at| prepared.parsed.samples[*at].interval.start_ms());
-        let (first_ms, last_ms) =
-            starts.fold((i64::MAX, i64::MIN), |(low, high), at| (low.min(at), high.max(at)));
+        let (first_ms, last_ms) = span(prepared, members);
         let range = RecordKey::segments_between(metric, day, day);
         let records =
             query_all(&*self.platform.health_data, Partition::User(user), Kind::Segment, range).await?;
@@ -259,6 +257,12 @@ pub(crate) fn write_bytes(write: &Write) -> usize {
     };
     // A partition's name is at most 41 bytes, a kind's 16.
     key.sort.as_str().len() + 64 + body
+}
+
+/// When the first and when the last of `members` begins.
+fn span(prepared: &Prepared, members: &[usize]) -> (i64, i64) {
+    let starts = members.iter().map(|at| prepared.parsed.samples[*at].interval.start_ms());
+    starts.fold((i64::MAX, i64::MIN), |(low, high), at| (low.min(at), high.max(at)))
 }
 
 fn group(samples: &[Sample]) -> Groups {
@@ -296,7 +300,8 @@ fn segments(
         let body = segment::encode(&samples)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "segment.encode").with_cause(error))?;
         made.writes.push(Write::insert(RecordKey::segment(user, metric, day, timeline.sequence), body));
-        timeline.held.entry(metric).or_default().insert(day);
+        let last_ms = samples.iter().map(|sample| sample.interval.start_ms()).max();
+        timeline.note(metric, day, last_ms.unwrap_or(i64::MAX));
         made.keys.push((metric, day));
     }
     Ok(made)

@@ -8,7 +8,7 @@ use domain::{
     record::RecordKey,
 };
 use ports::{Error, ErrorKind, Lease};
-use tokio::task::JoinSet;
+use tokio::{runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -74,7 +74,7 @@ impl App {
     async fn run_job(self: Arc<Self>, lease: Lease, hand_back: CancellationToken) {
         let started = std::time::Instant::now();
         let outcome = tokio::select! {
-            outcome = self.attempt(&lease) => outcome,
+            outcome = self.attempt_apart(&lease) => outcome,
             lost = self.keep_lease(&lease) => Err(Failure::Retry(lost)),
             () = hand_back.cancelled() => Err(Failure::HandBack),
         };
@@ -104,8 +104,23 @@ impl App {
         }
     }
 
-    async fn attempt(&self, lease: &Lease) -> Result<(), Failure> {
-        let envelope = Envelope::decode(&lease.body).map_err(|error| Failure::GiveUp(error.to_string()))?;
+    /// Attempts a job on a thread of its own: one that computes for seconds would keep this one from extending leases and from
+    /// serving others. Dropped, it ends where it next waits for anything.
+    async fn attempt_apart(self: &Arc<Self>, lease: &Lease) -> Result<(), Failure> {
+        let (app, message) = (Arc::clone(self), lease.body.clone());
+        let left = CancellationToken::new();
+        let _leaves_when_dropped = left.clone().drop_guard();
+        let attempt = tokio::task::spawn_blocking(move || {
+            Handle::current().block_on(left.run_until_cancelled(app.attempt(&message)))
+        });
+        match attempt.await {
+            Ok(outcome) => outcome.unwrap_or(Err(Failure::HandBack)),
+            Err(panic) => Err(Failure::Retry(Error::new(ErrorKind::Unexpected, "job.attempt").with_cause(panic))),
+        }
+    }
+
+    async fn attempt(&self, message: &[u8]) -> Result<(), Failure> {
+        let envelope = Envelope::decode(message).map_err(|error| Failure::GiveUp(error.to_string()))?;
         let user = envelope.user_id;
         let done = match envelope.work {
             Work::ProcessUpload { upload_id } => self.process_upload(user, upload_id).await,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::civil::Date;
+use jiff::{ToSpan, civil::Date, tz::TimeZone};
 
 use crate::{
     sample::Sample,
@@ -46,27 +46,38 @@ impl Calendar {
         Self { clocks: last.into_iter().map(|(date, held)| (date, held.3)).collect() }
     }
 
-    /// The clock at the end of `date`: its own, else that of the last day before, else of the first day after. `None`
-    /// where there is no reading at all.
+    /// The clock at the end of `date`: its own, or that of the day before where only readings of that day reach into it.
+    ///
+    /// Nobody knows the clock of a day further from any reading, and to guess it would make days depend on which readings
+    /// happen to be at hand.
     pub fn clock(&self, date: Date) -> Option<&Arc<LocalClock>> {
-        let before = self.clocks.range(..=date).next_back();
-        before.or_else(|| self.clocks.range(date..).next()).map(|(_, clock)| clock)
+        let yesterday = || date.yesterday().ok().and_then(|yesterday| self.clocks.get(&yesterday));
+        self.clocks.get(&date).or_else(yesterday)
     }
 
-    /// The local day `date`; `None` where there is no reading at all.
+    /// The local day `date`; `None` where neither it nor the day before has a reading.
     pub fn day(&self, date: Date) -> Option<LocalDay> {
         let clock = self.clock(date)?;
-        let before = date.yesterday().ok().and_then(|yesterday| self.clock(yesterday)).unwrap_or(clock);
-        let start_ms = day_interval(date, &before.rules()).start_ms();
+        let yesterday = date.yesterday().ok().and_then(|yesterday| self.clocks.get(&yesterday));
+        let start_ms = day_interval(date, &yesterday.unwrap_or(clock).rules()).start_ms();
         let end_ms = day_interval(date, &clock.rules()).end_ms();
         // A flight over the date line can skip a date: that day has no instants.
         let interval = Interval::new(start_ms, end_ms.max(start_ms)).ok()?;
         Some(LocalDay { date, interval, clock: Arc::clone(clock) })
     }
 
-    /// The last day with a reading.
-    pub fn last(&self) -> Option<Date> {
-        self.clocks.keys().next_back().copied()
+    /// Successive days up to `last`, as many as asked. A day without a clock has no instants.
+    pub fn days_to(&self, last: Date, count: u32) -> Vec<LocalDay> {
+        let dates = (0..i64::from(count)).rev().filter_map(|back| last.checked_sub(back.days()).ok());
+        let unknown = Arc::new(LocalClock { offset_seconds: 0, zone: None });
+        dates
+            .filter_map(|date| {
+                let nothing = day_interval(date, &TimeZone::UTC).start_ms();
+                let empty = Interval::new(nothing, nothing).ok()?;
+                let without = LocalDay { date, interval: empty, clock: Arc::clone(&unknown) };
+                Some(self.day(date).unwrap_or(without))
+            })
+            .collect()
     }
 }
 
@@ -94,6 +105,18 @@ mod tests {
             source: Arc::new(Source::default()),
             metadata: None,
         }
+    }
+
+    #[test]
+    fn days_do_not_depend_on_readings_far_away() {
+        let near = [at("2026-11-06T10:00:00Z", "Europe/Berlin")];
+        let far = [at("2026-11-01T10:00:00Z", "America/New_York"), near[0].clone()];
+        let day = Date::constant(2026, 11, 6);
+        assert_eq!(Calendar::new(&near).day(day), Calendar::new(&far).day(day));
+        assert_eq!(Calendar::new(&far).day(Date::constant(2026, 11, 4)), None);
+        let lengths =
+            Calendar::new(&far).days_to(day, 3).into_iter().map(|day| day.interval.duration_ms() / 3_600_000);
+        assert_eq!(lengths.collect::<Vec<_>>(), [0, 0, 24]);
     }
 
     fn hours(calendar: &Calendar, day: i8) -> i64 {

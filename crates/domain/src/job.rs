@@ -22,7 +22,7 @@ pub enum JobState {
     Processing,
     /// The results are committed.
     Completed,
-    /// The job was given up, with a reason; it can be redriven.
+    /// The job was given up, with a reason; an operator can send it back to the queue.
     Failed,
 }
 
@@ -39,8 +39,6 @@ pub enum JobEvent {
     Complete,
     /// The last permitted delivery failed, or the failure cannot be retried.
     GiveUp,
-    /// An operator sent a dead letter back to the queue.
-    Redrive,
 }
 
 /// An event that cannot happen in a state.
@@ -63,9 +61,10 @@ impl JobState {
         use JobState as S;
         match (self, event) {
             (S::Received, E::Commit) => Ok(S::Stored),
-            (S::Stored | S::Queued, E::Publish) | (S::Failed, E::Redrive) => Ok(S::Queued),
+            (S::Stored | S::Queued, E::Publish) => Ok(S::Queued),
             (S::Processing | S::Completed | S::Failed, E::Publish) => Ok(self),
-            (S::Stored | S::Queued | S::Processing, E::Start) => Ok(S::Processing),
+            // A dead letter that an operator sent back begins like any other delivery.
+            (S::Stored | S::Queued | S::Processing | S::Failed, E::Start) => Ok(S::Processing),
             (S::Processing | S::Completed, E::Complete) => Ok(S::Completed),
             (S::Stored | S::Queued | S::Processing | S::Failed, E::GiveUp) => Ok(S::Failed),
             (state, event) => Err(InvalidTransition { state, event }),
@@ -112,9 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn no_event_but_a_redrive_lowers_progress() {
+    fn nothing_but_another_attempt_lowers_progress() {
         for state in JobState::iter() {
-            for event in JobEvent::iter().filter(|event| *event != JobEvent::Redrive) {
+            for event in
+                JobEvent::iter().filter(|event| (state, *event) != (JobState::Failed, JobEvent::Start))
+            {
                 if let Ok(next) = state.after(event) {
                     assert!(next.progress() >= state.progress(), "{state} {event:?}");
                 }

@@ -32,7 +32,7 @@ impl fmt::Debug for Value {
 }
 
 /// Who measured: app bundle, device and product type, as HealthKit's source revision tells.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Source {
     /// Human name, such as "Anna's Apple Watch".
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,8 +79,15 @@ impl Source {
     }
 }
 
-/// One reading.
-#[derive(Clone, PartialEq, Debug)]
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // People put their own names into those of their devices.
+        write!(f, "Source({:?})", self.device_kind())
+    }
+}
+
+/// One reading. Prints as its id and metric only.
+#[derive(Clone, PartialEq)]
 pub struct Sample {
     /// Client id: HealthKit's UUID, or [`ContentKey::sample_id`] where the client gave none.
     pub id: SampleId,
@@ -96,6 +103,12 @@ pub struct Sample {
     pub source: Arc<Source>,
     /// The client's metadata as compact JSON; `None` where there was none.
     pub metadata: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sample({}, {:?})", self.id, self.metric)
+    }
 }
 
 /// A hash of metric, interval, value and source: the same reading has the same key whichever way it came

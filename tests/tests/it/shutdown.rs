@@ -264,13 +264,10 @@ async fn whoever_reads_that_it_runs_may_stop_it_at_once() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A job of some seconds for a debug build.
+/// An upload of so many days that a debug build has to think.
 async fn large_upload(phone: &Phone) -> anyhow::Result<String> {
-    let readings: Vec<Reading> = (0..200)
-        .flat_map(|day| {
-            let at_ms = BEGIN_MS - day * 86_400_000;
-            (0..40).map(move |n| Reading::heart_rate(Uuid::new_v4(), at_ms + n * 60_000, 70.0))
-        })
+    let readings: Vec<Reading> = (0..16_000)
+        .map(|n| Reading::heart_rate(Uuid::new_v4(), BEGIN_MS - i64::from(n) * 4_320_000, 70.0))
         .collect();
     let answer = phone.post("healthkit", &healthkit(&readings)).await?.expect(202)?;
     Ok(answer["upload_id"].as_str().context("an upload has an id")?.to_owned())

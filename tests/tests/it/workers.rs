@@ -199,6 +199,28 @@ async fn a_worker_that_comes_back_too_late_changes_nothing() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_takes_longer_than_its_lease_keeps_it() -> anyhow::Result<()> {
+    let house = House::open().await?;
+    let start = || {
+        let worker = Clarity::worker(house.data.path())?;
+        let worker = worker.set("worker.lease_ms", "500").set("worker.heartbeat_ms", "50");
+        block_in_place(|| worker.start())
+    };
+    let workers = [start()?, start()?];
+    let phone = Phone::sign_up(house.address()?).await?;
+    let began = Instant::now();
+    let id = upload(&phone, &heart_rates(BEGIN_MS - 900 * DAY_MS, 36_000, 900)).await?;
+    let uploaded = began.elapsed();
+    completed(&phone, id).await?;
+    println!("workers: a job of {:?} under a lease of half a second", began.elapsed() - uploaded);
+    house.settle().await?;
+    for worker in &workers {
+        assert!(!worker.log().contains("WARN"), "{}", worker.log());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poisoned_job_is_a_dead_letter_and_the_others_go_on() -> anyhow::Result<()> {
     let house = House::open().await?;
     let poisoned = Phone::sign_up(house.address()?).await?;

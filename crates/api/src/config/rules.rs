@@ -83,7 +83,8 @@ impl Rules {
         self.range("ingest.raw_inline_bytes_max", config.ingest.raw_inline_bytes_max, 0..=262_144);
         self.range("ingest.commit_attempts_max", config.ingest.commit_attempts_max, 1..=100);
         let worker = &config.worker;
-        self.range("worker.concurrency", worker.concurrency, 1..=1_024);
+        // Each has a thread of a pool of 512, which others need, too.
+        self.range("worker.concurrency", worker.concurrency, 1..=256);
         self.range("worker.lease_ms", worker.lease_ms, 100..=43_200_000);
         self.range("worker.heartbeat_ms", worker.heartbeat_ms, 10..=43_200_000);
         self.range("worker.deliveries_max", worker.deliveries_max, 1..=1_000);

@@ -7,8 +7,8 @@
 //!   that one device, each at most [`WORN_GAP_MINUTES_MAX`] minutes after the one before. Then it has 0 steps, because a
 //!   worn device writes no step reading while nobody walks.
 //!
-//! Every other minute is missing, never 0. A phone on a table proves nothing. A reading longer than the maximum is a
-//! summary that tells no minutes: its steps are spread nowhere, the minutes that only it covers are missing, and it is no
+//! Every other minute is missing, never 0. A phone on a table proves nothing. A reading longer than the maximum, or without any length, is
+//! a summary that tells no minutes: its steps are spread nowhere, the minutes that only it covers are missing, and it is no
 //! proof of wear.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,9 +74,9 @@ pub fn minute_series(
     presence: &[&Sample],
     priority: &SourcePriority,
 ) -> MinuteSeries {
-    let (fine, summaries): (Vec<&Sample>, Vec<&Sample>) = steps
-        .iter()
-        .partition(|sample| sample.interval.duration_ms() <= STEP_INTERVAL_MINUTES_MAX * MINUTE_MS);
+    let telling = 1..=STEP_INTERVAL_MINUTES_MAX * MINUTE_MS;
+    let (fine, summaries): (Vec<&Sample>, Vec<&Sample>) =
+        steps.iter().partition(|sample| telling.contains(&sample.interval.duration_ms()));
     let pieces = merge::pieces(&fine, window, priority);
     let mut values = merge::minute_totals(&pieces, window);
     let worn = worn(window, presence);

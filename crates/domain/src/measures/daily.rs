@@ -54,6 +54,26 @@ pub struct Daily {
 
 opaque_debug!(Daily);
 
+impl Daily {
+    /// Whether anything at all was assessed of the day.
+    pub fn is_assessed(&self) -> bool {
+        let measures = [
+            &self.step_count,
+            &self.active_energy,
+            &self.basal_energy,
+            &self.distance,
+            &self.flights_climbed,
+            &self.exercise_time,
+            &self.heart_rate_min,
+            &self.resting_heart_rate,
+            &self.hrv_sdnn,
+            &self.respiratory_rate,
+            &self.oxygen_saturation,
+        ];
+        measures.iter().any(|measure| measure.value().is_some())
+    }
+}
+
 /// Computes the measures of a local day.
 ///
 /// `samples` are all readings, of all metrics, that touch the day; others do no harm, and the readings of an hour before

@@ -77,7 +77,7 @@ pub(crate) fn heart_rates(user: &str, ids: &mut Ids, day: usize) -> String {
 /// into bodies of one size.
 pub(crate) fn mixed(user: &str, seed: u64, count: usize) -> anyhow::Result<Vec<String>> {
     let start = Date::new(2026, 3, 2)?;
-    let settings = SimulatorSettings { days: 14, seed, start, zone: "Europe/Berlin".to_owned() };
+    let settings = SimulatorSettings { days: 28, seed, start, zone: "Europe/Berlin".to_owned() };
     let lists = ["quantity_samples", "category_samples", "workouts"];
     let mut samples: Vec<(&str, Value)> = Vec::new();
     for mut upload in Simulation::new(&settings)?.healthkit_uploads(user) {
@@ -95,7 +95,7 @@ pub(crate) fn mixed(user: &str, seed: u64, count: usize) -> anyhow::Result<Vec<S
             upload(user, lists.map(|list| (list, of(list).collect())))
         })
         .collect();
-    anyhow::ensure!(bodies.len() == count, "a fortnight holds {} bodies only", bodies.len());
+    anyhow::ensure!(bodies.len() == count, "four weeks hold {} bodies only", bodies.len());
     Ok(bodies)
 }
 

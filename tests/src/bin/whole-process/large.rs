@@ -14,8 +14,9 @@ use crate::{
 };
 
 const PEOPLE: usize = 32;
-/// Uploads of each person, a day each.
-const DAYS: usize = 6;
+/// Uploads of each person, a day each: to be kept only, and to be processed as well.
+const KEPT: usize = 18;
+const PROCESSED: usize = 6;
 
 const PATH: &str = "/api/v1/healthkit";
 
@@ -31,9 +32,9 @@ fn of_heart_rates(people: &[Phone], days: std::ops::Range<usize>) -> Vec<Vec<Req
     people.iter().map(|phone| days.clone().map(|day| body(phone, day)).collect()).collect()
 }
 
-fn of_everything(people: &[Phone]) -> anyhow::Result<Vec<Vec<Request>>> {
+fn of_everything(people: &[Phone], count: usize) -> anyhow::Result<Vec<Vec<Request>>> {
     let of_phone = |(seed, phone): (u64, &Phone)| {
-        let bodies = mixed(&phone.user_id, seed, DAYS)?;
+        let bodies = mixed(&phone.user_id, seed, count)?;
         Ok(bodies.iter().map(|body| post(phone, body)).collect())
     };
     (0..).zip(people).map(of_phone).collect()
@@ -54,7 +55,7 @@ pub(crate) async fn measure(folder: &Path, insert: &Insert) -> anyhow::Result<Ve
 pub(crate) async fn fill(folder: &Path, data: &Path) -> anyhow::Result<()> {
     let server = server::without_model(data, folder)?.args(&["--no-worker"]).start()?;
     let people = people::sign_up(server.address()?, 4).await?;
-    round(&server, of_heart_rates(&people, 0..DAYS)).await?;
+    round(&server, of_heart_rates(&people, 0..KEPT)).await?;
     Ok(())
 }
 
@@ -65,15 +66,15 @@ async fn kept(folder: &Path, insert: &Insert) -> anyhow::Result<Vec<Row>> {
     let mut server = start()?;
     let people = people::sign_up(server.address()?, PEOPLE).await?;
     round(&server, of_heart_rates(&people, 0..1)).await?;
-    let heart = round(&server, of_heart_rates(&people, 1..1 + DAYS)).await?;
+    let heart = round(&server, of_heart_rates(&people, 1..1 + KEPT)).await?;
     let others = people::sign_up(server.address()?, PEOPLE).await?;
-    let everything = round(&server, of_everything(&others)?).await?;
+    let everything = round(&server, of_everything(&others, KEPT)?).await?;
     let memory = usage::memory(server.pid())?;
     server.kill()?;
     let server = start()?;
     let address = server.address()?;
     let again: Vec<Phone> = people.iter().map(|phone| phone.at(address)).collect();
-    people::read_back(&again, "heart_rate", SAMPLES * (1 + DAYS)).await?;
+    people::read_back(&again, "heart_rate", SAMPLES * (1 + KEPT)).await?;
     Ok(vec![
         Row::new("heart rates, 1000 a body: kept", samples_per_second(&heart), "samples/s")
             .goal(Goal::AtLeast(225_000.0))
@@ -93,10 +94,10 @@ async fn processed(folder: &Path, insert: &Insert) -> anyhow::Result<Vec<Row>> {
     let server = server::without_model(&folder.join("large-processed"), folder)?.start()?;
     let address = server.address()?;
     let people = people::sign_up(address, PEOPLE).await?;
-    let heart = finish(&server, of_heart_rates(&people, 0..DAYS), 0).await?;
+    let heart = finish(&server, of_heart_rates(&people, 0..PROCESSED), 0).await?;
     people::results_of(&people).await?;
     let others = people::sign_up(address, PEOPLE).await?;
-    let everything = finish(&server, of_everything(&others)?, PEOPLE * DAYS).await?;
+    let everything = finish(&server, of_everything(&others, PROCESSED)?, PEOPLE * PROCESSED).await?;
     people::results_of(&others).await?;
     let row = |name: &str, (rate, note): (f64, String)| {
         Row::new(name, rate, "samples/s").floor("raw insert of as many rows", insert.per_second).note(note)
@@ -134,7 +135,7 @@ async fn echo() -> anyhow::Result<Round> {
     let echo = Echo::start()?;
     let (address, pid): (SocketAddr, _) = (echo.address, echo.pid());
     let body = heart_rates(&"u".repeat(36), &mut Ids::new(1), 0);
-    let list = || (0..DAYS).map(|_| Request::post(PATH, &"t".repeat(400), &body).expect(200, "")).collect();
+    let list = || (0..KEPT).map(|_| Request::post(PATH, &"t".repeat(400), &body).expect(200, "")).collect();
     send(address, pid, &(0..PEOPLE).map(|_| list()).collect::<Vec<_>>()).await
 }
 

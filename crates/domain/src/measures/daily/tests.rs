@@ -11,8 +11,10 @@ fn zone(name: &str) -> TimeZone {
 }
 
 fn of(date: Date, zone: &TimeZone, samples: &[Sample]) -> Daily {
-    let clock =
-        LocalClock { offset_seconds: 0, zone: zone.iana_name().and_then(|name| ZoneName::new(name).ok()) };
+    let clock = LocalClock {
+        offset_seconds: zone.to_fixed_offset().map_or(0, |offset| offset.seconds()),
+        zone: zone.iana_name().and_then(|name| ZoneName::new(name).ok()),
+    };
     let day = LocalDay { date, interval: day_interval(date, zone), clock: Arc::new(clock) };
     daily(&day, samples, &SourcePriority::default())
 }

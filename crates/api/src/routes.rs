@@ -60,7 +60,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::put().to(objects::put)),
         )
         .service(api)
-        .service(web::redirect("/docs", "/docs/").see_other())
+        // Not to `/docs/`: without its slash, which is taken off every path, that is `/docs` again.
+        .service(web::redirect("/docs", "/docs/index.html").see_other())
         .service(openapi::swagger())
         .default_service(web::to(|| problem(ProblemKind::NotFound)));
 }

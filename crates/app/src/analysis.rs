@@ -185,12 +185,21 @@ impl App {
                 let data = pat::normalise(&week.minutes, &mean, &deviation)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "pat.normalise").with_cause(error))?;
                 let input = Tensor { name: "x".to_owned(), shape: vec![1, PAT_MINUTES], data };
-                let prediction =
-                    self.platform.predictor.predict(&self.settings.pat_model, vec![input]).await?;
-                embedding.model = Some(prediction.model);
-                let output = prediction.outputs.into_iter().find(|output| output.name == "embedding");
-                embedding.embedding = output.map(|output| output.data);
-                embedding.embedding.is_none().then(|| "the model has no output named embedding".to_owned())
+                match self.platform.predictor.predict(&self.settings.pat_model, vec![input]).await {
+                    Ok(prediction) => {
+                        embedding.model = Some(prediction.model);
+                        let output = prediction.outputs.into_iter().find(|output| output.name == "embedding");
+                        embedding.embedding = output.map(|output| output.data);
+                        let missing = embedding.embedding.is_none();
+                        missing.then(|| "the model has no output named embedding".to_owned())
+                    }
+                    // A full queue is worth waiting for; anything else would be the same tomorrow.
+                    Err(error) if error.is_retryable() => return Err(error.into()),
+                    Err(error) => {
+                        tracing::error!(error = %error, "a model refused a week");
+                        Some(format!("the model did not take this week ({:?})", error.kind()))
+                    }
+                }
             }
         };
         embedding.not_assessed = refusal;

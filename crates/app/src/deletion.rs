@@ -1,18 +1,13 @@
 //! Deleting an upload: its samples, its raw body, and what was computed from them.
 
-use domain::{
-    envelope::Work,
-    ids::UploadId,
-    record::{Kind, Partition, RecordKey, SortRange},
-    segment,
-};
-use ports::{Error, ErrorKind, ObjectKey, Precondition, Write};
+use domain::{envelope::Work, ids::UploadId, record::RecordKey, segment};
+use ports::{Error, ErrorKind, Precondition, Write};
 
 use crate::{
     App,
     audit::{Action, Caller},
     error::{AppError, Result},
-    records::{Stored, Timeline, Tombstones, Upload, corrupt, decode, encode, get, query_all, replace},
+    records::{Stored, Timeline, Tombstones, Upload, corrupt, encode, get, replace},
 };
 
 impl App {
@@ -33,12 +28,10 @@ impl App {
         let _turn = self.turns.take(caller.user_id).await;
         for _ in 0..self.settings.commit_attempts_max {
             let stored = self.stored_upload(caller, id).await?;
-            let raw = stored.body.raw.clone();
             let (count, intent, writes) = self.plan_deletion(caller, stored).await?;
             match self.platform.health_data.commit(writes).await {
                 Ok(()) => {
                     self.relay.nudge(intent);
-                    self.delete_raw_object(caller, raw).await;
                     return Ok(count);
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -58,50 +51,30 @@ impl App {
         let mut timeline = Timeline::read(store, user).await?;
         timeline.sequence += 1;
         timeline.has_tombstones = true;
-        let mut ids = Vec::new();
+        let mut readings = Vec::new();
         let mut writes = Vec::new();
         for (metric, day) in std::mem::take(&mut upload.segments) {
             let key = RecordKey::segment(user, metric, day, upload.sequence);
             if let Some(record) = store.get(&key).await? {
-                ids.extend(segment::decode_ids(&record.body).map_err(|error| corrupt(&key, &error))?);
+                let samples = segment::decode(&record.body).map_err(|error| corrupt(&key, &error))?;
+                readings.extend(samples.iter().map(|sample| (sample.id, sample.interval.start_ms())));
             }
             writes.push(Write::delete(key, Precondition::None));
         }
-        ids.sort_unstable();
-        ids.dedup();
-        let count = ids.len();
+        readings.sort_unstable();
+        readings.dedup();
+        let count = readings.len();
         upload.deleted_at = Some(now);
         upload.updated_at = now;
         let (intent, intent_write) = self.intend(caller, Work::ProcessDeletion { upload_id: upload.id })?;
-        let tombstones = encode(&Tombstones { ids, deleted_at: now })?;
+        let tombstones = encode(&Tombstones { ids: Vec::new(), readings })?;
         writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), tombstones));
         writes.push(Write::delete(RecordKey::raw_body(user, upload.id), Precondition::None));
-        writes.push(replace(RecordKey::upload(user, upload.id), Some(version), encode(&upload)?));
+        writes.push(replace(RecordKey::upload(user, upload.id), version, encode(&upload)?));
         writes.push(timeline.write(user)?);
         writes.push(intent_write);
         writes.push(self.platform.audit(caller, Action::Delete, format!("upload/{}", upload.id))?);
-        self.fits(&writes)?;
+        self.fits(&writes, 0)?;
         Ok((count, intent, writes))
-    }
-
-    /// Removes the raw body unless another upload brought the same bytes. A failure leaves an object that nothing names;
-    /// erasure of the user removes it by its prefix.
-    async fn delete_raw_object(&self, caller: &Caller, raw: crate::records::RawBody) {
-        let Some(object) = raw.object else { return };
-        let outcome = async {
-            let partition = Partition::User(caller.user_id);
-            let records =
-                query_all(&*self.platform.health_data, partition, Kind::Upload, SortRange::all()).await?;
-            for record in &records {
-                let other: Upload = decode(record)?;
-                if other.deleted_at.is_none() && other.raw.object.as_ref() == Some(&object) {
-                    return Ok(());
-                }
-            }
-            self.platform.objects.delete(&ObjectKey::new(object.clone())?).await
-        };
-        if let Err(error) = outcome.await {
-            tracing::warn!(error = %error, "the raw body of a deleted upload is still there");
-        }
     }
 }

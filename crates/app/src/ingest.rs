@@ -19,6 +19,29 @@ pub use healthkit::parse as parse_healthkit;
 /// How far ahead of our clock a phone's may be before a reading counts as from the future.
 const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;
 
+/// The metrics that the measures of days and nights are computed from.
+pub const MEASURED: [Metric; 12] = [
+    Metric::STEP_COUNT,
+    Metric::ACTIVE_ENERGY_BURNED,
+    Metric::BASAL_ENERGY_BURNED,
+    Metric::DISTANCE_WALKING_RUNNING,
+    Metric::FLIGHTS_CLIMBED,
+    Metric::APPLE_EXERCISE_TIME,
+    Metric::HEART_RATE,
+    Metric::RESTING_HEART_RATE,
+    Metric::HEART_RATE_VARIABILITY_SDNN,
+    Metric::RESPIRATORY_RATE,
+    Metric::OXYGEN_SATURATION,
+    Metric::SLEEP_ANALYSIS,
+];
+
+/// The longest reading of these: the total of a day that the clock made longer, and some. A day's measures look for
+/// readings that began up to two days before it.
+const MEASURED_HOURS_MAX: i64 = 36;
+
+/// The longest reading of any other metric: a pregnancy, and some.
+const OTHER_HOURS_MAX: i64 = 400 * 24;
+
 /// What a body held.
 #[derive(Default)]
 pub struct Parsed {
@@ -30,8 +53,10 @@ pub struct Parsed {
     pub places: Vec<Place>,
     /// What was deleted on the phone.
     pub deleted: Vec<SampleId>,
-    /// What cannot be kept, and why.
+    /// What cannot be kept, and why; at most [`REJECTIONS_MAX`] of them.
     pub rejected: Vec<Rejection>,
+    /// How many cannot be kept.
+    pub rejected_total: usize,
     /// How many items each list of the body had, by the list's name.
     pub received: Vec<(&'static str, usize)>,
     /// Items of which at least a part was rejected.
@@ -54,7 +79,17 @@ impl Place {
     }
 }
 
+/// The most rejections that a receipt lists one by one.
+pub const REJECTIONS_MAX: usize = 1000;
+
 impl Parsed {
+    fn reject(&mut self, fault: Fault, list: &'static str, index: usize, id: Option<SampleId>) {
+        self.rejected_total += 1;
+        if self.rejected.len() < REJECTIONS_MAX {
+            self.rejected.push(fault.at(list, index, id));
+        }
+    }
+
     fn push(&mut self, list: &'static str, index: usize, sample: Sample) {
         self.samples.push(sample);
         self.places.push(Place { list, index });
@@ -147,8 +182,21 @@ fn check(sample: &Sample, now: Timestamp) -> Result<(), Fault> {
             format!("the plausible range is {low} to {high} {unit}"),
         ));
     }
-    if sample.interval.start_ms() > now.as_millisecond() + CLOCK_SKEW_MS {
+    let latest_ms = now.as_millisecond() + CLOCK_SKEW_MS;
+    if sample.interval.start_ms() > latest_ms {
         return Err(Fault::new("start_date", "in_the_future", "the reading begins in the future"));
+    }
+    if sample.interval.end_ms() > latest_ms {
+        return Err(Fault::new("end_date", "in_the_future", "the reading ends in the future"));
+    }
+    let is_measured = MEASURED.contains(&sample.metric);
+    let hours_max = if is_measured { MEASURED_HOURS_MAX } else { OTHER_HOURS_MAX };
+    if sample.interval.duration_ms() > hours_max * 3_600_000 {
+        return Err(Fault::new(
+            "end_date",
+            "too_long",
+            format!("the reading lasts longer than {hours_max} hours"),
+        ));
     }
     if sample.interval.start_ms() < 0 {
         return Err(Fault::new("start_date", "too_early", "the reading begins before 1970"));

@@ -6,7 +6,7 @@ use domain::{
     record::{Kind, Partition, RecordKey, SortRange},
     sleep::Night,
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 use ports::{Fact, InsightFacts, Narrative, Write};
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ use crate::{
     results::{CircadianWindow, DayRange},
 };
 
-/// How many of the newest days and nights an insight speaks of.
-const DAYS: usize = 14;
+/// How many days and nights, up to the newest that has any reading, an insight speaks of.
+const DAYS: u32 = 14;
 
 /// The most insights that the history lists.
 const HISTORY_MAX: usize = 100;
@@ -89,13 +89,18 @@ impl App {
 
     async fn facts(&self, caller: &Caller, request: &InsightRequest) -> Result<InsightFacts> {
         let user = caller.user_id;
-        let days: Vec<Daily> = last(self.of_days(user, Kind::Daily, DayRange::default()).await?);
-        let nights: Vec<Night> = last(self.of_days(user, Kind::Sleep, DayRange::default()).await?);
+        let newest_day: Option<Daily> = self.newest(user, Kind::Daily).await?;
+        let newest_night: Option<Night> = self.newest(user, Kind::Sleep).await?;
+        let dates = [newest_day.map(|day| day.date), newest_night.map(|night| night.date)];
+        let last = dates.into_iter().flatten().max();
+        let first = last.and_then(|last| last.checked_sub((i64::from(DAYS) - 1).days()).ok());
+        let range = DayRange { first, last };
+        let days: Vec<Daily> = self.of_days(user, Kind::Daily, range).await?;
+        let nights: Vec<Night> = self.of_days(user, Kind::Sleep, range).await?;
         let window: Option<CircadianWindow> = self.newest(user, Kind::Circadian).await?;
         let mut facts = Facts::default();
-        // Each day that has data has a night before it; one without readings counts as not observed.
-        facts.means("sleep", "night", nights.len().max(days.len()), &night_measures(&nights));
-        facts.means("day", "day", days.len(), &day_measures(&days));
+        facts.means("sleep", "night", &night_measures(&nights));
+        facts.means("day", "day", &day_measures(&days));
         match &window {
             Some(window) => facts.circadian(window),
             None => facts.not_assessed.push("circadian rhythm: no activity by the minute".to_owned()),
@@ -107,11 +112,6 @@ impl App {
             include_recommendations: request.include_recommendations,
         })
     }
-}
-
-fn last<T>(mut items: Vec<T>) -> Vec<T> {
-    items.drain(..items.len().saturating_sub(DAYS));
-    items
 }
 
 /// Name, label, decimals, and the measure of each night or day.
@@ -148,7 +148,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn means(&mut self, group: &str, of: &str, count: usize, columns: &[Column<'_>]) {
+    fn means(&mut self, group: &str, of: &str, columns: &[Column<'_>]) {
         for (name, label, decimals, measures) in columns {
             let assessed: Vec<&&Measure> =
                 measures.iter().filter(|measure| measure.value().is_some()).collect();
@@ -161,7 +161,7 @@ impl Facts {
                     unit: first.unit().to_owned(),
                     decimals: *decimals,
                     method: format!("arithmetic mean of {}", first.method()),
-                    coverage: format!("{} of {count} {of}s", values.len()),
+                    coverage: format!("{} of {DAYS} {of}s", values.len()),
                 }),
                 None => self.not_assessed.push(format!("{label}: not assessed for any {of}")),
             }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use domain::{
-    calendar::{Calendar, LocalDay},
+    calendar::Calendar,
     ids::{SampleId, UploadId, UserId},
     job::{JobEvent, JobState},
     measures::{
@@ -21,43 +21,30 @@ use domain::{
     sample::Sample,
     segment,
     sleep::{self, SleepRules},
-    time::{local_date, timestamp},
+    time::{Interval, day_interval, local_date, timestamp},
 };
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
-use ports::{Error, ErrorKind, Event, Precondition, Version, Write};
+use ports::{Error, ErrorKind, Event, ObjectKey, Precondition, Query, Version, Write};
 use serde_json::json;
 
 use crate::{
     App,
-    days::DayRanges,
     error::Result,
+    ingest::MEASURED,
     readings::Reader,
     records::{Stored, Tombstones, Upload, corrupt, encode, get, query_all, replace},
     results::{CircadianWindow, Embedding},
     upload::write_bytes,
 };
 
-/// What the measures of a day are computed from.
-const DAY_METRICS: [Metric; 12] = [
-    Metric::STEP_COUNT,
-    Metric::ACTIVE_ENERGY_BURNED,
-    Metric::BASAL_ENERGY_BURNED,
-    Metric::DISTANCE_WALKING_RUNNING,
-    Metric::FLIGHTS_CLIMBED,
-    Metric::APPLE_EXERCISE_TIME,
-    Metric::HEART_RATE,
-    Metric::RESTING_HEART_RATE,
-    Metric::HEART_RATE_VARIABILITY_SDNN,
-    Metric::RESPIRATORY_RATE,
-    Metric::OXYGEN_SATURATION,
-    Metric::SLEEP_ANALYSIS,
-];
-
-/// Readings that begin up to so many days before a local day can touch it: a zone's offset and a long night.
+/// Readings that begin up to so many days before a local day can touch it: a zone's offset and the longest reading.
 const MARGIN_DAYS: i64 = 2;
 
-/// Days that lie further apart than this are computed one after the other.
-const RUN_GAP_DAYS: i64 = 5;
+/// How many days are computed, and committed, at once: what is in memory does not grow with what an upload touches.
+const CHUNK_DAYS: usize = 7;
+
+/// How many segments are looked through at once.
+const SEGMENTS_PAGE: usize = 64;
 
 impl App {
     /// Computes what an upload changed, and completes its job.
@@ -68,15 +55,16 @@ impl App {
         if stored.body.has_deletions {
             days.extend(self.days_of_deleted(user, stored.body.sequence).await?);
         }
-        let mut writes = self.recompute(user, &days).await?;
+        self.recompute(user, &days).await?;
         let Some(completed) = stored.body.after(JobEvent::Complete, self.platform.clock.now()) else {
             return Err(Error::new(ErrorKind::Conflict, "job.complete").into());
         };
         let subject = json!({ "upload_id": id, "status": completed.state, "days": days });
         let (event, event_write) = self.event(user, "upload.completed", subject)?;
-        writes.push(replace(key, Some(stored.version), encode(&completed)?));
-        writes.push(event_write);
-        self.commit_results(writes, event).await
+        let writes = vec![replace(key, stored.version, encode(&completed)?), event_write];
+        self.platform.health_data.commit(writes).await?;
+        self.announce(event).await;
+        Ok(())
     }
 
     /// Marks the upload's job as processing; `None` where there is nothing left to do.
@@ -96,7 +84,7 @@ impl App {
             if processing.state == stored.body.state {
                 return Ok(Some(stored));
             }
-            let write = replace(key.clone(), Some(stored.version), encode(&processing)?);
+            let write = replace(key.clone(), stored.version, encode(&processing)?);
             match self.platform.health_data.commit(vec![write]).await {
                 Ok(()) => return Ok(Some(Stored { body: processing, version: stored.version.next() })),
                 // The relay marked the job as queued in the meantime.
@@ -110,44 +98,37 @@ impl App {
         }
     }
 
-    /// Computes anew the days whose samples a deletion took away.
+    /// Computes anew the days whose readings a deletion took away or, if the upload itself had deleted some, gave up to
+    /// compute, and removes the upload's raw body.
     pub(crate) async fn process_deletion(&self, user: UserId, id: UploadId) -> Result<()> {
         let key = RecordKey::upload(user, id);
         let Some(stored) = get::<Upload>(&*self.platform.health_data, &key).await? else {
             return Err(Error::new(ErrorKind::NotFound, "job.deletion").into());
         };
-        let days: BTreeSet<Date> = stored.body.days.iter().copied().collect();
-        let mut writes = self.recompute(user, &days).await?;
+        if let Some(object) = &stored.body.raw.object {
+            self.platform.objects.delete(&ObjectKey::new(object.clone())?).await?;
+        }
+        let mut days: BTreeSet<Date> = stored.body.days.iter().copied().collect();
+        if stored.body.has_deletions {
+            days.extend(self.days_of_deleted(user, stored.body.sequence).await?);
+        }
+        self.recompute(user, &days).await?;
         let (event, event_write) =
             self.event(user, "upload.deleted", json!({ "upload_id": id, "days": days }))?;
-        writes.push(event_write);
-        self.commit_results(writes, event).await
-    }
-
-    /// Commits results in as many commits as they need; the job's end is in the last. A crash between two of them leaves
-    /// results that the next delivery finds already right.
-    async fn commit_results(&self, mut writes: Vec<Write>, event: Event) -> Result<()> {
-        let limits = self.platform.health_data.limits();
-        while !writes.is_empty() {
-            let mut bytes = 0;
-            let fitting = writes.iter().take(limits.writes_max).take_while(|write| {
-                bytes += write_bytes(write);
-                bytes <= limits.bytes_max
-            });
-            let count = fitting.count().max(1);
-            let rest = writes.split_off(count);
-            self.platform.health_data.commit(writes).await?;
-            writes = rest;
-        }
-        // The event is kept in the commit; this only wakes who listens now.
-        if let Err(error) = self.platform.events.publish(event).await {
-            tracing::warn!(error = %error, "an event was kept but not announced");
-        }
+        self.platform.health_data.commit(vec![event_write]).await?;
+        self.announce(event).await;
         Ok(())
     }
 
+    /// Wakes who listens now. The event is kept, so that others see it later.
+    async fn announce(&self, event: Event) {
+        if let Err(error) = self.platform.events.publish(event).await {
+            tracing::warn!(error = %error, "an event was kept but not announced");
+        }
+    }
+
     /// The local days of samples that change number `sequence` deleted. Ids do not say where their samples are, so all
-    /// segments are looked through; phones delete rarely.
+    /// segments are looked through, a few at a time.
     async fn days_of_deleted(&self, user: UserId, sequence: u64) -> Result<BTreeSet<Date>> {
         let store = &*self.platform.health_data;
         let Some(stored) = get::<Tombstones>(store, &RecordKey::tombstone(user, sequence)).await? else {
@@ -155,40 +136,44 @@ impl App {
         };
         let deleted: HashSet<SampleId> = stored.body.ids.into_iter().collect();
         let mut days = BTreeSet::new();
-        for record in query_all(store, Partition::User(user), Kind::Segment, SortRange::all()).await? {
-            let ids = segment::decode_ids(&record.body).map_err(|error| corrupt(&record.key, &error))?;
-            if ids.iter().any(|id| deleted.contains(id)) {
-                let samples = segment::decode(&record.body).map_err(|error| corrupt(&record.key, &error))?;
-                for sample in samples.iter().filter(|sample| deleted.contains(&sample.id)) {
-                    let rules = sample.clock.rules();
-                    days.insert(local_date(sample.interval.start_ms(), &rules));
-                    days.insert(local_date(sample.interval.end_ms(), &rules));
+        let mut query = Query::new(Partition::User(user), Kind::Segment, SortRange::all());
+        query.limit = SEGMENTS_PAGE;
+        loop {
+            let page = store.query(&query).await?;
+            for record in &page.items {
+                let ids = segment::decode_ids(&record.body).map_err(|error| corrupt(&record.key, &error))?;
+                if ids.iter().any(|id| deleted.contains(id)) {
+                    let samples =
+                        segment::decode(&record.body).map_err(|error| corrupt(&record.key, &error))?;
+                    for sample in samples.iter().filter(|sample| deleted.contains(&sample.id)) {
+                        let rules = sample.clock.rules();
+                        days.insert(local_date(sample.interval.start_ms(), &rules));
+                        days.insert(local_date(sample.interval.end_ms(), &rules));
+                    }
                 }
             }
+            match page.next {
+                Some(next) => query.cursor = Some(next),
+                None => return Ok(days),
+            }
         }
-        Ok(days)
     }
 
-    /// The writes that bring all results up to date which depend on `days`.
-    async fn recompute(&self, user: UserId, days: &BTreeSet<Date>) -> Result<Vec<Write>> {
+    /// Brings all results up to date which depend on `days`, and commits them chunk by chunk. A crash between two chunks
+    /// leaves results that the next delivery finds already right.
+    async fn recompute(&self, user: UserId, days: &BTreeSet<Date>) -> Result<()> {
         if days.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut results = Results::default();
-        for (first, last) in runs(days) {
-            // The day after begins where this one ends, and its night may have begun in this one.
-            let after = last.checked_add(1.day()).unwrap_or(last);
-            self.read_results(user, Kind::Daily, RecordKey::days_between(first, after), &mut results).await?;
-            self.read_results(user, Kind::Sleep, RecordKey::days_between(first, after), &mut results).await?;
-            let reader = Reader::open(&*self.platform.health_data, user).await?;
-            self.compute_days(user, &reader, (first, after), &mut results).await?;
+        // A night may begin the day before, and the day after begins where this one ends.
+        let around = days.iter().flat_map(|day| [day.yesterday().ok(), Some(*day), day.tomorrow().ok()]);
+        let around: Vec<Date> = around.flatten().collect::<BTreeSet<_>>().into_iter().collect();
+        for chunk in around.chunk_by(|day, next| day.tomorrow().is_ok_and(|after| after == *next)) {
+            for days in chunk.chunks(CHUNK_DAYS) {
+                self.compute_days(user, days).await?;
+            }
         }
-        for kind in [Kind::Circadian, Kind::Embedding] {
-            self.read_results(user, kind, SortRange::all(), &mut results).await?;
-        }
-        let reader = Reader::open(&*self.platform.health_data, user).await?;
-        self.compute_window(user, &reader, &mut results).await?;
-        Ok(results.into_writes())
+        self.compute_window(user).await
     }
 
     /// Reads the stored results of a range, each of which will be replaced or, if nothing takes its place, deleted.
@@ -205,29 +190,27 @@ impl App {
         Ok(())
     }
 
-    async fn compute_days(
-        &self,
-        user: UserId,
-        reader: &Reader<'_>,
-        (first, last): (Date, Date),
-        results: &mut Results,
-    ) -> Result<()> {
+    /// Computes successive days and their nights.
+    async fn compute_days(&self, user: UserId, days: &[Date]) -> Result<()> {
+        let (Some(first), Some(last)) = (days.first().copied(), days.last().copied()) else { return Ok(()) };
+        let mut results = Results::default();
+        for kind in [Kind::Daily, Kind::Sleep] {
+            self.read_results(user, kind, RecordKey::days_between(first, last), &mut results).await?;
+        }
+        let reader = Reader::open(&*self.platform.health_data, user).await?;
         let from = first.checked_sub(MARGIN_DAYS.days()).unwrap_or(first);
         let to = last.checked_add(MARGIN_DAYS.days()).unwrap_or(last);
-        let samples = reader.samples_of(&DAY_METRICS, from, to).await?;
+        let samples = reader.samples_of(&MEASURED, from, to).await?;
         let calendar = Calendar::new(&samples);
         let priority = SourcePriority::default();
-        let mut date = first;
-        while date <= last {
-            if let Some(day) = calendar.day(date) {
-                let of_day: Vec<Sample> =
-                    samples.iter().filter(|sample| touches(sample, &day)).cloned().collect();
-                if of_day.iter().any(|sample| sample.metric != Metric::SLEEP_ANALYSIS) {
-                    let measures = daily::daily(&day, &of_day, &priority);
-                    results.put(RecordKey::of_day(user, Kind::Daily, date), encode(&measures)?);
-                }
+        for date in days {
+            let Some(day) = calendar.day(*date) else { continue };
+            let of_day: Vec<Sample> =
+                samples.iter().filter(|sample| touches(sample, day.interval)).cloned().collect();
+            let measures = daily::daily(&day, &of_day, &priority);
+            if measures.is_assessed() {
+                results.put(RecordKey::of_day(user, Kind::Daily, *date), encode(&measures)?);
             }
-            date = date.tomorrow().unwrap_or(Date::MAX);
         }
         let stages: Vec<Sample> =
             samples.into_iter().filter(|sample| sample.metric == Metric::SLEEP_ANALYSIS).collect();
@@ -238,78 +221,101 @@ impl App {
                 results.put(RecordKey::of_day(user, Kind::Sleep, night.date), encode(&night)?);
             }
         }
-        Ok(())
+        self.commit_results(results, &reader).await
     }
 
     /// The circadian window and the PAT week that end with the last day of steps. There is one of each: a window that
     /// ended earlier would go stale when a late reading touches it.
-    async fn compute_window(&self, user: UserId, reader: &Reader<'_>, results: &mut Results) -> Result<()> {
-        let Some(last_utc) = reader.timeline.held.get(&Metric::STEP_COUNT).and_then(DayRanges::last) else {
-            return Ok(());
-        };
-        let span = i64::from(self.settings.circadian_days.max(8)) + MARGIN_DAYS;
-        let from = last_utc.checked_sub(span.days()).unwrap_or(last_utc);
-        let samples = reader.samples_of(&DAY_METRICS, from, last_utc).await?;
+    async fn compute_window(&self, user: UserId) -> Result<()> {
+        let mut results = Results::default();
+        for kind in [Kind::Circadian, Kind::Embedding] {
+            self.read_results(user, kind, SortRange::all(), &mut results).await?;
+        }
+        let reader = Reader::open(&*self.platform.health_data, user).await?;
+        if let Some(date) = last_day_of_steps(&reader).await? {
+            let span = i64::from(self.settings.circadian_days.max(8)) + MARGIN_DAYS;
+            let from = date.checked_sub(span.days()).unwrap_or(date);
+            let to = date.checked_add(MARGIN_DAYS.days()).unwrap_or(date);
+            let samples = reader.samples_of(&MEASURED, from, to).await?;
+            self.window_of(user, date, &samples, &mut results).await?;
+        }
+        self.commit_results(results, &reader).await
+    }
+
+    async fn window_of(
+        &self,
+        user: UserId,
+        date: Date,
+        samples: &[Sample],
+        results: &mut Results,
+    ) -> Result<()> {
         let steps: Vec<&Sample> =
             samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
-        let Some(last_step) = steps.iter().max_by_key(|sample| (sample.interval.start_ms(), sample.id))
-        else {
-            return Ok(());
-        };
-        let date = local_date(last_step.interval.start_ms(), &last_step.clock.rules());
         let presence: Vec<&Sample> = samples.iter().collect();
-        let calendar = Calendar::new(&samples);
+        let calendar = Calendar::new(samples);
         let Some(last) = calendar.day(date) else { return Ok(()) };
         let zone = zone_label(&last.clock.rules(), last.interval.start_ms());
-        let local = |days: u32| {
-            let dates = (0..i64::from(days)).rev().filter_map(|back| date.checked_sub(back.days()).ok());
-            let days: Vec<LocalDay> = dates.filter_map(|date| calendar.day(date)).collect();
-            let start_ms = days.first().map_or(last.interval.start_ms(), |day| day.interval.start_ms());
-            (
-                activity::local_series(&days, &steps, &presence, &SourcePriority::default()),
-                timestamp(start_ms),
-            )
+        let series = |days: u32| {
+            let days = calendar.days_to(date, days);
+            activity::local_series(&days, &steps, &presence, &SourcePriority::default())
+        };
+        let midnights = |first: Date, last_date: Date| {
+            let here = last.clock.rules();
+            let of = |date| calendar.day(date).map_or_else(|| day_interval(date, &here), |day| day.interval);
+            (timestamp(of(first).start_ms()), timestamp(of(last_date).end_ms()))
         };
         // Both series hold 1440 minutes a day by the person's own clock, so both are read as UTC.
-        let (series, start) = local(self.settings.circadian_days);
-        let measures = self.circadian_of(&series, &TimeZone::UTC);
-        let end = timestamp(last.interval.end_ms());
+        let back = i64::from(self.settings.circadian_days) - 1;
+        let (start, end) = midnights(date.checked_sub(back.days()).unwrap_or(date), date);
+        let measures = self.circadian_of(&series(self.settings.circadian_days), &TimeZone::UTC);
         let window = CircadianWindow { date, start, end, zone: zone.clone(), measures };
         results.put(RecordKey::of_day(user, Kind::Circadian, date), encode(&window)?);
         // Eight days hold both weeks that may be chosen: the one that ends today, and the one that ended last midnight.
-        let (series, _) = local(8);
-        let embedding = Embedding { zone, ..self.embed_best_week(&series, &TimeZone::UTC).await? };
-        let (Some(first), Some(last)) = (
-            embedding.date.checked_sub(6.days()).ok().and_then(|first| calendar.day(first)),
-            calendar.day(embedding.date),
-        ) else {
-            return Ok(());
-        };
-        let (start, end) = (timestamp(first.interval.start_ms()), timestamp(last.interval.end_ms()));
-        let embedding = Embedding { start, end, ..embedding };
+        let embedding = self.embed_best_week(&series(8), &TimeZone::UTC).await?;
+        let (start, end) =
+            midnights(embedding.date.checked_sub(6.days()).unwrap_or(embedding.date), embedding.date);
+        let embedding = Embedding { zone, start, end, ..embedding };
         results.put(RecordKey::of_day(user, Kind::Embedding, embedding.date), encode(&embedding)?);
+        Ok(())
+    }
+
+    /// Commits results in as many commits as they need.
+    async fn commit_results(&self, results: Results, reader: &Reader<'_>) -> Result<()> {
+        let limits = self.platform.health_data.limits();
+        let mut writes = results.into_writes(Version(reader.timeline.sequence.max(1)));
+        while !writes.is_empty() {
+            let mut bytes = 0;
+            let fitting = writes.iter().take(limits.writes_max).take_while(|write| {
+                bytes += write_bytes(write);
+                bytes <= limits.bytes_max
+            });
+            let count = fitting.count().max(1);
+            let rest = writes.split_off(count);
+            self.platform.health_data.commit(writes).await?;
+            writes = rest;
+        }
         Ok(())
     }
 }
 
-fn touches(sample: &Sample, day: &LocalDay) -> bool {
-    let (start, end) =
-        (sample.interval.start_ms(), sample.interval.end_ms().max(sample.interval.start_ms() + 1));
-    start < day.interval.end_ms() && end > day.interval.start_ms()
+/// The local date of the last reading of steps that is not deleted.
+async fn last_day_of_steps(reader: &Reader<'_>) -> Result<Option<Date>> {
+    let Some(days) = reader.timeline.held.get(&Metric::STEP_COUNT) else { return Ok(None) };
+    let mut candidate = days.last();
+    while let Some(day) = candidate {
+        let steps = reader.samples(Metric::STEP_COUNT, day, day).await?;
+        if let Some(last) = steps.last() {
+            return Ok(Some(local_date(last.interval.start_ms(), &last.clock.rules())));
+        }
+        candidate = day.yesterday().ok().and_then(|before| days.at_or_before(before));
+    }
+    Ok(None)
 }
 
-/// Days in runs without a large gap, so that a late reading of last year does not load the year between.
-fn runs(days: &BTreeSet<Date>) -> Vec<(Date, Date)> {
-    let mut runs: Vec<(Date, Date)> = Vec::new();
-    for day in days {
-        match runs.last_mut() {
-            Some((_, last)) if last.checked_add(RUN_GAP_DAYS.days()).is_ok_and(|reach| *day <= reach) => {
-                *last = *day;
-            }
-            _ => runs.push((*day, *day)),
-        }
-    }
-    runs
+fn touches(sample: &Sample, day: Interval) -> bool {
+    let (start, end) =
+        (sample.interval.start_ms(), sample.interval.end_ms().max(sample.interval.start_ms() + 1));
+    start < day.end_ms() && end > day.start_ms()
 }
 
 /// Results as they are stored and as they should be.
@@ -324,13 +330,18 @@ impl Results {
         self.computed.insert(key, body);
     }
 
-    /// The difference: nothing for a result that is the same, byte for byte.
-    fn into_writes(mut self) -> Vec<Write> {
+    /// The difference: nothing for a result that is the same, byte for byte. What is new begins at version `first`, which
+    /// grows with the user's changes, so that a result that was deleted and made again is not taken for the old one.
+    fn into_writes(mut self, first: Version) -> Vec<Write> {
         let mut writes = Vec::new();
         for (key, body) in self.computed {
             match self.stored.remove(&key) {
                 Some((_, held)) if held == body => {}
-                stored => writes.push(replace(key, stored.map(|(version, _)| version), body)),
+                Some((version, _)) => {
+                    let next = version.next().max(first);
+                    writes.push(Write::put(key, next, body, Precondition::VersionEquals(version)));
+                }
+                None => writes.push(Write::put(key, first, body, Precondition::Absent)),
             }
         }
         let stale = self.stored.into_iter();

@@ -1,6 +1,6 @@
 //! Reading samples back: a day's segments merged, the newest version of each reading, without the deleted ones.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use domain::{
     ids::{SampleId, UserId},
@@ -16,7 +16,7 @@ use crate::{
     App,
     audit::Caller,
     error::Result,
-    records::{Timeline, Tombstones, corrupt, query_all},
+    records::{Deleted, Timeline, corrupt, query_all},
 };
 
 /// Samples of one user as of one moment.
@@ -24,14 +24,14 @@ pub(crate) struct Reader<'a> {
     store: &'a dyn HealthDataRepository,
     user: UserId,
     pub(crate) timeline: Timeline,
-    tombstones: HashSet<SampleId>,
+    deleted: Deleted,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) async fn open(store: &'a dyn HealthDataRepository, user: UserId) -> ports::Result<Self> {
         let timeline = Timeline::read(store, user).await?;
-        let tombstones = Tombstones::read_all(store, user, &timeline).await?;
-        Ok(Self { store, user, timeline, tombstones })
+        let deleted = Deleted::read(store, user, &timeline).await?;
+        Ok(Self { store, user, timeline, deleted })
     }
 
     /// The readings of `metric` that begin on the UTC days `[first, last]`, ordered by start and id.
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
                 .ok_or_else(|| corrupt(&record.key, &std::fmt::Error))?;
             let samples = segment::decode(&record.body).map_err(|error| corrupt(&record.key, &error))?;
             for sample in samples {
-                if self.tombstones.contains(&sample.id) {
+                if self.deleted.holds(&sample) {
                     continue;
                 }
                 let identity = (sample.id, sample.interval.start_ms());

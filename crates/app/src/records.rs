@@ -9,6 +9,7 @@ use domain::{
     job::{JobEvent, JobState},
     metric::Metric,
     record::{Kind, Partition, RecordKey, SortRange},
+    sample::Sample,
 };
 use jiff::{Timestamp, civil::Date};
 use ports::{
@@ -85,12 +86,9 @@ pub async fn query_newest(
     Ok(store.query(&query).await?.items)
 }
 
-/// The write that replaces what was read, or inserts where nothing was.
-pub fn replace(key: RecordKey, read: Option<Version>, body: Bytes) -> Write {
-    match read {
-        Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
-        None => Write::insert(key, body),
-    }
+/// The write that replaces what was read in that version.
+pub fn replace(key: RecordKey, read: Version, body: Bytes) -> Write {
+    Write::put(key, read.next(), body, Precondition::VersionEquals(read))
 }
 
 /// One per user: how many changes there were, and what is held. The record's version is its `sequence`.
@@ -160,15 +158,10 @@ pub struct Receipts {
     pub accepted: usize,
     /// Samples that were held already.
     pub duplicate: usize,
-    /// Samples that were refused; the first [`Receipts::LISTED_MAX`] of them are listed.
+    /// Samples that were refused; the first [`REJECTIONS_MAX`](crate::ingest::REJECTIONS_MAX) of them are listed.
     pub rejected_total: usize,
     /// The refused ones with their reasons.
     pub rejected: Vec<Rejection>,
-}
-
-impl Receipts {
-    /// The most rejections that are listed one by one.
-    pub const LISTED_MAX: usize = 1000;
 }
 
 /// Where an upload's raw body is.
@@ -239,29 +232,42 @@ impl Upload {
 }
 
 /// Samples that were deleted.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Tombstones {
-    /// Their ids.
+    /// Ids of which every reading is deleted: the phone deleted the sample.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<SampleId>,
-    /// When.
-    pub deleted_at: Timestamp,
+    /// Single readings, by id and start (milliseconds): an upload was deleted, or a reading was joined with one that has an
+    /// id of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<(SampleId, i64)>,
 }
 
-impl Tombstones {
-    /// All ids that the user ever deleted.
-    pub async fn read_all(
-        store: &dyn HealthDataRepository,
-        user: UserId,
-        timeline: &Timeline,
-    ) -> Result<HashSet<SampleId>> {
-        let mut ids = HashSet::new();
+/// Everything that a user ever deleted.
+#[derive(Default)]
+pub struct Deleted {
+    ids: HashSet<SampleId>,
+    readings: HashSet<(SampleId, i64)>,
+}
+
+impl Deleted {
+    /// Reads all tombstones of a user.
+    pub async fn read(store: &dyn HealthDataRepository, user: UserId, timeline: &Timeline) -> Result<Self> {
+        let mut deleted = Self::default();
         if timeline.has_tombstones {
             let records = query_all(store, Partition::User(user), Kind::Tombstone, SortRange::all()).await?;
             for record in &records {
-                ids.extend(decode::<Self>(record)?.ids);
+                let tombstones = decode::<Tombstones>(record)?;
+                deleted.ids.extend(tombstones.ids);
+                deleted.readings.extend(tombstones.readings);
             }
         }
-        Ok(ids)
+        Ok(deleted)
+    }
+
+    /// Whether the reading is deleted.
+    pub fn holds(&self, sample: &Sample) -> bool {
+        self.ids.contains(&sample.id) || self.readings.contains(&(sample.id, sample.interval.start_ms()))
     }
 }
 

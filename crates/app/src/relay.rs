@@ -86,28 +86,32 @@ impl App {
         }
     }
 
-    /// Relays whatever waits in the outbox; answers how many intents that were.
+    /// Relays whatever waits in the outbox; answers how many intents were relayed. One that cannot be, such as one that a
+    /// newer build wrote, does not hold up the others: it is logged, waits, and counts in the answer's error.
     pub async fn sweep_outbox(&self) -> Result<usize> {
-        let mut count = 0;
+        let (mut count, mut failure) = (0, None);
         for shard in 0..OUTBOX_SHARDS {
             let mut query = Query::new(Partition::Outbox(shard), Kind::Outbox, SortRange::all());
             query.limit = 256;
             loop {
                 let page = self.platform.health_data.query(&query).await?;
-                count += page.items.len();
-                let outcomes: Vec<Result<()>> = stream::iter(page.items)
+                let mut outcomes = stream::iter(page.items)
                     .map(|record| async move { self.relay_one(&record).await })
-                    .buffer_unordered(CONCURRENCY)
-                    .collect()
-                    .await;
-                outcomes.into_iter().collect::<Result<()>>()?;
+                    .buffer_unordered(CONCURRENCY);
+                while let Some(outcome) = outcomes.next().await {
+                    match outcome {
+                        Ok(()) => count += 1,
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                drop(outcomes);
                 match page.next {
                     Some(next) => query.cursor = Some(next),
                     None => break,
                 }
             }
         }
-        Ok(count)
+        failure.map_or(Ok(count), Err)
     }
 
     /// Publishes, then forgets the intent. A crash between the two publishes again, which the dedup id and the
@@ -133,7 +137,7 @@ impl App {
             if let Some(stored) = get::<Upload>(&*self.platform.health_data, &key).await? {
                 let queued = stored.body.after(JobEvent::Publish, self.platform.clock.now());
                 if let Some(queued) = queued.filter(|queued| queued.state != stored.body.state) {
-                    writes.push(replace(key.clone(), Some(stored.version), encode(&queued)?));
+                    writes.push(replace(key.clone(), stored.version, encode(&queued)?));
                 }
             }
             match self.platform.health_data.commit(writes).await {

@@ -24,15 +24,18 @@ use crate::{
     App,
     audit::{Action, Caller},
     error::{AppError, Result},
-    ingest::{BodyError, Parsed, Rejection, parse_health_data, parse_healthkit},
+    ingest::{BodyError, MEASURED, Parsed, REJECTIONS_MAX, Rejection, parse_health_data, parse_healthkit},
     records::{
-        self, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind, encode,
-        query_all,
+        self, Deleted, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind,
+        encode, query_all,
     },
 };
 
 /// Bodies above this size are parsed and compressed on a thread of their own, so that they do not hold up an event loop.
 const INLINE_WORK_BYTES_MAX: usize = 16 * 1024;
+
+/// How many more writes the deletion of an upload takes than the upload: what was accepted can be deleted.
+const DELETION_WRITES: usize = 4;
 
 /// A body after everything about it that needs no store.
 struct Prepared {
@@ -57,7 +60,7 @@ impl App {
             }
         }
         let id = UploadId(self.platform.ids.next());
-        let raw = self.keep_raw(caller.user_id, &prepared).await?;
+        let raw = self.keep_raw(caller.user_id, id, &prepared).await?;
         // Uploads of one user change one timeline. Taking turns here saves the losers of that race their work; the
         // precondition on the timeline keeps other processes out.
         let _turn = self.turns.take(caller.user_id).await;
@@ -114,22 +117,21 @@ impl App {
 
     /// Puts a large raw body into the object store. A small one travels in the commit: it costs no further sync, and is
     /// never there without its upload.
-    async fn keep_raw(&self, user: UserId, prepared: &Prepared) -> Result<RawBody> {
+    async fn keep_raw(&self, user: UserId, id: UploadId, prepared: &Prepared) -> Result<RawBody> {
         let sha256 = hex::encode(prepared.sha256);
         let mut raw = RawBody { sha256, size_bytes: prepared.size_bytes, object: None };
         if prepared.compressed.len() > self.settings.raw_inline_bytes_max {
-            let key = ObjectKey::new(format!("raw/{user}/{}.zst", raw.sha256))?;
+            // One object an upload, so that deleting one never touches another. A crash before the commit leaves an object
+            // that no upload names; it goes with the user's prefix.
+            let key = ObjectKey::new(format!("raw/{user}/{id}.zst"))?;
             let digest = Sha256Digest(Sha256::digest(&prepared.compressed).into());
             let options = PutOptions {
-                if_absent: true,
                 content_type: "application/zstd".to_owned(),
                 sha256: Some(digest),
+                ..PutOptions::default()
             };
-            match self.platform.objects.put(&key, objects::once(prepared.compressed.clone()), options).await {
-                // The name is the content's hash: whoever was first put the same bytes.
-                Err(error) if error.kind() != ErrorKind::Conflict => return Err(error.into()),
-                Ok(_) | Err(_) => raw.object = Some(key.as_str().to_owned()),
-            }
+            self.platform.objects.put(&key, objects::once(prepared.compressed.clone()), options).await?;
+            raw.object = Some(key.as_str().to_owned());
         }
         Ok(raw)
     }
@@ -145,7 +147,7 @@ impl App {
         let user = caller.user_id;
         let store = &*self.platform.health_data;
         let mut timeline = Timeline::read(store, user).await?;
-        let tombstones = Tombstones::read_all(store, user, &timeline).await?;
+        let deleted = Deleted::read(store, user, &timeline).await?;
         let groups = group(&prepared.parsed.samples);
         let mut verdicts = Verdicts::new(prepared);
         for ((metric, day), members) in &groups {
@@ -155,15 +157,18 @@ impl App {
             } else {
                 Known::default()
             };
-            verdicts.judge(members, known, &tombstones);
+            verdicts.judge(members, known, &deleted);
         }
         timeline.sequence += 1;
         let Segments { mut writes, keys, days } =
             segments(user, prepared, groups, &verdicts.accepted, &mut timeline)?;
         let now = self.platform.clock.now();
-        if !prepared.parsed.deleted.is_empty() {
-            let ids = prepared.parsed.deleted.clone();
-            let body = encode(&Tombstones { ids, deleted_at: now })?;
+        let tombstones = Tombstones {
+            ids: prepared.parsed.deleted.clone(),
+            readings: std::mem::take(&mut verdicts.replaced),
+        };
+        if tombstones != Tombstones::default() {
+            let body = encode(&tombstones)?;
             writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), body));
             timeline.has_tombstones = true;
         }
@@ -197,7 +202,7 @@ impl App {
         writes.push(timeline.write(user)?);
         writes.push(intent_write);
         writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
-        self.fits(&writes)?;
+        self.fits(&writes, DELETION_WRITES)?;
         Ok((upload, intent, writes))
     }
 
@@ -211,10 +216,11 @@ impl App {
     }
 
     /// Refuses what one commit cannot hold, before the adapter would.
-    pub(crate) fn fits(&self, writes: &[Write]) -> Result<()> {
+    /// `reserved` more writes must fit as well.
+    pub(crate) fn fits(&self, writes: &[Write], reserved: usize) -> Result<()> {
         let limits = self.platform.health_data.limits();
         let bytes: usize = writes.iter().map(write_bytes).sum();
-        if writes.len() > limits.writes_max || bytes > limits.bytes_max {
+        if writes.len() + reserved > limits.writes_max || bytes > limits.bytes_max {
             return Err(AppError::TooLarge { writes_max: limits.writes_max });
         }
         Ok(())
@@ -296,7 +302,9 @@ fn segments(
         if samples.is_empty() {
             continue;
         }
-        made.days.extend(samples.iter().flat_map(local_days));
+        if MEASURED.contains(&metric) {
+            made.days.extend(samples.iter().flat_map(local_days));
+        }
         let body = segment::encode(&samples)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "segment.encode").with_cause(error))?;
         made.writes.push(Write::insert(RecordKey::segment(user, metric, day, timeline.sequence), body));
@@ -307,7 +315,7 @@ fn segments(
     Ok(made)
 }
 
-/// The local days that a sample touches: the first and the last, since none lasts longer than two.
+/// The local days in which a reading begins and ends; [`MEASURED`] ones last no longer than two.
 fn local_days(sample: &Sample) -> [Date; 2] {
     let rules = sample.clock.rules();
     let last_ms = sample.interval.end_ms().max(sample.interval.start_ms() + 1) - 1;
@@ -335,15 +343,29 @@ impl Known {
         self.content.insert(content, sample.id);
     }
 
-    /// Whether the reading, in this version, is held: a retry of an old upload never overwrites a newer value.
-    fn holds(&self, sample: &Sample, content: ContentKey) -> bool {
+    /// What becomes of a reading in view of these. A version that was seen before is known: a retry of an old upload never
+    /// overwrites a newer value.
+    fn judge(&self, sample: &Sample, content: ContentKey) -> Verdict {
         if let Some(versions) = self.versions.get(&(sample.id, sample.interval.start_ms())) {
-            return versions.contains(&content);
+            return if versions.contains(&content) { Verdict::Duplicate } else { Verdict::New };
         }
         // One that came without an id is joined with one that has it; two ids of the phone's own are two readings.
         let derived = content.sample_id();
-        self.content.get(&content).is_some_and(|held| sample.id == derived || *held == derived)
+        match self.content.get(&content) {
+            Some(held) if *held == sample.id || sample.id == derived => Verdict::Duplicate,
+            // From now on it goes by the phone's id, by which the phone may delete it.
+            Some(held) if *held == derived => Verdict::Replaces(derived),
+            Some(_) | None => Verdict::New,
+        }
     }
+}
+
+/// What becomes of one reading.
+enum Verdict {
+    New,
+    Duplicate,
+    /// New under its own id, and held so far under this one.
+    Replaces(SampleId),
 }
 
 /// What becomes of each sample of a body, by its index.
@@ -354,26 +376,34 @@ struct Verdicts<'a> {
     deleted: Vec<usize>,
     /// Ids that the same body deletes.
     deletions: HashSet<SampleId>,
+    /// Readings that go by another id from now on.
+    replaced: Vec<(SampleId, i64)>,
 }
 
 impl<'a> Verdicts<'a> {
     fn new(prepared: &'a Prepared) -> Self {
         let accepted = vec![false; prepared.parsed.samples.len()];
         let deletions = prepared.parsed.deleted.iter().copied().collect();
-        Self { prepared, accepted, duplicates: 0, deleted: Vec::new(), deletions }
+        Self { prepared, accepted, duplicates: 0, deleted: Vec::new(), deletions, replaced: Vec::new() }
     }
 
-    fn judge(&mut self, members: &[usize], mut known: Known, tombstones: &HashSet<SampleId>) {
+    fn judge(&mut self, members: &[usize], mut known: Known, deleted: &Deleted) {
         for at in members {
             let (sample, content) = (&self.prepared.parsed.samples[*at], self.prepared.content[*at]);
-            if tombstones.contains(&sample.id) || self.deletions.contains(&sample.id) {
+            if deleted.holds(sample) || self.deletions.contains(&sample.id) {
                 self.deleted.push(*at);
-            } else if known.holds(sample, content) {
-                self.duplicates += 1;
-            } else {
-                known.add_with(sample, content);
-                self.accepted[*at] = true;
+                continue;
             }
+            match known.judge(sample, content) {
+                Verdict::Duplicate => {
+                    self.duplicates += 1;
+                    continue;
+                }
+                Verdict::Replaces(id) => self.replaced.push((id, sample.interval.start_ms())),
+                Verdict::New => {}
+            }
+            known.add_with(sample, content);
+            self.accepted[*at] = true;
         }
     }
 
@@ -387,8 +417,8 @@ impl<'a> Verdicts<'a> {
         Receipts {
             accepted: self.accepted.iter().filter(|accepted| **accepted).count(),
             duplicate: self.duplicates,
-            rejected_total: parsed.rejected.len() + self.deleted.len(),
-            rejected: parsed.rejected.iter().cloned().chain(deleted).take(Receipts::LISTED_MAX).collect(),
+            rejected_total: parsed.rejected_total + self.deleted.len(),
+            rejected: parsed.rejected.iter().cloned().chain(deleted).take(REJECTIONS_MAX).collect(),
         }
     }
 

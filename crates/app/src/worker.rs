@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    envelope::{Envelope, Work},
+    envelope::{Envelope, EnvelopeError, Work},
     job::JobEvent,
     record::RecordKey,
 };
@@ -115,12 +115,20 @@ impl App {
         });
         match attempt.await {
             Ok(outcome) => outcome.unwrap_or(Err(Failure::HandBack)),
-            Err(panic) => Err(Failure::Retry(Error::new(ErrorKind::Unexpected, "job.attempt").with_cause(panic))),
+            Err(panic) => {
+                Err(Failure::Retry(Error::new(ErrorKind::Unexpected, "job.attempt").with_cause(panic)))
+            }
         }
     }
 
     async fn attempt(&self, message: &[u8]) -> Result<(), Failure> {
-        let envelope = Envelope::decode(message).map_err(|error| Failure::GiveUp(error.to_string()))?;
+        let envelope = Envelope::decode(message).map_err(|error| match error {
+            // A newer build wrote it; while builds are being exchanged, one of its workers takes it.
+            EnvelopeError::UnknownVersion(_) => {
+                Failure::Retry(Error::new(ErrorKind::Unexpected, "job.envelope").with_cause(error))
+            }
+            EnvelopeError::Malformed(_) => Failure::GiveUp(error.to_string()),
+        })?;
         let user = envelope.user_id;
         let done = match envelope.work {
             Work::ProcessUpload { upload_id } => self.process_upload(user, upload_id).await,
@@ -202,7 +210,7 @@ impl App {
             return Ok(());
         };
         failed.failure = Some(reason.to_owned());
-        self.platform.health_data.commit(vec![replace(key, Some(stored.version), encode(&failed)?)]).await
+        self.platform.health_data.commit(vec![replace(key, stored.version, encode(&failed)?)]).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::{Answer, Phone, read};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use simulator::{Simulation, SimulatorSettings};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -196,19 +197,19 @@ async fn without_a_model_pat_says_so_and_everything_else_works() {
     assert_eq!(problem(&answer, 503), "unavailable");
     assert!(answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
 
-    let steps =
-        quantity("StepCount", 50.0, "count", "2025-03-01T10:00:00+01:00", "2025-03-01T10:01:00+01:00");
-    upload(&phone, &healthkit(&phone, &[heart_rate(0), steps])).await;
-    assert_eq!(phone.readings("heart_rate").await.unwrap().len(), 1);
+    // Days that a model would embed.
+    let start = "2025-03-03".parse().unwrap();
+    let settings = SimulatorSettings { days: 14, seed: 7, start, zone: "Europe/Berlin".to_owned() };
+    for body in Simulation::new(&settings).unwrap().healthkit_uploads(&phone.user_id) {
+        upload(&phone, &body).await;
+    }
     let circadian = phone.get("metrics/circadian").await.unwrap().expect(200).unwrap();
-    assert_eq!(circadian["pat"]["embedding"], Value::Null);
-    assert!(
-        circadian["pat"]["not_assessed"].as_str().is_some_and(|reason| !reason.is_empty()),
-        "{}",
-        circadian["pat"]
-    );
-    let daily = phone.get("metrics/daily").await.unwrap().expect(200).unwrap();
-    assert_eq!(daily["data"][0]["step_count"]["value"], 50.0);
+    assert!(circadian["circadian"]["measures"]["interdaily_stability"]["value"].is_number());
+    let pat = &circadian["pat"];
+    assert_eq!((&pat["embedding"], &pat["model"]), (&Value::Null, &Value::Null));
+    assert!(pat["not_assessed"].as_str().is_some_and(|reason| reason.contains("model")), "{pat}");
+    let nights = phone.get("metrics/sleep").await.unwrap().expect(200).unwrap();
+    assert_eq!(nights["data"].as_array().unwrap().len(), 13);
     phone.post("insights", &json!({})).await.unwrap().expect(200).unwrap();
 }
 
@@ -252,6 +253,25 @@ async fn with_a_model_pat_embeds_a_week_and_the_analysis_is_kept() {
     assert_eq!(analysis["model"]["sha256"], hash);
     let info = phone.get("pat/models/info").await.unwrap().expect(200).unwrap();
     assert_eq!(info["models"][0], health["pat_model"]);
+}
+
+#[tokio::test]
+async fn a_day_is_no_week_and_pat_says_so() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    until_ready(&server).await;
+    let steps =
+        quantity("StepCount", 50.0, "count", "2025-03-01T10:00:00+01:00", "2025-03-01T10:01:00+01:00");
+    upload(&phone, &healthkit(&phone, &[heart_rate(0), steps])).await;
+    let circadian = phone.get("metrics/circadian").await.unwrap().expect(200).unwrap();
+    assert!(
+        circadian["circadian"]["measures"]["l5"]["not_assessed"].is_string(),
+        "{}",
+        circadian["circadian"]
+    );
+    let pat = &circadian["pat"];
+    assert_eq!(pat["embedding"], Value::Null);
+    assert!(pat["not_assessed"].as_str().is_some_and(|reason| reason.contains("10080")), "{pat}");
 }
 
 /// The value of one series of `/metrics`; 0 before it was first counted.

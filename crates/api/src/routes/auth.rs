@@ -189,6 +189,7 @@ pub(crate) async fn register(
     (status = 200, description = "Tokens", body = TokenResponse),
     (status = 401, description = "Wrong e-mail or password", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The address is not confirmed", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Locked, or too many attempts", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Result<HttpResponse, Problem> {
     context.limiter.login(peer.0)?;

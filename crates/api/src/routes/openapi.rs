@@ -32,7 +32,7 @@ use super::{auth, events, health, health_data, healthkit, insights, measures, ob
         measures::daily, measures::sleep, measures::circadian,
         events::stream, objects::get, objects::put,
     ),
-    modifiers(&Bearer)
+    modifiers(&Bearer, &OperationIds)
 )]
 pub struct ClarityApi;
 
@@ -42,6 +42,22 @@ impl Modify for Bearer {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// Operations are called by their tag and their function: client generators make methods of these names, and functions of
+/// different resources share theirs.
+struct OperationIds;
+
+impl Modify for OperationIds {
+    fn modify(&self, document: &mut Document) {
+        for item in document.paths.paths.values_mut() {
+            let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in methods.into_iter().flatten() {
+                let tag = operation.tags.iter().flatten().next().map_or("", String::as_str).replace('-', "_");
+                operation.operation_id = operation.operation_id.as_ref().map(|name| format!("{tag}_{name}"));
+            }
+        }
     }
 }
 

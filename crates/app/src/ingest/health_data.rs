@@ -85,7 +85,8 @@ const MENTAL: FieldTable = &[
     ("social_interaction_minutes", "ClarityQuantityTypeIdentifierSocialInteractionTime", "min"),
     ("meditation_minutes", "HKCategoryTypeIdentifierMindfulSession", "min"),
 ];
-/// Sleep as totals. Stage minutes without their times are kept as what they are: reported totals, not intervals.
+/// Sleep as totals. They are kept as what they are, reported totals of a period: minutes of a stage do not say when it was,
+/// nor does a period of sleep say when somebody was in bed.
 const SLEEP: FieldTable = &[
     ("total_sleep_minutes", "ClarityQuantityTypeIdentifierReportedSleepDuration", "min"),
     ("sleep_efficiency", "ClarityQuantityTypeIdentifierReportedSleepEfficiency", "1"),
@@ -122,9 +123,9 @@ pub fn parse(body: &[u8], metrics_max: usize, now: Timestamp) -> Result<Parsed, 
         ..Parsed::default()
     };
     for (index, raw) in body.metrics.iter().enumerate() {
-        let before = parsed.rejected.len();
+        let before = parsed.rejected_total;
         context.metric(index, raw, &mut parsed);
-        parsed.items_rejected += usize::from(parsed.rejected.len() > before);
+        parsed.items_rejected += usize::from(parsed.rejected_total > before);
     }
     Ok(parsed)
 }
@@ -148,17 +149,17 @@ impl Context {
     fn metric(&mut self, index: usize, raw: &RawValue, parsed: &mut Parsed) {
         let Some(wire) = object::<WireMetric<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a metric: a field is missing or has the wrong type");
-            return parsed.rejected.push(fault.at("metrics", index, None));
+            return parsed.reject(fault, "metrics", index, None);
         };
         let metric_id = wire.metric_id.as_ref().and_then(|text| text.as_ref().parse::<Uuid>().ok());
         let id = metric_id.map(SampleId);
         match self.readings(&wire, metric_id) {
             Ok(samples) if samples.is_empty() => {
                 let fault = Fault::new("", "empty", "the metric holds no reading that Clarity keeps");
-                parsed.rejected.push(fault.at("metrics", index, id));
+                parsed.reject(fault, "metrics", index, id);
             }
             Ok(samples) => samples.into_iter().for_each(|sample| parsed.push("metrics", index, sample)),
-            Err(fault) => parsed.rejected.push(fault.at("metrics", index, id)),
+            Err(fault) => parsed.reject(fault, "metrics", index, id),
         }
     }
 
@@ -183,19 +184,40 @@ impl Context {
             source: Arc::new(source),
         };
         let mut samples = Vec::new();
-        for (name, fields, table) in [
-            ("biometric_data", &wire.biometric_data, BIOMETRIC),
-            ("activity_data", &wire.activity_data, ACTIVITY),
-            ("mental_health_data", &wire.mental_health_data, MENTAL),
-        ] {
-            if let Some(fields) = fields {
-                self.fields((name, fields), table, &common, &mut samples)?;
-            }
+        if let Some(fields) = &wire.biometric_data {
+            self.fields(("biometric_data", fields), BIOMETRIC, &common, &mut samples)?;
+        }
+        if let Some(fields) = &wire.activity_data {
+            self.fields(("activity_data", fields), ACTIVITY, &common, &mut samples)?;
+        }
+        if let Some(fields) = &wire.mental_health_data {
+            self.mental(fields, &common, &mut samples)?;
         }
         if let Some(fields) = &wire.sleep_data {
             self.sleep(fields, &common, &mut samples)?;
         }
         Ok(samples)
+    }
+
+    /// An assessment was made at its own `timestamp`, if it has one.
+    fn mental(
+        &mut self,
+        fields: &Fields<'_>,
+        common: &Common,
+        samples: &mut Vec<Sample>,
+    ) -> Result<(), Fault> {
+        let text = fields.get("timestamp").and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let Some(text) = text else {
+            return self.fields(("mental_health_data", fields), MENTAL, common, samples);
+        };
+        let at = instant("mental_health_data", &text, None)?;
+        let assessed = Common {
+            metric_id: common.metric_id,
+            interval: Interval::new(at.ms, at.ms).unwrap_or(common.interval),
+            clock: self.shared.clock(at.offset_seconds, None),
+            source: Arc::clone(&common.source),
+        };
+        self.fields(("mental_health_data", fields), MENTAL, &assessed, samples)
     }
 
     fn sleep(
@@ -218,8 +240,6 @@ impl Context {
             source: Arc::clone(&common.source),
         };
         self.fields(("sleep_data", fields), SLEEP, &night, samples)?;
-        let in_bed = Sample { value: Value::Category(0), ..night.sample(Metric::SLEEP_ANALYSIS, 0.0) };
-        samples.push(night.identified("in_bed", in_bed));
         if let Some(raw) = fields.get("sleep_stages").filter(|raw| raw.get() != "null") {
             let stages: Fields<'_> = serde_json::from_str(raw.get()).map_err(|_hidden| {
                 Fault::new("sleep_data", "malformed", "sleep_stages maps a stage to its minutes")
@@ -249,11 +269,14 @@ impl Context {
                 }
                 // A mindful session lasts as long as it is said to have; it ended when the metric was made.
                 MetricKind::Category => {
+                    if !(0.0..=480.0).contains(&number) {
+                        return Err(Fault::new(name, "out_of_range", format!("{field} is 0 to 480")));
+                    }
                     #[expect(
                         clippy::cast_possible_truncation,
-                        reason = "minutes of a day, checked against their range below"
+                        reason = "minutes of a day, as the line above made sure"
                     )]
-                    let length_ms = (number.clamp(0.0, 480.0) * 60_000.0) as i64;
+                    let length_ms = (number * 60_000.0) as i64;
                     let end_ms = common.interval.end_ms();
                     let interval = Interval::new(end_ms - length_ms, end_ms).unwrap_or(common.interval);
                     Sample { interval, value: Value::Category(0), ..common.sample(metric, 0.0) }

@@ -1,12 +1,12 @@
 //! `POST healthkit`: HealthKit's own samples.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use domain::{
     ids::SampleId,
     metric::{Metric, MetricKind},
     sample::{Sample, Value},
-    time::ZoneName,
+    time::{LocalClock, ZoneName, timestamp},
     unit,
 };
 use jiff::Timestamp;
@@ -106,9 +106,13 @@ pub fn parse(body: &[u8], samples_max: usize, now: Timestamp) -> Result<Parsed, 
     for (list, items) in lists {
         parsed.received.push((list, items.len()));
         for (index, raw) in items.iter().enumerate() {
-            let before = parsed.rejected.len();
+            let before = parsed.rejected_total;
             context.item(list, index, raw, &mut parsed);
-            parsed.items_rejected += usize::from(parsed.rejected.len() > before);
+            parsed.items_rejected += usize::from(parsed.rejected_total > before);
+            // The parts of correlations count as well, once they are known.
+            if parsed.samples.len() + parsed.rejected_total > samples_max {
+                return Err(BodyError::new("", format!("an upload holds at most {samples_max} samples")));
+            }
         }
     }
     parsed.received.push(("deleted_samples", body.deleted_samples.len()));
@@ -117,7 +121,7 @@ pub fn parse(body: &[u8], samples_max: usize, now: Timestamp) -> Result<Parsed, 
             Ok(id) => parsed.deleted.push(id),
             Err(fault) => {
                 parsed.items_rejected += 1;
-                parsed.rejected.push(fault.at("deleted_samples", index, None));
+                parsed.reject(fault, "deleted_samples", index, None);
             }
         }
     }
@@ -143,7 +147,7 @@ impl Context {
     fn item(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
         let Some(wire) = object::<WireSample<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a sample: a field has the wrong type");
-            return parsed.rejected.push(fault.at(list, index, None));
+            return parsed.reject(fault, list, index, None);
         };
         let id = client_id(&wire);
         if list == "correlation_samples" {
@@ -152,13 +156,13 @@ impl Context {
             }
             if wire.objects.is_empty() {
                 let fault = Fault::new("objects", "missing", "a correlation holds its samples in `objects`");
-                parsed.rejected.push(fault.at(list, index, id));
+                parsed.reject(fault, list, index, id);
             }
             return;
         }
         match self.sample(&wire, list == "workouts") {
             Ok(sample) => parsed.push(list, index, sample),
-            Err(fault) => parsed.rejected.push(fault.at(list, index, id)),
+            Err(fault) => parsed.reject(fault, list, index, id),
         }
     }
 
@@ -170,13 +174,15 @@ impl Context {
         };
         match outcome {
             Ok(sample) => parsed.push(list, index, sample),
-            Err((fault, id)) => parsed.rejected.push(fault.at(list, index, id)),
+            Err((fault, id)) => parsed.reject(fault, list, index, id),
         }
     }
 
     fn sample(&mut self, wire: &WireSample<'_>, is_workout: bool) -> Result<Sample, Fault> {
         let metric = if is_workout { Metric::WORKOUT } else { metric(type_identifier(wire)?)? };
-        let zone = self.zone_of(wire);
+        let own = self.own_zone(wire);
+        // A timestamp without an offset is read in the reading's zone, or the upload's.
+        let zone = own.clone().or_else(|| self.zone.clone());
         let (interval, offset_seconds) = interval(
             wire.start_date.as_ref().map(AsRef::as_ref),
             wire.end_date.as_ref().map(AsRef::as_ref),
@@ -188,7 +194,7 @@ impl Context {
             metric,
             interval,
             value,
-            clock: self.shared.clock(offset_seconds, zone),
+            clock: self.clock(own, interval.start_ms(), offset_seconds),
             source: self.shared.source(
                 wire.source_name.as_ref().map(AsRef::as_ref),
                 wire.device,
@@ -204,20 +210,27 @@ impl Context {
         Ok(sample)
     }
 
-    /// The sample's own `HKTimeZone`, else the upload's zone.
-    fn zone_of(&mut self, wire: &WireSample<'_>) -> Option<ZoneName> {
+    /// The zone that the sample itself names as `HKTimeZone`.
+    fn own_zone(&mut self, wire: &WireSample<'_>) -> Option<ZoneName> {
         #[derive(Deserialize)]
         struct Zone<'a> {
             #[serde(borrow, default, rename = "HKTimeZone", alias = "HKMetadataKeyTimeZone")]
             name: Option<Text<'a>>,
         }
-        let own = wire
-            .metadata
+        wire.metadata
             .filter(|raw| raw.get().contains("TimeZone"))
             .and_then(|raw| serde_json::from_str::<Zone<'_>>(raw.get()).ok())
             .and_then(|zone| zone.name)
-            .and_then(|name| self.shared.zone(name.as_ref()));
-        own.or_else(|| self.zone.clone())
+            .and_then(|name| self.shared.zone(name.as_ref()))
+    }
+
+    /// The clock of a reading: its own zone; else the upload's where the timestamp agrees with it or says nothing of the
+    /// place (`Z`); else the offset alone. An upload tells where the phone is, not where it was last week.
+    fn clock(&mut self, own: Option<ZoneName>, start_ms: i64, offset_seconds: i32) -> Arc<LocalClock> {
+        let upload = self.zone.clone().filter(|zone| {
+            offset_seconds == 0 || zone.rules().to_offset(timestamp(start_ms)).seconds() == offset_seconds
+        });
+        self.shared.clock(offset_seconds, own.or(upload))
     }
 }
 
@@ -234,7 +247,7 @@ fn type_identifier<'a>(wire: &'a WireSample<'_>) -> Result<&'a str, Fault> {
     }
 }
 
-fn metadata(raw: Option<&RawValue>) -> Option<std::sync::Arc<str>> {
+fn metadata(raw: Option<&RawValue>) -> Option<Arc<str>> {
     raw.map(RawValue::get).filter(|text| !matches!(*text, "null" | "{}")).map(Into::into)
 }
 

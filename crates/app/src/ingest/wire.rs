@@ -40,6 +40,9 @@ pub(super) struct Instant {
     pub(super) offset_seconds: i32,
 }
 
+/// The offset of the Line Islands, the farthest from UTC.
+const OFFSET_SECONDS_MAX: i32 = 14 * 3600;
+
 static PARSER: DateTimeParser = DateTimeParser::new();
 
 /// Reads an RFC 3339 timestamp. One without an offset is read in `zone`, and refused where no zone is known.
@@ -59,6 +62,9 @@ pub(super) fn instant(field: &'static str, text: &str, zone: Option<&ZoneName>) 
     let zoned =
         rules.to_ambiguous_zoned(local).compatible().map_err(|_hidden| fault("the year is out of range"))?;
     let offset = known.unwrap_or_else(|| zoned.offset());
+    if offset.seconds().abs() > OFFSET_SECONDS_MAX {
+        return Err(fault("no place has that offset from UTC"));
+    }
     Ok(Instant { ms: zoned.timestamp().as_millisecond(), offset_seconds: offset.seconds() })
 }
 

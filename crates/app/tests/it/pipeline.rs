@@ -92,3 +92,36 @@ async fn a_message_that_is_no_envelope_becomes_a_dead_letter() {
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].reason, "the message is not an envelope");
 }
+
+#[tokio::test]
+async fn an_intent_that_cannot_be_read_does_not_hold_up_others() {
+    let (app, anna) = (app(), caller(1));
+    // A newer build's intent, in the shard of this user, before theirs.
+    let key = domain::record::RecordKey::outbox(anna.user_id, uuid::Uuid::nil());
+    let newer = ports::Write::insert(key, "{\"of\":\"a newer build\"}");
+    app.platform.health_data.commit(vec![newer]).await.unwrap();
+    let upload = send(&app, &anna, body(&[heart_rate(1, 0, 61.0)], &[])).await;
+    assert!(app.sweep_outbox().await.is_err(), "it is told of");
+    assert_eq!(app.upload(&anna, upload.id).await.unwrap().state, JobState::Queued);
+}
+
+fn asleep(id: u128, start: &str, end: &str) -> serde_json::Value {
+    serde_json::json!({
+        "identifier": uuid::Uuid::from_u128(id).to_string(), "type": "HKCategoryTypeIdentifierSleepAnalysis",
+        "value": 3, "start_date": start, "end_date": end,
+    })
+}
+
+#[tokio::test]
+async fn a_night_that_comes_in_two_uploads_is_one_night() {
+    let (app, anna) = (app(), caller(1));
+    let body = |sample| serde_json::to_vec(&serde_json::json!({ "category_samples": [sample] })).unwrap();
+    send(&app, &anna, body(asleep(1, "2024-03-01T22:00:00Z", "2024-03-01T23:50:00Z"))).await;
+    settle(&app).await;
+    send(&app, &anna, body(asleep(2, "2024-03-02T00:00:00Z", "2024-03-02T06:00:00Z"))).await;
+    settle(&app).await;
+    let nights = app.nights(&anna, DayRange::default()).await.unwrap();
+    let found: Vec<_> =
+        nights.iter().map(|night| (night.date.to_string(), night.total_sleep_time.value())).collect();
+    assert_eq!(found, [("2024-03-02".to_owned(), Some(470.0))]);
+}

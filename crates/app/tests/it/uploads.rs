@@ -136,8 +136,31 @@ async fn a_reading_without_an_id_is_the_same_as_with_one() {
     let mut without = with_id.clone();
     without.as_object_mut().unwrap().remove("identifier");
     assert_eq!(send(&app, &anna, body(&[without.clone()], &[])).await.receipts.accepted, 1);
-    assert_eq!(send(&app, &anna, body(&[with_id], &[])).await.receipts.duplicate, 1);
-    assert_eq!(send(&app, &anna, body(&[without], &[])).await.receipts.duplicate, 1);
+    assert_eq!(
+        send(&app, &anna, body(&[with_id.clone()], &[])).await.receipts.accepted,
+        1,
+        "under its own id"
+    );
+    let once = held(&app, &anna).await;
+    assert_eq!(once.iter().map(|reading| reading.0).collect::<Vec<_>>(), [Uuid::from_u128(1)]);
+    for again in [without, with_id] {
+        assert_eq!(send(&app, &anna, body(&[again], &[])).await.receipts.accepted, 0);
+        assert_eq!(held(&app, &anna).await, once);
+    }
+    send(&app, &anna, body(&[], &[1])).await;
+    assert_eq!(held(&app, &anna).await, [], "the phone deletes it by its id");
+}
+
+#[tokio::test]
+async fn a_reading_that_lasts_too_long_or_ends_in_the_future_is_refused() {
+    let (app, anna) = (app(), caller(1));
+    for (end, code) in [("9999-12-30T10:00:00Z", "in_the_future"), ("2024-03-05T08:00:00Z", "too_long")] {
+        let mut long = heart_rate(1, 0, 61.0);
+        long["end_date"] = end.into();
+        let receipts = send(&app, &anna, body(&[long, heart_rate(2, 1, 62.0)], &[])).await.receipts;
+        assert_eq!(receipts.rejected.len(), 1, "{end}");
+        assert_eq!(receipts.rejected[0].code, code, "{end}");
+    }
     assert_eq!(held(&app, &anna).await.len(), 1);
 }
 

@@ -14,7 +14,7 @@ pub(crate) enum Outcome {
     /// An answer to its last byte.
     Whole(Answered),
     /// A part of an answer.
-    Torn(usize),
+    Torn,
     /// No byte of an answer.
     Nothing,
 }
@@ -68,7 +68,7 @@ impl Connection {
             match self.0.read_buf(&mut bytes).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) if bytes.is_empty() => return Outcome::Nothing,
-                Ok(0) | Err(_) => return Outcome::Torn(bytes.len()),
+                Ok(0) | Err(_) => return Outcome::Torn,
             }
         }
     }

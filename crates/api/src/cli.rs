@@ -99,6 +99,11 @@ enum Command {
     },
     /// Check configuration, stores, model and clock, and say what to do about what is wrong.
     Doctor,
+    /// Look after jobs that were given up.
+    Jobs {
+        #[command(subcommand)]
+        command: JobsCommand,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Look at the configuration.
@@ -122,6 +127,17 @@ enum Command {
 enum ConfigCommand {
     /// Print every key with its value and where it came from; secrets are hidden.
     Show,
+}
+
+#[derive(Subcommand)]
+enum JobsCommand {
+    /// List the jobs that were given up, with the reason.
+    DeadLetters,
+    /// Send given-up jobs back to the queue.
+    Redrive {
+        /// Which; without any, all of them.
+        ids: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -193,6 +209,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             commands::sample::sample(commands::sample::Options { format, days, seed, start, user, output })
         }
         Command::Doctor => commands::doctor::doctor(&global),
+        Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
+        Command::Jobs { command: JobsCommand::Redrive { ids } } => commands::jobs::redrive(&global, ids),
         Command::Openapi => commands::openapi(),
         Command::Config { command: ConfigCommand::Show } => commands::config_show(&global),
         Command::Dev { command: DevCommand::Codes } => commands::dev_codes(&global),

@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod jobs;
 pub(crate) mod sample;
 pub(crate) mod serve;
 

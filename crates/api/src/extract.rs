@@ -6,7 +6,6 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
-    time::Duration,
 };
 
 use actix_web::{
@@ -18,12 +17,12 @@ use actix_web::{
 use app::audit::Caller;
 use domain::ids::{SessionId, UserId};
 use futures::StreamExt;
-use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use crate::{
     context::Context,
-    middleware::RequestId,
+    middleware::{RequestId, is_traceparent},
     problem::{Problem, ProblemKind},
 };
 
@@ -35,14 +34,8 @@ pub(crate) struct Authenticated {
     pub user_id: UserId,
     pub session_id: SessionId,
     pub caller: Caller,
-    expires_at: Timestamp,
-}
-
-impl Authenticated {
-    /// How long the token is still good for.
-    pub(crate) fn expires_in(&self, now: Timestamp) -> Duration {
-        Duration::from_secs(u64::try_from(self.expires_at.as_second() - now.as_second()).unwrap_or(0))
-    }
+    /// For answers that last: it is verified again while they do.
+    pub token: SecretString,
 }
 
 /// Marks a request with its user, for the access log.
@@ -63,14 +56,14 @@ impl FromRequest for Authenticated {
                 user_id: verified.user_id,
                 request_id: RequestId::of(&request),
                 traceparent: header(&request, "traceparent")
-                    .filter(|text| text.len() <= 128)
+                    .filter(|text| is_traceparent(text.as_bytes()))
                     .map(str::to_owned),
             };
             Ok(Self {
                 user_id: verified.user_id,
                 session_id: verified.session_id,
                 caller,
-                expires_at: verified.expires_at,
+                token: token.into(),
             })
         })
     }
@@ -176,6 +169,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     path.iter().map(part).collect()
 }
 
+/// What is reserved for a body before any of it has come.
+const RESERVED_BYTES_MAX: usize = 64 * 1024;
+
 /// Reads a body within `bytes_max`, coded and decoded, and within the deadline.
 async fn read(
     request: &HttpRequest,
@@ -193,7 +189,7 @@ async fn read(
     }
     let receive = async {
         let mut payload = payload;
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
+        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVED_BYTES_MAX));
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_hidden| Problem::field("", "the body broke off"))?;
             if body.len() + chunk.len() > bytes_max {

@@ -6,7 +6,10 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderName, HeaderValue},
+    },
     middleware::Next,
 };
 
@@ -28,6 +31,29 @@ impl RequestId {
 /// When a client may ask again what took too long.
 const TOO_LATE: Duration = Duration::from_secs(1);
 
+/// Whether a header is a W3C `traceparent` of version 00. Anything else is a stranger's text, and is dropped.
+pub(crate) fn is_traceparent(value: &[u8]) -> bool {
+    let is_hex = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
+    let parts: Vec<&[u8]> = value.split(|byte| *byte == b'-').collect();
+    matches!(parts[..], [b"00", trace, span, flags] if trace.len() == 32 && span.len() == 16 && flags.len() == 2
+        && is_hex(trace) && is_hex(span) && is_hex(flags))
+}
+
+/// A method by its name; one that somebody made up has none here, or it would be in logs and metrics for ever.
+fn known(method: &Method) -> &'static str {
+    let standard = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+        Method::HEAD,
+        Method::OPTIONS,
+    ];
+    let names = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
+    standard.iter().position(|known| known == method).map_or("OTHER", |at| names[at])
+}
+
 fn accepted(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -46,13 +72,15 @@ pub(crate) async fn surround(
         request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| accepted(id));
     let id = given.map_or_else(|| context.app.platform.ids.next().to_string(), str::to_owned);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let method = request.method().clone();
-    let traceparent = request.headers().get("traceparent").cloned();
-    let deadline = Duration::from_millis(context.config.server.request_timeout_ms);
+    let method = known(request.method());
+    let traceparent =
+        request.headers().get("traceparent").filter(|value| is_traceparent(value.as_bytes())).cloned();
+    // The time for the body, and then the time for the answer.
+    let deadline = context.body_timeout() + Duration::from_millis(context.config.server.request_timeout_ms);
     // A request that takes too long is dropped with its handler. What it was committing is committed all the same; that is
     // what retries and receipts are for.
     let Ok(outcome) = tokio::time::timeout(deadline, next.call(request)).await else {
-        tracing::error!(request_id = id, method = method.as_str(), "a request took too long");
+        tracing::error!(request_id = id, method, "a request took too long");
         metrics::counter!("http_requests_timed_out_total").increment(1);
         let problem =
             Problem::new(ProblemKind::Unavailable).detail("the request took too long").retry_after(TOO_LATE);
@@ -108,7 +136,7 @@ fn record(response: &ServiceResponse<BoxBody>, id: &str, started: Instant, cause
     let request = response.request();
     // The pattern, not the path: paths hold ids.
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let (method, status) = (request.method().as_str().to_owned(), response.status().as_u16());
+    let (method, status) = (known(request.method()), response.status().as_u16());
     let elapsed = started.elapsed();
     let extensions = request.extensions();
     let user = extensions.get::<UserHash>().map_or("-", |user| user.0.as_str());
@@ -118,7 +146,7 @@ fn record(response: &ServiceResponse<BoxBody>, id: &str, started: Instant, cause
     } else {
         tracing::info!(request_id = id, method, route, status, duration_ms, user, cause, "request");
     }
-    let labels = [("method", method), ("route", route), ("status", status.to_string())];
+    let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
 }

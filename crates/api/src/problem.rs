@@ -256,7 +256,7 @@ impl From<AppError> for Problem {
             AppError::ForeignUser => Self::new(ProblemKind::ForeignUser),
             AppError::NotFound => Self::new(ProblemKind::NotFound),
             AppError::TooLarge { writes_max } => Self::new(ProblemKind::TooLarge).detail(format!(
-                "an upload may touch at most {writes_max} days times metrics; send it in parts"
+                "one commit holds {writes_max} blocks of a metric and a day, and a limited size; send the upload in parts of fewer days"
             )),
             AppError::Port(error) => error.into(),
         }

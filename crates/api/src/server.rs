@@ -175,7 +175,7 @@ impl Signals {
 }
 
 impl Running {
-    /// Waits for SIGTERM or SIGINT, or for the server to end by itself.
+    /// Waits for SIGTERM or SIGINT, or for a part to end by itself.
     pub async fn until_signal(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let ended = async {
             match &mut self.server {
@@ -183,9 +183,20 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
+        let worker_ended = async {
+            match &mut self.worker {
+                Some(worker) => drop(futures::future::select_all(&mut worker.tasks).await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = signals.terminate.recv() => {}
             _ = signals.interrupt.recv() => {}
+            () = worker_ended => {
+                // Without it, uploads would be acknowledged and never processed: better a restart.
+                self.worker = None;
+                anyhow::bail!("a part of the worker ended by itself");
+            }
             outcome = ended => {
                 self.server = None;
                 outcome??;

@@ -274,7 +274,7 @@ impl App {
         let embedding = self.embed_best_week(&series(8), &TimeZone::UTC).await?;
         let (start, end) =
             midnights(embedding.date.checked_sub(6.days()).unwrap_or(embedding.date), embedding.date);
-        let embedding = Embedding { zone, start, end, ..embedding };
+        let embedding = Embedding { start, end, zone, ..embedding };
         results.put(RecordKey::of_day(user, Kind::Embedding, embedding.date), encode(&embedding)?);
         Ok(())
     }

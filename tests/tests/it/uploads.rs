@@ -10,7 +10,6 @@ use e2e::{Answer, Phone, read};
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -516,6 +515,27 @@ async fn a_newer_value_wins_and_an_older_retry_does_not_overwrite_it() {
 }
 
 #[tokio::test]
+async fn a_reading_that_came_without_an_id_goes_by_the_phones_id_once_it_has_one() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    let named = heart_rate(0);
+    let mut nameless = named.clone();
+    nameless.as_object_mut().unwrap().remove("identifier");
+    upload(&phone, &healthkit(&phone, &[nameless.clone()])).await;
+    upload(&phone, &healthkit(&phone, &[named.clone()])).await;
+    let readings = phone.readings("heart_rate").await.unwrap();
+    assert_eq!(readings.len(), 1, "{readings:?}");
+    assert_eq!(readings[0]["id"], named["identifier"]);
+    // Without its id it is the same reading still.
+    let again = upload(&phone, &healthkit(&phone, &[nameless])).await;
+    assert_eq!(again["receipts"]["accepted"], 0, "{again}");
+    let mut deletion = healthkit(&phone, &[]);
+    deletion["deleted_samples"] = json!([named["identifier"]]);
+    upload(&phone, &deletion).await;
+    assert_eq!(phone.readings("heart_rate").await.unwrap().len(), 0);
+}
+
+#[tokio::test]
 async fn one_body_with_the_same_reading_twice_keeps_it_once() {
     let server = SHARED.get();
     let phone = server.phone().await;
@@ -537,13 +557,13 @@ async fn a_large_raw_body_becomes_an_object_and_a_small_one_does_not() {
     // What is kept is what was sent, whichever way it was coded for the journey.
     let answer = raw(&phone, "healthkit", "gzip", gzip(&body)).await.expect(202).unwrap();
     assert_eq!(answer["receipts"]["accepted"], 600);
-    let hash = hex::encode(Sha256::digest(&body));
+    let id = answer["upload_id"].as_str().unwrap();
     let found = files(&objects);
     assert_eq!(found.len(), 1, "{found:?}");
     let name = found[0].to_str().unwrap();
     assert!(
-        name.contains(&hash) && name.contains(&phone.user_id),
-        "the object is named by its user and its content"
+        name.contains(id) && name.contains(&phone.user_id),
+        "the object is named by its user and its upload"
     );
     let file = std::fs::read(&found[0]).unwrap();
     // The file begins with the object's own description; the frame follows.

@@ -206,11 +206,9 @@ pub(crate) async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Re
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn refresh(
     context: Ctx,
-    peer: Peer,
     request: HttpRequest,
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.login(peer.0)?;
     let token = if body.is_empty() {
         bearer(&request).map(SecretString::from).ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?
     } else {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
 use domain::ids::{EventId, UserId};
 use futures::{Stream, StreamExt, stream};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     context::Context,
@@ -39,18 +40,18 @@ pub(crate) async fn stream(
     };
     let context = Arc::clone(&context);
     let ended = context.lifecycle.streams.clone().cancelled_owned();
-    let expires_in = user.expires_in(context.app.platform.clock.now());
-    let lines = Box::pin(Listener { context, user: user.user_id, live, after }.lines());
+    let lines = Box::pin(Listener { context, user: user.user_id, token: user.token, live, after }.lines());
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(lines.take_until(ended).take_until(tokio::time::sleep(expires_in))))
+        .streaming(lines.take_until(ended)))
 }
 
 /// Who listens, and how far they have come.
 struct Listener {
     context: Arc<Context>,
     user: UserId,
+    token: SecretString,
     live: ports::EventStream,
     after: EventId,
 }
@@ -87,6 +88,11 @@ impl Listener {
         let rest = stream::try_unfold((self, true), |(mut listener, is_first)| async move {
             loop {
                 let woken = is_first || listener.woken().await;
+                // Whoever signed out since then, or whose token has ended, hears no more.
+                let token = listener.token.expose_secret();
+                if listener.context.app.platform.tokens.verify(token).await.is_err() {
+                    return Ok(None);
+                }
                 let lines = listener.unseen().await?;
                 if !lines.is_empty() {
                     return Ok(Some((lines.into(), (listener, false))));

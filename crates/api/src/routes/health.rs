@@ -1,6 +1,9 @@
 //! How the service is: measured, never said.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use domain::record::{Kind, Partition, SortRange};
@@ -60,9 +63,13 @@ pub(crate) struct Health {
     dependencies: BTreeMap<&'static str, Part>,
 }
 
+/// How long a part may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
 async fn probe<T>(check: impl Future<Output = Result<T, String>>) -> Part {
     let started = Instant::now();
-    let outcome = check.await;
+    let answered = tokio::time::timeout(PROBE_TIMEOUT, check).await;
+    let outcome = answered.unwrap_or_else(|_elapsed| Err(format!("no answer within {PROBE_TIMEOUT:?}")));
     let latency_ms = started.elapsed().as_secs_f64() * 1e3;
     Part { status: if outcome.is_ok() { "up" } else { "down" }, latency_ms, reason: outcome.err() }
 }
@@ -90,15 +97,11 @@ async fn parts(context: &Context) -> BTreeMap<&'static str, Part> {
             None => Ok(()),
         }
     };
-    BTreeMap::from([
-        ("health_data", database_part(context).await),
-        (
-            "objects",
-            probe(async { platform.objects.list("", None, 1).await.map_err(|error| word(&error)) }).await,
-        ),
-        ("jobs", probe(async { platform.jobs.stats().await.map_err(|error| word(&error)) }).await),
-        ("models", probe(models).await),
-    ])
+    let objects = async { platform.objects.list("", None, 1).await.map_err(|error| word(&error)) };
+    let jobs = async { platform.jobs.stats().await.map_err(|error| word(&error)) };
+    let (health_data, objects, jobs, models) =
+        tokio::join!(database_part(context), probe(objects), probe(jobs), probe(models));
+    BTreeMap::from([("health_data", health_data), ("objects", objects), ("jobs", jobs), ("models", models)])
 }
 
 /// The parts that nothing works without.

@@ -30,7 +30,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(
             resource("/health-data/processing/{processing_id}")
                 .route(web::get().to(status))
-                .route(web::delete().to(delete)),
+                .route(web::delete().to(delete_processing)),
         )
         .service(resource("/health-data/{processing_id}").route(web::delete().to(delete)));
 }
@@ -170,6 +170,9 @@ pub(crate) fn message(receipts: &Receipts) -> String {
     format!("{accepted} samples kept, {duplicate} known already, {rejected_total} refused")
 }
 
+/// The last page that can be asked for by its number.
+const PAGES_MAX: usize = 100;
+
 /// What a listing is asked for.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -179,6 +182,9 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
     /// From `pagination.next_cursor` or `previous_cursor`.
     cursor: Option<String>,
+    /// Without a cursor: the page, counted from 1. It counts readings, so pages shift when newer ones come; cursors do not.
+    #[param(minimum = 1, maximum = 100)]
+    page: Option<usize>,
     /// A metric by its short name or HealthKit identifier.
     #[param(example = "heart_rate")]
     data_type: Option<String>,
@@ -284,6 +290,11 @@ pub(crate) async fn list(
     if !(1..=1000).contains(&limit) {
         return Err(Problem::field("limit", "1 to 1000"));
     }
+    let page = query.page.unwrap_or(1);
+    if !(1..=PAGES_MAX).contains(&page) || (query.page.is_some() && query.cursor.is_some()) {
+        return Err(Problem::field("page", format!("1 to {PAGES_MAX}, and not beside a cursor")));
+    }
+    let skipped = (page - 1) * limit;
     let metric = query.data_type.as_deref().map(metric).transpose()?;
     let filter = [&query.data_type, &query.start_date, &query.end_date, &query.source]
         .map(|part| part.as_deref().unwrap_or_default().to_owned())
@@ -300,9 +311,11 @@ pub(crate) async fn list(
         end_ms: query.end_date.as_deref().map(|text| instant("end_date", text)).transpose()?,
         source: query.source.clone(),
         from,
-        limit,
+        limit: skipped + limit,
     };
-    let readings = context.app.list_readings(&user.caller, &listing).await?;
+    let mut readings = context.app.list_readings(&user.caller, &listing).await?;
+    readings.samples.drain(..skipped.min(readings.samples.len()));
+    readings.has_newer |= skipped > 0;
     let position = |sample: &Sample, backwards: bool| {
         let position = Position {
             start_ms: sample.interval.start_ms(),
@@ -440,4 +453,18 @@ pub(crate) async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let count = context.app.delete_upload(&user.caller, upload_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(MessageResponse { message: format!("{count} samples deleted") }))
+}
+
+/// Delete an upload's samples for good. The same as `DELETE health-data/{processing_id}`.
+#[utoipa::path(delete, path = "/api/v1/health-data/processing/{processing_id}", tag = "health-data", security(("bearer" = [])),
+    params(("processing_id" = String, Path)), responses(
+    (status = 200, body = MessageResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn delete_processing(
+    context: Ctx,
+    user: Authenticated,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    delete(context, user, id).await
 }

@@ -25,7 +25,7 @@ use super::{auth, events, health, health_data, healthkit, insights, measures, ob
     paths(
         root::root, health::live, health::ready, health::detailed, health::database, health::metrics,
         auth::register, auth::login, auth::refresh, auth::logout, auth::me, auth::update_me, auth::jwks,
-        health_data::upload, health_data::list, health_data::status, health_data::delete,
+        health_data::upload, health_data::list, health_data::status, health_data::delete, health_data::delete_processing,
         healthkit::upload, healthkit::status,
         pat::analyse_steps, pat::analyse_points, pat::stored, pat::health, pat::models,
         insights::write, insights::stored, insights::history, insights::status,

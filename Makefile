@@ -31,10 +31,10 @@ lint: ## Checks the format, the lints and the documentation.
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps
 
-bench: onnxruntime ## Measures functions, then the whole process beside its floors.
+bench: onnxruntime ## Measures functions, then the whole process beside its floors; JSON=1 prints the latter as JSON.
 	$(CARGO) bench $(WORKSPACE) --bench '*'
-	$(CARGO) build --release -p api --bin clarity
-	$(CARGO) run --release -p e2e --bin whole-process
+	$(CARGO) build --release $(WORKSPACE) --bins
+	$(TARGET)/release/whole-process $(if $(JSON),--json)
 
 drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times under load and looks for what was lost.
 	$(CARGO) build --release -p api --bin clarity

@@ -6,4 +6,4 @@ mod reading;
 
 pub use phone::{Answer, Phone, read};
 pub use process::{Clarity, Started, binary};
-pub use reading::{METRICS, Reading, healthkit};
+pub use reading::{METRICS, Reading, healthkit, heart_rates};

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, ensure};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
-use uuid::Uuid;
+
+use crate::reading::new_id;
 
 /// What came back.
 #[derive(Debug)]
@@ -41,8 +42,8 @@ impl Phone {
         let mut phone = Self {
             client: Client::builder().timeout(Duration::from_mins(1)).build()?,
             address,
-            email: format!("{}@example.org", Uuid::new_v4().simple()),
-            password: format!("pass-{}", Uuid::new_v4()),
+            email: format!("{}@example.org", new_id().simple()),
+            password: format!("pass-{}", new_id()),
             access_token: String::new(),
             refresh_token: String::new(),
             user_id: String::new(),
@@ -116,7 +117,7 @@ impl Phone {
             let page = self.get(&path).await?.expect(200)?;
             readings.extend(page["data"].as_array().context("a page has data")?.iter().cloned());
             match page["links"]["next"].as_str() {
-                Some(next) => path = next.trim_start_matches("/api/v1/").to_owned(),
+                Some(next) => next.trim_start_matches("/api/v1/").clone_into(&mut path),
                 None => return Ok(readings),
             }
         }

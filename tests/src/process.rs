@@ -153,7 +153,7 @@ impl Started {
     pub fn wait(mut self) -> anyhow::Result<(ExitStatus, String)> {
         let status = self.child.wait()?;
         for reader in self.readers.drain(..) {
-            reader.join().map_err(|_| anyhow::anyhow!("a log reader panicked"))?;
+            ensure!(reader.join().is_ok(), "a log reader panicked");
         }
         let log = self.log();
         Ok((status, log))

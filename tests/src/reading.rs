@@ -49,6 +49,19 @@ impl Reading {
     }
 }
 
+/// So many heart rates of about 60 to 100 a minute, the first at `begin_ms`, `step_ms` between them.
+pub fn heart_rates(begin_ms: i64, step_ms: i64, count: u32) -> Vec<Reading> {
+    let reading =
+        |n: u32| Reading::heart_rate(new_id(), begin_ms + i64::from(n) * step_ms, 60.0 + f64::from(n % 40));
+    (0..count).map(reading).collect()
+}
+
+/// A new id, as a phone makes it.
+#[expect(clippy::disallowed_methods, reason = "this is a phone, which has no port to ask")]
+pub(crate) fn new_id() -> Uuid {
+    Uuid::new_v4()
+}
+
 /// The instant by the clock of a winter in Berlin.
 fn local(at: Timestamp) -> String {
     at.display_with_offset(Offset::constant(1)).to_string()

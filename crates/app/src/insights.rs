@@ -121,7 +121,7 @@ fn night_measures(nights: &[Night]) -> Vec<Column<'_>> {
     let column = |pick: fn(&Night) -> &Measure| nights.iter().map(pick).collect();
     vec![
         ("total_sleep_time", "total sleep time", 0, column(|night| &night.total_sleep_time)),
-        ("sleep_efficiency", "sleep efficiency", 2, column(|night| &night.sleep_efficiency)),
+        ("sleep_efficiency", "sleep efficiency", 0, column(|night| &night.sleep_efficiency)),
         (
             "wake_after_sleep_onset",
             "wake after sleep onset",

@@ -17,8 +17,8 @@ use crate::{
     records::{Upload, encode, get, replace},
 };
 
-/// How long one call to the queue waits for a message.
-const RECEIVE_WAIT: Duration = Duration::from_secs(5);
+/// How long one call to the queue waits for a message, and so the longest that stopping waits for it.
+const RECEIVE_WAIT: Duration = Duration::from_secs(1);
 
 /// The most messages that one call to the queue returns.
 const RECEIVE_MAX: usize = 10;
@@ -35,14 +35,14 @@ impl App {
             while jobs.try_join_next().is_some() {}
             let free = self.settings.worker_concurrency.saturating_sub(jobs.len());
             if free == 0 {
-                jobs.join_next().await;
-                continue;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    _ = jobs.join_next() => continue,
+                }
             }
-            let received = tokio::select! {
-                () = stop.cancelled() => break,
-                received = self.platform.jobs.receive(free.min(RECEIVE_MAX), RECEIVE_WAIT, self.settings.lease) => received,
-            };
-            match received {
+            // Not dropped half-way when this stops: a lease that was granted and that nobody saw would hold its job back
+            // until it ran out.
+            match self.platform.jobs.receive(free.min(RECEIVE_MAX), RECEIVE_WAIT, self.settings.lease).await {
                 Ok(leases) => {
                     for lease in leases {
                         let (app, hand_back) = (Arc::clone(self), hand_back.clone());

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::support::{Server, Shared, pointers, problem, without_instance};
+use crate::support::{Server, Shared, new_id, pointers, problem, without_instance};
 
 static SHARED: Shared = Shared::new();
 
@@ -29,7 +29,7 @@ async fn me(phone: &Phone, token: &str) -> Answer {
 
 /// An address that nobody has signed up with.
 fn stranger() -> String {
-    format!("{}@example.org", uuid::Uuid::new_v4().simple())
+    format!("{}@example.org", new_id())
 }
 
 fn retry_after(headers: &HeaderMap) -> u64 {

@@ -19,14 +19,14 @@ fn demo(data: &Path, days: u16, seed: u64) -> Value {
 }
 
 /// The life that a demo uploaded: its last day is the last with steps.
-fn truth(seen: &Value, days: u16, seed: u64) -> Vec<DayTruth> {
-    let last: Date = seen["circadian"]["circadian"]["date"].as_str().unwrap().parse().unwrap();
+fn lived(answers: &Value, days: u16, seed: u64) -> Vec<DayTruth> {
+    let last: Date = answers["circadian"]["circadian"]["date"].as_str().unwrap().parse().unwrap();
     let start = last.checked_sub((i64::from(days) - 1).days()).unwrap();
     let settings = SimulatorSettings { days, seed, start, zone: "Europe/Berlin".to_owned() };
     Simulation::new(&settings).unwrap().truth().to_vec()
 }
 
-fn of_date<'a>(list: &'a Value, date: Date) -> Option<&'a Value> {
+fn of_date(list: &Value, date: Date) -> Option<&Value> {
     list.as_array().unwrap().iter().find(|item| item["date"] == date.to_string())
 }
 
@@ -74,7 +74,7 @@ fn check(seen: &Value, truth: &[DayTruth]) {
 fn a_fortnight_comes_out_as_it_was_lived() {
     let data = tempfile::tempdir().unwrap();
     let seen = demo(data.path(), 14, 7);
-    let truth = truth(&seen, 14, 7);
+    let truth = lived(&seen, 14, 7);
     assert_eq!(truth.iter().filter(|day| day.is_travel_day).count(), 1);
     check(&seen, &truth);
     assert_eq!(seen["uploads"], 14);
@@ -99,7 +99,7 @@ fn a_fortnight_comes_out_as_it_was_lived() {
 
     // Another person, in the same folder.
     let other = demo(data.path(), 5, 3);
-    check(&other, &self::truth(&other, 5, 3));
+    check(&other, &lived(&other, 5, 3));
     assert_ne!(other["account"]["user_id"], seen["account"]["user_id"]);
 }
 

@@ -15,7 +15,10 @@ use domain::{
     record::{Kind, OUTBOX_SHARDS, Partition, RecordKey, SortRange},
 };
 use futures::TryStreamExt;
-use ports::{Clock, DeadLetter, HealthDataRepository, JobQueue, NewMessage, ObjectKey, ObjectStore, Precondition, Record, Write};
+use ports::{
+    Clock, DeadLetter, HealthDataRepository, JobQueue, NewMessage, ObjectKey, ObjectStore, Precondition,
+    Record, Write,
+};
 
 /// The stores of a data folder.
 pub(crate) struct Folder {
@@ -86,6 +89,14 @@ impl Folder {
             count += self.all(Partition::Outbox(shard), Kind::Outbox).await?.len() as u64;
         }
         Ok(count)
+    }
+
+    /// How many messages somebody holds a lease on.
+    pub(crate) async fn leased(&self) -> anyhow::Result<i64> {
+        let mut reading = self.database.begin("test.leased").await?;
+        let leased = "SELECT count(*) FROM messages WHERE dead_reason IS NULL AND ready_at > not_before AND ready_at > ?";
+        let now_ms = SystemClock.now().as_millisecond();
+        Ok(sqlx::query_scalar(leased).bind(now_ms).fetch_one(&mut *reading).await?)
     }
 
     pub(crate) async fn dead_letters(&self) -> anyhow::Result<Vec<DeadLetter>> {

@@ -12,7 +12,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, Server, Shared, healthkit, heart_rate, problem, processed, quantity, upload};
+use crate::support::{
+    PATIENCE, Server, Shared, healthkit, heart_rate, new_id, problem, processed, quantity, until, upload,
+};
 
 static SHARED: Shared = Shared::new();
 
@@ -26,9 +28,9 @@ async fn every_refusal_is_a_problem_document() {
     let phone = server.phone().await;
     let send = async |method: Method, path: &str| read(phone.request(method, path)).await.unwrap();
     assert_eq!(problem(&send(Method::GET, "nowhere").await, 404), "not-found");
-    assert_eq!(problem(&send(Method::GET, &format!("insights/{}", Uuid::now_v7())).await, 404), "not-found");
+    assert_eq!(problem(&send(Method::GET, &format!("insights/{}", new_id())).await, 404), "not-found");
     assert_eq!(
-        problem(&send(Method::GET, &format!("insights/history/{}", Uuid::now_v7())).await, 403),
+        problem(&send(Method::GET, &format!("insights/history/{}", new_id())).await, 403),
         "foreign-user"
     );
     for (method, path) in [
@@ -159,16 +161,9 @@ async fn health_is_measured() {
 
 /// Waits until the models are read, and answers the readiness.
 async fn until_ready(server: &Server) -> Value {
-    let wait = async {
-        loop {
-            let ready = get(server, "/api/v1/health/ready").await;
-            if ready.status == 200 {
-                return ready.body;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the server becomes ready")
+    let ready = async || get(server, "/api/v1/health/ready").await;
+    until("the server becomes ready", async || ready().await.status == 200).await;
+    ready().await.expect(200).unwrap()
 }
 
 #[tokio::test]

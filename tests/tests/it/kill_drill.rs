@@ -108,6 +108,11 @@ impl House {
     fn killed(&self) -> u32 {
         self.kills.values().sum()
     }
+
+    fn summary(&self) -> String {
+        let kinds: Vec<String> = self.kills.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        format!("{} kills ({})", self.killed(), kinds.join(", "))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +128,6 @@ async fn what_is_acknowledged_survives_kill_9_and_is_processed_once() -> anyhow:
         block_in_place(|| server(&data)?.start_and_kill(dice.millis(0, 150)))?;
     }
     let mut house = block_in_place(|| House::open(&data))?;
-    house.kills.insert("first start", 3);
     let stop = Arc::new(AtomicBool::new(false));
     let mut lives = JoinSet::new();
     for n in 0..PEOPLE {
@@ -137,10 +141,10 @@ async fn what_is_acknowledged_survives_kill_9_and_is_processed_once() -> anyhow:
     }
     stop.store(true, Ordering::Relaxed);
     let people = lives.join_all().await;
-    let loaded = began.elapsed();
+    let loaded = Instant::now();
     let house_after = Folder::open(&data).await?;
     settle(&house_after, kills).await?;
-    let settled = began.elapsed();
+    let settled = Instant::now();
 
     let pristine_folder = tempfile::tempdir()?;
     let pristine = block_in_place(|| Clarity::serve(&pristine_folder.path().join("data"))?.start())?;
@@ -148,36 +152,22 @@ async fn what_is_acknowledged_survives_kill_9_and_is_processed_once() -> anyhow:
     for person in &people {
         check(person, &house_after, (*house.address.borrow(), pristine.address()?), &mut sum).await?;
     }
-    let kinds: Vec<String> = house.kills.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let dead = house_after.dead_letters().await?;
+    for letter in &dead {
+        sum.faults.push(format!("a dead letter: {}", letter.reason));
+    }
+    let integrity = house_after.integrity().await?;
+    sum.demand(integrity == "ok", || format!("SQLite's file: {integrity}"));
+    println!("kill drill: {}; {}", house.summary(), sum.summary());
     println!(
-        "kill drill: {} kills ({}), {} requests broken, {} uploads acknowledged, {} more stored, {} samples, {} of them in objects' \
-         uploads, lost {}, duplicated {}; {:.1} s of load, {:.1} s to settle, {:.1} s to check",
-        house.killed(),
-        kinds.join(", "),
-        sum.broken,
-        sum.acknowledged,
-        sum.unacknowledged,
-        sum.samples,
-        sum.in_objects,
-        sum.lost,
-        sum.duplicated,
-        loaded.as_secs_f64(),
-        (settled - loaded).as_secs_f64(),
-        (began.elapsed() - settled).as_secs_f64(),
+        "kill drill: {:.1?} of load, {:.1?} to settle, {:.1?} to check",
+        loaded - began,
+        settled - loaded,
+        settled.elapsed()
     );
     ensure!(sum.faults.is_empty(), "{} faults:\n{}", sum.faults.len(), sum.faults.join("\n"));
-    ensure!(
-        sum.broken > 0 && sum.in_objects > 0 && sum.acknowledged > 0,
-        "the drill did not try what it is for"
-    );
-    let dead = house_after.dead_letters().await?;
-    ensure!(
-        dead.is_empty(),
-        "{} dead letters: {:?}",
-        dead.len(),
-        dead.iter().map(|letter| &letter.reason).collect::<Vec<_>>()
-    );
-    ensure!(house_after.integrity().await? == "ok", "SQLite's file is damaged");
+    let was_tried = sum.broken > 0 && sum.in_objects > 0 && sum.acknowledged > kills as usize;
+    ensure!(was_tried, "the drill did not try what it is for");
     Ok(())
 }
 
@@ -207,6 +197,20 @@ struct Sum {
 }
 
 impl Sum {
+    fn summary(&self) -> String {
+        format!(
+            "{} requests broken, {} uploads acknowledged and {} stored without, {} samples ({} with a body in an object), \
+             {} lost, {} duplicated",
+            self.broken,
+            self.acknowledged,
+            self.unacknowledged,
+            self.samples,
+            self.in_objects,
+            self.lost,
+            self.duplicated,
+        )
+    }
+
     fn demand(&mut self, holds: bool, fault: impl FnOnce() -> String) {
         if !holds {
             self.faults.push(fault());

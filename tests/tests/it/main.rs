@@ -22,10 +22,10 @@ mod openapi;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod uploads;
-#[cfg(test)]
-mod shutdown;
 #[cfg(test)]
 mod workers;

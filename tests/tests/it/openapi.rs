@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use e2e::Phone;
 use reqwest::Method;
 use serde_json::Value;
-use uuid::Uuid;
 
-use crate::support::{PATIENCE, Server, Shared, problem, run, stdout_json};
+use crate::support::{Server, Shared, new_id, problem, run, stdout_json, until};
 
 static SHARED: Shared = Shared::new();
 
@@ -31,7 +30,7 @@ fn operations(document: &Value) -> Vec<Operation> {
                     part.split_once('{').map_or((part, false), |(fixed, _)| (fixed, true));
                 path.push_str(fixed);
                 if has_place {
-                    path.push_str(&Uuid::now_v7().to_string());
+                    path.push_str(&new_id());
                 }
             }
             operations.push(Operation {
@@ -76,12 +75,7 @@ async fn every_documented_operation_is_there_and_answers_as_documented() {
     assert_eq!(undocumented, Vec::<String>::new());
     // A missing thing and a missing route look alike from outside; the access log tells them apart.
     let last = format!("operation-{}", operations.len() - 1);
-    let logged = async {
-        while !server.started.log().contains(&last) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, logged).await.expect("the access log");
+    until("the access log", async || server.started.log().contains(&last)).await;
     let log = server.started.log();
     for (at, operation) in operations.iter().enumerate() {
         let of_operation =

@@ -6,16 +6,13 @@
 
 mod wire;
 
-use std::{
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use e2e::{Clarity, Phone, Reading, Started, healthkit};
 use reqwest::Method;
 use tempfile::TempDir;
 use tokio::{
-
     task::{JoinSet, block_in_place},
     time::{sleep, timeout},
 };
@@ -27,8 +24,8 @@ use crate::folder::Folder;
 /// How long anything here may take at most.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// 5 January 2026, midnight in Berlin.
-const BEGIN_MS: i64 = 1_767_567_600_000;
+/// 6 January 2025, midnight in Berlin.
+const BEGIN_MS: i64 = 1_736_118_000_000;
 
 fn start(data: &TempDir, settings: &[(&str, &str)]) -> anyhow::Result<Started> {
     let clarity = Clarity::serve(data.path())?;
@@ -39,7 +36,9 @@ fn start(data: &TempDir, settings: &[(&str, &str)]) -> anyhow::Result<Started> {
 /// Waits for the end, which must be a success, and answers how long it took.
 async fn ended(process: Started, within: Duration) -> anyhow::Result<Duration> {
     let began = Instant::now();
-    let (status, log) = timeout(PATIENCE, tokio::task::spawn_blocking(|| process.wait())).await.context("it never ends")???;
+    let (status, log) = timeout(PATIENCE, tokio::task::spawn_blocking(|| process.wait()))
+        .await
+        .context("it never ends")???;
     let took = began.elapsed();
     ensure!(status.code() == Some(0), "it ended with {status}: {log}");
     ensure!(took <= within, "it took {took:?} to end: {log}");
@@ -47,10 +46,7 @@ async fn ended(process: Started, within: Duration) -> anyhow::Result<Duration> {
 }
 
 fn heart_rates(count: u32) -> Vec<Reading> {
-    let reading = |n: u32| {
-        Reading::heart_rate(Uuid::new_v4(), BEGIN_MS + i64::from(n) * 60_000, 60.0 + f64::from(n % 40))
-    };
-    (0..count).map(reading).collect()
+    e2e::heart_rates(BEGIN_MS, 60_000, count)
 }
 
 /// What one client saw.
@@ -94,7 +90,9 @@ async fn keep_uploading(phone: Phone) -> anyhow::Result<Seen> {
                     break;
                 }
                 outcome => {
-                    seen.faults.push(format!("first on its connection: {is_first}, told to go: {was_told}: {outcome:?}"));
+                    seen.faults.push(format!(
+                        "first on its connection: {is_first}, told to go: {was_told}: {outcome:?}"
+                    ));
                     break;
                 }
             }
@@ -136,8 +134,13 @@ async fn sigterm_under_load_loses_no_request_and_nothing_acknowledged() -> anyho
     );
     let faults: Vec<&String> = seen.iter().flat_map(|(_, seen)| &seen.faults).collect();
     ensure!(faults.is_empty(), "{faults:#?}");
-    ensure!(seen.iter().all(|(_, seen)| seen.kept_alive > 0 && seen.closed > 0), "a client was not there before and after");
+    ensure!(
+        seen.iter().all(|(_, seen)| seen.kept_alive > 0 && seen.closed > 0),
+        "a client was not there before and after"
+    );
 
+    let folder = Folder::open(data.path()).await?;
+    ensure!(folder.leased().await? == 0, "jobs would wait for the leases of a process that is gone");
     let second = start(&data, &[])?;
     for (phone, seen) in &seen {
         let phone = phone.at(second.address()?);
@@ -149,7 +152,6 @@ async fn sigterm_under_load_loses_no_request_and_nothing_acknowledged() -> anyho
         let taken = seen.turned_away.iter().filter(|id| listed.contains(&id.to_string().as_str())).count();
         ensure!(taken == 0, "{taken} requests were turned away and done all the same");
     }
-    let folder = Folder::open(data.path()).await?;
     let done = async {
         while folder.waiting().await? > 0 {
             sleep(Duration::from_millis(20)).await;
@@ -269,9 +271,7 @@ async fn whoever_reads_that_it_runs_may_stop_it_at_once() -> anyhow::Result<()> 
 
 /// An upload of so many days that a debug build has to think.
 async fn large_upload(phone: &Phone) -> anyhow::Result<String> {
-    let readings: Vec<Reading> = (0..16_000)
-        .map(|n| Reading::heart_rate(Uuid::new_v4(), BEGIN_MS - i64::from(n) * 4_320_000, 70.0))
-        .collect();
+    let readings = e2e::heart_rates(BEGIN_MS, -4_320_000, 16_000);
     let answer = phone.post("healthkit", &healthkit(&readings)).await?.expect(202)?;
     Ok(answer["upload_id"].as_str().context("an upload has an id")?.to_owned())
 }
@@ -309,7 +309,9 @@ async fn a_worker_that_cannot_finish_its_job_in_time_hands_it_back() -> anyhow::
     let server = Clarity::serve(data.path())?.args(&["--no-worker"]);
     let server = block_in_place(|| server.start())?;
     let phone = Phone::sign_up(server.address()?).await?;
-    let hurried = Clarity::worker(data.path())?.set("server.lame_duck_ms", "0").set("server.shutdown_timeout_ms", "100");
+    let hurried = Clarity::worker(data.path())?
+        .set("server.lame_duck_ms", "0")
+        .set("server.shutdown_timeout_ms", "100");
     let hurried = block_in_place(|| hurried.start())?;
     let upload = large_upload(&phone).await?;
     at_work(&phone, &upload).await?;
@@ -322,8 +324,12 @@ async fn a_worker_that_cannot_finish_its_job_in_time_hands_it_back() -> anyhow::
     let next = Clarity::worker(data.path())?;
     let _next = block_in_place(|| next.start())?;
     let began = Instant::now();
-    let status = timeout(Duration::from_secs(20), phone.processed(&upload)).await.context("nobody took it over")??;
+    let status =
+        timeout(Duration::from_secs(20), phone.processed(&upload)).await.context("nobody took it over")??;
     assert_eq!(status["status"], "completed", "{status}");
-    println!("shutdown: the job that was handed back was done {:?} after the next worker's start", began.elapsed());
+    println!(
+        "shutdown: the job that was handed back was done {:?} after the next worker's start",
+        began.elapsed()
+    );
     Ok(())
 }

@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
+use adapters_local::{SystemClock, SystemIds};
 use e2e::{Answer, Clarity, Phone, Started, binary};
+use ports::{Clock, IdSource};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than anything here takes, even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server with a data folder of its own; both go when it is dropped.
 pub(crate) struct Server {
@@ -65,6 +67,16 @@ impl Shared {
     }
 }
 
+/// An id that nothing has.
+pub(crate) fn new_id() -> String {
+    SystemIds.next().to_string()
+}
+
+/// A month from now, as phones write it.
+pub(crate) fn in_a_month() -> String {
+    (SystemClock.now() + jiff::SignedDuration::from_hours(24 * 30)).to_string()
+}
+
 /// The binary with these arguments, without what is set around the tests.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary().unwrap());
@@ -86,7 +98,7 @@ pub(crate) fn stdout_json(output: &Output) -> Value {
 /// A HealthKit quantity with an id of its own.
 pub(crate) fn quantity(kind: &str, value: f64, unit: &str, start: &str, end: &str) -> Value {
     json!({
-        "identifier": uuid::Uuid::new_v4().to_string(),
+        "identifier": new_id(),
         "type": format!("HKQuantityTypeIdentifier{kind}"),
         "value": value,
         "unit": unit,
@@ -138,6 +150,16 @@ pub(crate) async fn processed(phone: &Phone, upload_id: &str) {
     let status =
         tokio::time::timeout(PATIENCE, phone.processed(upload_id)).await.expect("the job ends").unwrap();
     assert_eq!(status["status"], "completed", "{status}");
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }
 
 /// The exact bytes of a 200.

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
-    time::Duration,
 };
 
 use e2e::{Answer, Phone, read};
@@ -14,11 +13,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use uuid::Uuid;
 
 use crate::support::{
-    PATIENCE, Server, Shared, bytes, files, health_data, healthkit, heart_rate, pointers, problem, processed,
-    quantity, upload, without_instance,
+    PATIENCE, Server, Shared, bytes, files, health_data, healthkit, heart_rate, in_a_month, new_id, pointers,
+    problem, processed, quantity, until, upload, without_instance,
 };
 
 static SHARED: Shared = Shared::new();
@@ -32,7 +30,7 @@ fn morning(phone: &Phone) -> Value {
     let mut quantities = ten();
     for minute in 0..30 {
         let (start, end) =
-            (format!("2025-03-01T10:{minute:02}:00+01:00"), format!("2025-03-01T10:{:02}:30+01:00", minute));
+            (format!("2025-03-01T10:{minute:02}:00+01:00"), format!("2025-03-01T10:{minute:02}:30+01:00"));
         quantities.push(quantity("StepCount", 80.0, "count", &start, &end));
         quantities.push(quantity("ActiveEnergyBurned", 3.5, "kcal", &start, &end));
     }
@@ -206,10 +204,8 @@ async fn fifty_identical_uploads_at_once_keep_ten_readings_and_count_them_once()
     assert_eq!(tokens.len(), 50, "each upload has its own place in the order");
 }
 
-#[tokio::test]
-async fn each_faulty_sample_gets_its_own_receipt_and_the_good_ones_are_kept() {
-    let server = SHARED.get();
-    let phone = server.phone().await;
+/// Samples with one fault each, the field below which it is, and its code.
+fn faulty_samples() -> [(Value, &'static str, &'static str); 14] {
     let change = |field: &str, value: Value| {
         let mut sample = heart_rate(30);
         match value {
@@ -218,10 +214,10 @@ async fn each_faulty_sample_gets_its_own_receipt_and_the_good_ones_are_kept() {
         }
         sample
     };
-    let ahead = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30)).to_string();
+    let ahead = in_a_month();
     let mut future = change("start_date", json!(ahead));
     future["end_date"] = json!(ahead);
-    let table = [
+    [
         (change("unit", json!("furlong")), "/unit", "unknown_unit"),
         (change("value", json!(54321.5)), "/value", "out_of_range"),
         (change("value", json!("fifty")), "/value", "not_a_number"),
@@ -234,9 +230,16 @@ async fn each_faulty_sample_gets_its_own_receipt_and_the_good_ones_are_kept() {
         (change("end_date", json!("2025-03-01T07:00:00+01:00")), "/end_date", "end_before_start"),
         (future, "/start_date", "in_the_future"),
         (json!("not a sample"), "", "malformed"),
-        (json!([Uuid::new_v4(), null, "HKQuantityTypeIdentifierHeartRate", 60]), "", "malformed"),
+        (json!([new_id(), null, "HKQuantityTypeIdentifierHeartRate", 60]), "", "malformed"),
         (change("start_date", json!(17)), "", "malformed"),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn each_faulty_sample_gets_its_own_receipt_and_the_good_ones_are_kept() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    let table = faulty_samples();
     let mut quantities = vec![heart_rate(0)];
     quantities.extend(table.iter().map(|(sample, ..)| sample.clone()));
     quantities.push(heart_rate(1));
@@ -290,7 +293,7 @@ async fn each_faulty_metric_gets_its_own_receipt_and_the_good_ones_are_kept() {
     let phone = server.phone().await;
     let metric = |data: Value, at: &str| json!({ "metric_type": "heart_rate", "biometric_data": data, "created_at": at });
     let morning = "2025-03-01T08:00:00Z";
-    let ahead = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30)).to_string();
+    let ahead = in_a_month();
     let mut unknown = metric(json!({ "heart_rate": 60 }), morning);
     unknown["metric_type"] = json!("aura");
     let body = health_data(
@@ -370,7 +373,7 @@ async fn two_people_never_see_each_other() {
         (Method::GET, "insights/", insight_id),
     ] {
         let ask = async |id: &str| read(berta.request(method.clone(), &format!("{path}{id}"))).await.unwrap();
-        let (foreign, missing) = (ask(id).await, ask(&Uuid::now_v7().to_string()).await);
+        let (foreign, missing) = (ask(id).await, ask(&new_id()).await);
         assert_eq!(problem(&foreign, 404), "not-found");
         assert_eq!(without_instance(&foreign), without_instance(&missing), "{method} {path}");
         let malformed = ask("no-id").await;
@@ -412,18 +415,13 @@ async fn the_same_ids_of_two_people_are_two_readings() {
     assert_eq!(berta.readings("heart_rate").await.unwrap().len(), 0);
 }
 
-/// Waits until nothing but `expected` steps are counted, in a day or by the day's absence.
+/// Waits until the first day counts so many steps; null where there is no day.
 async fn steps_become(phone: &Phone, expected: &Value) {
-    let settle = async {
-        loop {
-            let daily = phone.get("metrics/daily").await.unwrap().expect(200).unwrap();
-            if daily.pointer("/data/0/step_count/value").unwrap_or(&Value::Null) == expected {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    let follow = async || {
+        let daily = phone.get("metrics/daily").await.unwrap().expect(200).unwrap();
+        daily.pointer("/data/0/step_count/value").unwrap_or(&Value::Null) == expected
     };
-    tokio::time::timeout(PATIENCE, settle).await.expect("the aggregates follow the deletion");
+    until("the aggregates follow the deletion", follow).await;
 }
 
 #[tokio::test]
@@ -480,7 +478,7 @@ async fn samples_deleted_on_the_phone_are_gone_and_do_not_come_back() {
     let body = healthkit(&phone, &samples);
     upload(&phone, &body).await;
     let mut deletion = healthkit(&phone, &[]);
-    deletion["deleted_samples"] = json!([samples[1]["identifier"], { "uuid": Uuid::new_v4() }]);
+    deletion["deleted_samples"] = json!([samples[1]["identifier"], { "uuid": new_id() }]);
     let answer = upload(&phone, &deletion).await;
     assert_eq!(answer["samples_received"]["deleted_samples"], 2);
     assert_eq!(values(&phone.readings("step_count").await.unwrap()), [100.0]);
@@ -522,7 +520,7 @@ async fn a_reading_that_came_without_an_id_goes_by_the_phones_id_once_it_has_one
     let mut nameless = named.clone();
     nameless.as_object_mut().unwrap().remove("identifier");
     upload(&phone, &healthkit(&phone, &[nameless.clone()])).await;
-    upload(&phone, &healthkit(&phone, &[named.clone()])).await;
+    upload(&phone, &healthkit(&phone, std::slice::from_ref(&named))).await;
     let readings = phone.readings("heart_rate").await.unwrap();
     assert_eq!(readings.len(), 1, "{readings:?}");
     assert_eq!(readings[0]["id"], named["identifier"]);
@@ -574,7 +572,7 @@ async fn a_large_raw_body_becomes_an_object_and_a_small_one_does_not() {
 
     let path = format!("health-data/{}", answer["upload_id"].as_str().unwrap());
     phone.delete(&path).await.unwrap().expect(200).unwrap();
-    assert_eq!(files(&objects), Vec::<std::path::PathBuf>::new(), "the raw body goes with its upload");
+    until("the raw body goes with its upload", async || files(&objects).is_empty()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Statements over many rows. The way to SQLite's thread and back costs more than a row, so rows travel together.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use sqlx::{
     AssertSqlSafe, SqliteConnection,
@@ -11,9 +11,12 @@ use sqlx::{
 /// The most rows of one statement.
 const ROWS_MAX: usize = 256;
 
-/// One statement written out for 1, 2, 4, … 256 rows: few enough texts to stay prepared.
+/// Up to so many rows there is a statement for each number of them: the records of one upload go in one.
+const ROWS_EACH_MAX: usize = 8;
+
+/// One statement written out for 1, 2, 3, … 8, 16, 32, … 256 rows: few enough texts to stay prepared.
 pub(super) struct Rows {
-    by_power: Vec<Arc<str>>,
+    by_size: Vec<(usize, Arc<str>)>,
 }
 
 impl Rows {
@@ -23,7 +26,9 @@ impl Rows {
             let rows: Vec<String> = (0..size).map(&row).collect();
             format!("{before}{}{after}", rows.join(",")).into()
         };
-        Self { by_power: (0..=ROWS_MAX.ilog2()).map(|power| text(1 << power)).collect() }
+        let powers = iter::successors(Some(2 * ROWS_EACH_MAX), |size| Some(2 * size));
+        let sizes = (1..=ROWS_EACH_MAX).chain(powers.take_while(|size| *size <= ROWS_MAX));
+        Self { by_size: sizes.map(|size| (size, text(size))).collect() }
     }
 
     /// Runs the statement over all `rows`, piece by piece; `bind` adds one row's values to the arguments.
@@ -37,16 +42,15 @@ impl Rows {
     ) -> sqlx::Result<Vec<(usize, SqliteRow)>> {
         let mut answers = Vec::new();
         let mut start = 0;
-        while rows.len() > 0 {
-            let power = rows.len().min(ROWS_MAX).ilog2();
+        while let Some((size, text)) = self.by_size.iter().rfind(|(size, _)| *size <= rows.len()) {
             let mut arguments = SqliteArguments::default();
-            for row in rows.by_ref().take(1 << power) {
+            for row in rows.by_ref().take(*size) {
                 bind(&mut arguments, row).map_err(sqlx::Error::Encode)?;
             }
-            let text = AssertSqlSafe(Arc::clone(&self.by_power[power as usize]));
+            let text = AssertSqlSafe(Arc::clone(text));
             let piece = sqlx::query_with(text, arguments).fetch_all(&mut *connection).await?;
             answers.extend(piece.into_iter().map(|row| (start, row)));
-            start += 1 << power;
+            start += size;
         }
         Ok(answers)
     }

@@ -16,10 +16,10 @@ use crate::{
 const PEOPLE: usize = 64;
 /// For each connection, before the clock starts.
 const WARM_UP: usize = 10;
-/// For each connection. With the warm-up that is nine hours of readings for each person.
-const MEASURED: usize = 100;
-const ALONE: usize = 1000;
-const PROCESSED: usize = 20;
+/// For each connection. With the warm-up that is twenty-two hours of readings for each person.
+const MEASURED: usize = 250;
+const ALONE: usize = 2000;
+const PROCESSED: usize = 30;
 
 const PATH: &str = "/api/v1/health-data";
 
@@ -132,8 +132,8 @@ async fn echo() -> anyhow::Result<(Round, Round)> {
         (0..connections).map(|_| (0..count).map(|_| request()).collect()).collect()
     };
     send(echo.address, echo.pid(), &lists(PEOPLE, WARM_UP)).await?;
-    let at_once = send(echo.address, echo.pid(), &lists(PEOPLE, 4 * MEASURED)).await?;
-    let in_turn = send(echo.address, echo.pid(), &lists(1, 10 * ALONE)).await?;
+    let at_once = send(echo.address, echo.pid(), &lists(PEOPLE, 2 * MEASURED)).await?;
+    let in_turn = send(echo.address, echo.pid(), &lists(1, 5 * ALONE)).await?;
     Ok((at_once, in_turn))
 }
 

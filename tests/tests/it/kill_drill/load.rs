@@ -22,8 +22,8 @@ use super::verify::{Acknowledged, Ledger, key};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 1440 * MINUTE_MS;
-/// Midnight of the first day in Berlin: 5 January 2026.
-const BEGIN_MS: i64 = 1_767_567_600_000;
+/// Midnight of the first day in Berlin: 6 January 2025.
+const BEGIN_MS: i64 = 1_736_118_000_000;
 /// A person's day passes with so many uploads.
 const UPLOADS_A_DAY: i64 = 8;
 /// The most days that pass; the end lies well in the past.

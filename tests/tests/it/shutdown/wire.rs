@@ -86,7 +86,8 @@ fn head(phone: &Phone, path: &str, length: usize) -> String {
 fn parse(bytes: &[u8]) -> Option<(Answered, usize)> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&bytes[..end]).ok()?.to_ascii_lowercase();
-    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::trim));
+    let field =
+        |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::trim));
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let length: usize = field("content-length")?.parse().ok()?;
     Some((Answered { status, closes: field("connection") == Some("close") }, end + length))

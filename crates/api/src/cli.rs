@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::{
     commands,
-    config::{Config, Faults, Loaded, Sources, environment},
+    config::{Config, Fault, Faults, Loaded, Sources, environment},
 };
 
-/// `EX_USAGE` of sysexits.h: the configuration or the command line is wrong.
+/// `EX_USAGE` of sysexits.h: the configuration is wrong. A command line that does not parse ends with 2, as clap has it.
 const EXIT_CONFIGURATION: u8 = 64;
 
 /// Keeps what phones record with Apple HealthKit, and computes measures from it.
@@ -226,8 +226,11 @@ impl Global {
     pub(crate) fn load(&self, listen: Option<SocketAddr>) -> Result<Loaded, Failure> {
         let mut overrides = Vec::new();
         for pair in &self.set {
-            let (key, value) =
-                pair.split_once('=').ok_or_else(|| anyhow::anyhow!("--set takes KEY=VALUE, not {pair}"))?;
+            let Some((key, value)) = pair.split_once('=') else {
+                let problem = "is not of the form KEY=VALUE, such as worker.concurrency=4".to_owned();
+                let fault = Fault { key: pair.clone(), source: "--set".to_owned(), problem };
+                return Err(Failure::Configuration(Faults(vec![fault])));
+            };
             overrides.push((key.to_owned(), value.to_owned()));
         }
         if let Some(listen) = listen {

@@ -56,23 +56,22 @@ pub(crate) struct HealthKitSample {
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body; the application parses it sample by sample")]
 pub(crate) struct HealthKitUploadRequest {
-    /// The caller's own id.
-    #[schema(value_type = String, format = "uuid")]
-    user_id: String,
-    quantity_samples: Vec<HealthKitSample>,
-    category_samples: Vec<HealthKitSample>,
+    /// The caller's own id, if it is given at all.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    user_id: Option<String>,
+    quantity_samples: Option<Vec<HealthKitSample>>,
+    category_samples: Option<Vec<HealthKitSample>>,
     /// `value` or `workout_activity_type` is the `HKWorkoutActivityType`.
-    #[schema(value_type = Vec<Object>)]
-    workouts: Vec<serde_json::Value>,
+    #[schema(value_type = Option<Vec<Object>>)]
+    workouts: Option<Vec<serde_json::Value>>,
     /// Correlations hold their samples in `objects`.
-    #[schema(value_type = Vec<Object>)]
-    correlation_samples: Vec<serde_json::Value>,
+    #[schema(value_type = Option<Vec<Object>>)]
+    correlation_samples: Option<Vec<serde_json::Value>>,
     /// UUIDs of samples that were deleted on the phone.
-    #[schema(value_type = Vec<String>)]
-    deleted_samples: Vec<String>,
+    deleted_samples: Option<Vec<String>>,
     /// `time_zone` is the zone of samples that name none.
-    #[schema(value_type = Object, example = json!({"time_zone": "Europe/Berlin"}))]
-    upload_metadata: serde_json::Value,
+    #[schema(value_type = Option<Object>, example = json!({"time_zone": "Europe/Berlin"}))]
+    upload_metadata: Option<serde_json::Value>,
     sync_token: Option<String>,
 }
 

@@ -137,7 +137,7 @@ async fn a_reading_without_an_id_is_the_same_as_with_one() {
     without.as_object_mut().unwrap().remove("identifier");
     assert_eq!(send(&app, &anna, body(&[without.clone()], &[])).await.receipts.accepted, 1);
     assert_eq!(
-        send(&app, &anna, body(&[with_id.clone()], &[])).await.receipts.accepted,
+        send(&app, &anna, body(std::slice::from_ref(&with_id), &[])).await.receipts.accepted,
         1,
         "under its own id"
     );

@@ -12,7 +12,7 @@ fn zone(name: &str) -> TimeZone {
 
 fn of(date: Date, zone: &TimeZone, samples: &[Sample]) -> Daily {
     let clock = LocalClock {
-        offset_seconds: zone.to_fixed_offset().map_or(0, |offset| offset.seconds()),
+        offset_seconds: zone.to_fixed_offset().map_or(0, jiff::tz::Offset::seconds),
         zone: zone.iana_name().and_then(|name| ZoneName::new(name).ok()),
     };
     let day = LocalDay { date, interval: day_interval(date, zone), clock: Arc::new(clock) };

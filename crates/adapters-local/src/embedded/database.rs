@@ -66,6 +66,8 @@ impl Database {
             .foreign_keys(true)
             .pragma("wal_autocheckpoint", "4000")
             .pragma("journal_size_limit", "67108864")
+            // What a statement of many rows needs to take itself back. On disk it would cost a file for each statement.
+            .pragma("temp_store", "MEMORY")
             .busy_timeout(BUSY_MAX)
             .statement_cache_capacity(256)
             .disable_statement_logging();

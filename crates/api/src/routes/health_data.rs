@@ -215,7 +215,7 @@ pub(crate) struct Reading {
     /// LOINC code, where there is one.
     loinc: Option<&'static str>,
     value: f64,
-    /// UCUM unit; empty for a category.
+    /// UCUM unit; `{code}` for a category.
     #[schema(example = "/min")]
     unit: &'static str,
     #[schema(value_type = Object)]
@@ -313,6 +313,9 @@ pub(crate) async fn list(
         from,
         limit: skipped + limit,
     };
+    if listing.start_ms.zip(listing.end_ms).is_some_and(|(start, end)| end < start) {
+        return Err(Problem::field("end_date", "is before start_date"));
+    }
     let mut readings = context.app.list_readings(&user.caller, &listing).await?;
     readings.samples.drain(..skipped.min(readings.samples.len()));
     readings.has_newer |= skipped > 0;

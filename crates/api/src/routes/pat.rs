@@ -57,11 +57,11 @@ pub(crate) struct DataPoint {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct DirectActigraphyRequest {
     data_points: Vec<DataPoint>,
-    /// Points a minute. More than one are added up to the minute's count.
+    /// Checked, and otherwise not used: the points carry their times, and those of one minute are added up.
     #[serde(default = "one")]
     #[schema(default = 1.0)]
     sampling_rate: f64,
-    /// How long the recording was meant to last, 1 to 168.
+    /// Checked, and otherwise not used: the points say how long the recording is.
     #[serde(default = "twenty_four")]
     #[schema(minimum = 1, maximum = 168, default = 24)]
     duration_hours: u32,

@@ -32,8 +32,8 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
         "domain" => (&[], &[]),
         "ports" | "simulator" => (&["domain"], &[]),
         "conformance" => (&["domain", "ports"], &[]),
-        // Use cases are tested on the local adapters, not on mocks.
-        "app" => (&["domain", "ports"], &["adapters-local"]),
+        // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
+        "app" => (&["domain", "ports"], &["adapters-insight", "adapters-local", "conformance"]),
         "inference" | "migration" => (&["domain", "ports"], &["conformance"]),
         "api" => (
             &["adapters-*", "app", "domain", "inference", "migration", "ports", "simulator"],

@@ -315,7 +315,13 @@ async fn a_worker_that_cannot_finish_its_job_in_time_hands_it_back() -> anyhow::
     let hurried = block_in_place(|| hurried.start())?;
     let upload = large_upload(&phone).await?;
     at_work(&phone, &upload).await?;
+    // While this holds the database, the job cannot commit: it is certain not to finish in time.
+    let folder = Folder::open(data.path()).await?;
+    let held = folder.database.begin("test.hold").await?;
     hurried.terminate()?;
+    let late = || hurried.log().contains("stopping before all jobs were done");
+    crate::support::until("the worker to run out of time", async || late()).await;
+    drop(held);
     ended(hurried, Duration::from_secs(5)).await?;
     let status = phone.get(&format!("healthkit/status/{upload}")).await?.expect(200)?;
     assert_eq!(status["status"], "processing", "{status}");

@@ -25,12 +25,15 @@ mod worker;
 
 use std::sync::Arc;
 
+use domain::ids::UserId;
+use quick_cache::sync::Cache;
+
 pub use self::{
     error::{AppError, Result},
     platform::Platform,
     settings::Settings,
 };
-use self::{relay::Relay, turns::Turns};
+use self::{records::Timeline, relay::Relay, turns::Turns};
 
 /// The use cases over one platform.
 pub struct App {
@@ -39,11 +42,22 @@ pub struct App {
     settings: Arc<Settings>,
     relay: Relay,
     turns: Turns,
+    /// Timelines as this process last committed them. Only uploads use them: a stale one makes their commit conflict.
+    timelines: Cache<UserId, Arc<Timeline>>,
 }
+
+/// How many users' timelines are kept in memory.
+const TIMELINES: usize = 4096;
 
 impl App {
     /// The use cases over `platform`.
     pub fn new(platform: Platform, settings: Settings) -> Self {
-        Self { platform, settings: Arc::new(settings), relay: Relay::new(), turns: Turns::new() }
+        Self {
+            platform,
+            settings: Arc::new(settings),
+            relay: Relay::new(),
+            turns: Turns::new(),
+            timelines: Cache::new(TIMELINES),
+        }
     }
 }

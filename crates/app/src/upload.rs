@@ -46,6 +46,14 @@ struct Prepared {
     compressed: Bytes,
 }
 
+/// An upload as it will be, and what is to be committed for it.
+struct Plan {
+    upload: Upload,
+    timeline: Arc<Timeline>,
+    intent: RecordKey,
+    writes: Vec<Write>,
+}
+
 /// The samples of one metric and one UTC day.
 type Groups = BTreeMap<(Metric, Date), Vec<usize>>;
 
@@ -66,8 +74,14 @@ impl App {
         let _turn = self.turns.take(caller.user_id).await;
         let mut attempt = 1;
         loop {
-            let (upload, intent, writes) = self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
-            match self.platform.health_data.commit(writes).await {
+            let Plan { upload, timeline, intent, writes } =
+                self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
+            let committed = self.platform.health_data.commit(writes).await;
+            match &committed {
+                Ok(()) => self.timelines.insert(caller.user_id, timeline),
+                Err(_) => drop(self.timelines.remove(&caller.user_id)),
+            }
+            match committed {
                 Ok(()) => {
                     self.relay.nudge(intent);
                     metrics::counter!("samples_accepted_total").increment(upload.receipts.accepted as u64);
@@ -143,10 +157,14 @@ impl App {
         (id, kind): (UploadId, UploadKind),
         prepared: &Prepared,
         raw: RawBody,
-    ) -> Result<(Upload, RecordKey, Vec<Write>)> {
+    ) -> Result<Plan> {
         let user = caller.user_id;
         let store = &*self.platform.health_data;
-        let mut timeline = Timeline::read(store, user).await?;
+        // Where another process changed the timeline since, the commit conflicts, and the next attempt reads it.
+        let mut timeline = match self.timelines.get(&user) {
+            Some(timeline) => Timeline::clone(&timeline),
+            None => Timeline::read(store, user).await?,
+        };
         let deleted = Deleted::read(store, user, &timeline).await?;
         let groups = group(&prepared.parsed.samples);
         let mut verdicts = Verdicts::new(prepared);
@@ -203,7 +221,7 @@ impl App {
         writes.push(intent_write);
         writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
         self.fits(&writes, DELETION_WRITES)?;
-        Ok((upload, intent, writes))
+        Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes })
     }
 
     /// The intent to have `work` done, and its write.

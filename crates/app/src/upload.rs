@@ -1,6 +1,7 @@
 //! The way of one upload up to its 2xx: a receipt for each sample, the raw body kept, and one commit.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
@@ -19,6 +20,7 @@ use domain::{
 use jiff::civil::Date;
 use ports::{Change, Error, ErrorKind, ObjectKey, PutOptions, Sha256Digest, Write, objects};
 use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
 
 use crate::{
     App,
@@ -111,7 +113,7 @@ impl App {
                 UploadKind::HealthKit => parse_healthkit(&body, settings.samples_per_upload_max, now),
             }?;
             let content = parsed.samples.iter().map(Sample::content_key).collect();
-            let compressed = zstd::bulk::compress(&body, 1)
+            let compressed = compress(&body)
                 .map_err(|_hidden| BodyError::new("", "the body could not be compressed"))?
                 .into();
             Ok(Prepared {
@@ -271,6 +273,18 @@ impl App {
         }
         Ok(known)
     }
+}
+
+thread_local! {
+    /// Making one costs more than a small body.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| match compressor {
+        Some(compressor) => compressor.compress(body),
+        None => compressor.insert(Compressor::new(1)?).compress(body),
+    })
 }
 
 pub(crate) fn write_bytes(write: &Write) -> usize {

@@ -12,7 +12,7 @@ use domain::{
     record::{Kind, OUTBOX_SHARDS, Partition, RecordKey, SortRange},
 };
 use futures::{StreamExt, stream};
-use ports::{ErrorKind, NewMessage, Precondition, Query, Record, Write};
+use ports::{Error, ErrorKind, NewMessage, Precondition, Query, Record, Write};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -119,8 +119,12 @@ impl App {
     async fn relay_one(&self, record: &Record) -> Result<()> {
         let intent: Intent = decode(record)?;
         let envelope = &intent.envelope;
+        // An intent is forgotten only after a message that holds it was published, never after an empty one.
+        let body = envelope
+            .encode()
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "relay.encode").with_cause(error))?;
         let message = NewMessage {
-            body: envelope.encode().into(),
+            body: body.into(),
             ordering_key: Some(envelope.user_id.to_string()),
             dedup_id: Some(record.key.sort.as_str().to_owned()),
             delay: Duration::ZERO,

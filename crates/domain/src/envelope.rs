@@ -56,8 +56,8 @@ impl Envelope {
     }
 
     /// The bytes that go into the queue.
-    pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+    pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
+        serde_json::to_vec(self).map_err(EnvelopeError::Malformed)
     }
 
     /// Reads bytes from the queue.
@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back() {
-        assert_eq!(Envelope::decode(&envelope().encode()).unwrap(), envelope());
+        assert_eq!(Envelope::decode(&envelope().encode().unwrap()).unwrap(), envelope());
     }
 
     #[test]
     fn the_stored_form_is_fixed() {
         assert_eq!(
-            String::from_utf8(envelope().encode()).unwrap(),
+            String::from_utf8(envelope().encode().unwrap()).unwrap(),
             "{\"version\":1,\"user_id\":\"00000000-0000-0000-0000-000000000001\",\
              \"work\":{\"kind\":\"process_upload\",\"upload_id\":\"00000000-0000-0000-0000-000000000002\"}}"
         );

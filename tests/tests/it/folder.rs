@@ -109,7 +109,7 @@ impl Folder {
             for record in self.all(Partition::Outbox(shard), Kind::Outbox).await? {
                 let intent: Intent = decode(&record)?;
                 let message = NewMessage {
-                    body: intent.envelope.encode().into(),
+                    body: intent.envelope.encode()?.into(),
                     ordering_key: Some(intent.envelope.user_id.to_string()),
                     dedup_id: Some(record.key.sort.as_str().to_owned()),
                     delay: Duration::ZERO,

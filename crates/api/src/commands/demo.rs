@@ -132,7 +132,10 @@ async fn visit(address: SocketAddr, options: &Options) -> anyhow::Result<Seen> {
     bar.set_message("uploading");
     for body in &uploads {
         let answer = phone.post("healthkit", body, StatusCode::ACCEPTED).await?;
-        samples += answer.pointer("/receipts/accepted").and_then(Value::as_u64).unwrap_or(0);
+        samples += answer
+            .pointer("/receipts/accepted")
+            .and_then(Value::as_u64)
+            .context("the answer has no /receipts/accepted")?;
         ids.push(text(&answer, "/upload_id")?.to_owned());
         bar.inc(1);
     }

@@ -61,7 +61,8 @@ async fn a_message_that_is_delivered_again_changes_nothing() {
     let before = records(&app, Partition::User(anna.user_id)).await;
     let work = domain::envelope::Work::ProcessUpload { upload_id: upload.id };
     let envelope = domain::envelope::Envelope::new(anna.user_id, work);
-    let message = ports::NewMessage { body: envelope.encode().into(), ..ports::NewMessage::default() };
+    let message =
+        ports::NewMessage { body: envelope.encode().unwrap().into(), ..ports::NewMessage::default() };
     app.platform.jobs.publish(message).await.unwrap();
     settle(&app).await;
     assert_eq!(records(&app, Partition::User(anna.user_id)).await, before);

@@ -54,6 +54,7 @@ impl FromRequest for Authenticated {
             request.extensions_mut().insert(UserHash(context.user_hash(verified.user_id)));
             let caller = Caller {
                 user_id: verified.user_id,
+                actor: verified.user_id,
                 request_id: RequestId::of(&request),
                 traceparent: header(&request, "traceparent")
                     .filter(|text| is_traceparent(text.as_bytes()))

@@ -42,8 +42,10 @@ pub struct Entry {
 /// Who asks, and in which request: what the audit trail needs to know of a caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The user of the verified token.
+    /// Whose data it is about.
     pub user_id: UserId,
+    /// The user of the verified token: the same, or a clinician to whom that user consented.
+    pub actor: UserId,
     /// The request's id.
     pub request_id: String,
     /// The W3C `traceparent` of the request.
@@ -55,7 +57,7 @@ impl Platform {
     pub(crate) fn audit(&self, caller: &Caller, action: Action, resource: String) -> Result<Write> {
         let entry = Entry {
             at: self.clock.now(),
-            actor: caller.user_id,
+            actor: caller.actor,
             action,
             resource,
             request_id: caller.request_id.clone(),

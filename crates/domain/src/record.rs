@@ -90,6 +90,12 @@ pub enum Kind {
     Analysis,
     /// A stored insight.
     Insight,
+    /// The reply to a request that named an `Idempotency-Key`, committed with the request's effect.
+    Idempotency,
+    /// A user's consent that a clinician sees their data; in the user's partition.
+    Consent,
+    /// The other half of a consent: a user who consented; in the clinician's partition.
+    Patient,
     /// The intent to publish a job.
     Outbox,
     /// A link (issuer, subject) -> user.

@@ -84,7 +84,8 @@ fn settings() -> Settings {
 }
 
 pub(crate) fn caller(number: u128) -> Caller {
-    Caller { user_id: UserId(Uuid::from_u128(number)), request_id: "test".to_owned(), traceparent: None }
+    let user_id = UserId(Uuid::from_u128(number));
+    Caller { user_id, actor: user_id, request_id: "test".to_owned(), traceparent: None }
 }
 
 /// A heart rate: id, second of 1 March 2024, value.

@@ -64,6 +64,8 @@ pub(crate) struct ProblemBody {
 pub enum ProblemKind {
     /// Malformed or implausible input.
     Validation,
+    /// A request that HTTP itself does not allow.
+    BadRequest,
     /// A token that is missing or not valid.
     Unauthorized,
     /// Wrong e-mail or password.
@@ -84,6 +86,14 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// Another writer was first, or the thing exists.
     Conflict,
+    /// The first request with this idempotency key is not answered yet.
+    InProgress,
+    /// An idempotency key that belongs to another request.
+    IdempotencyMismatch,
+    /// The thing is not as `If-Match` says.
+    PreconditionFailed,
+    /// A change that says of no state which it is meant for.
+    PreconditionRequired,
     /// Too many bytes or days.
     TooLarge,
     /// A content type or encoding that is not understood.
@@ -104,6 +114,9 @@ impl ProblemKind {
     const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::Validation => ("validation", StatusCode::UNPROCESSABLE_ENTITY, "The request is not valid"),
+            Self::BadRequest => {
+                ("bad-request", StatusCode::BAD_REQUEST, "The request is not one that HTTP allows")
+            }
             Self::Unauthorized => {
                 ("unauthorized", StatusCode::UNAUTHORIZED, "A valid access token is needed")
             }
@@ -124,6 +137,22 @@ impl ProblemKind {
                 ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The path does not do this method")
             }
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "This conflicts with what is there"),
+            Self::InProgress => {
+                ("in-progress", StatusCode::CONFLICT, "The same request is still being answered")
+            }
+            Self::IdempotencyMismatch => (
+                "idempotency-mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key belongs to another request",
+            ),
+            Self::PreconditionFailed => (
+                "precondition-failed",
+                StatusCode::PRECONDITION_FAILED,
+                "It is not as the request expects it to be",
+            ),
+            Self::PreconditionRequired => {
+                ("precondition-required", StatusCode::PRECONDITION_REQUIRED, "The request needs an If-Match")
+            }
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
             Self::UnsupportedMedia => (
                 "unsupported-media-type",
@@ -190,6 +219,10 @@ impl Problem {
         self
     }
 
+    pub const fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
     /// The chain of causes, for the log.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
@@ -210,7 +243,8 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        if let Some(after) = self.retry_after {
+        let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if let Some(after) = self.retry_after.or(waits.then_some(RETRY_AFTER)) {
             response.insert_header((header::RETRY_AFTER, after.as_secs().max(1).to_string()));
         }
         response.body(serde_json::to_vec(&body).unwrap_or_default())

@@ -26,6 +26,7 @@ use crate::{
     App,
     audit::{Action, Caller},
     error::{AppError, Result},
+    idempotency::{Once, Outcome},
     records::{encode, get},
     results::Embedding,
 };
@@ -57,25 +58,42 @@ pub struct Actigraphy {
 
 impl App {
     /// Analyses what was sent, keeps the analysis, and answers it. 503 while the PAT model cannot be used.
-    pub async fn analyse(&self, caller: &Caller, actigraphy: Actigraphy) -> Result<Analysis> {
+    pub async fn analyse(
+        &self,
+        caller: &Caller,
+        actigraphy: Actigraphy,
+        once: Option<&Once<'_, Analysis>>,
+    ) -> Result<Outcome<Analysis>> {
+        let _held = self.hold(once)?;
+        if let Some(reply) = self.replay(once).await? {
+            return Ok(Outcome::Replayed(reply));
+        }
+        let series = self.series(actigraphy.minutes, actigraphy.source)?;
+        let id = AnalysisId(self.platform.ids.next());
+        let analysis = self.analysis_of(id, &series, &actigraphy.zone).await?;
+        let writes = vec![
+            Write::insert(RecordKey::analysis(caller.user_id, id), encode(&analysis)?),
+            self.platform.audit(caller, Action::Analyse, format!("analysis/{id}"))?,
+        ];
+        self.commit_once(writes, once, analysis).await
+    }
+
+    /// The analysis of a series, not kept yet.
+    pub(crate) async fn analysis_of(
+        &self,
+        id: AnalysisId,
+        series: &MinuteSeries,
+        zone: &TimeZone,
+    ) -> Result<Analysis> {
         let started = std::time::Instant::now();
         self.pat_ready().await?;
-        let series = self.series(actigraphy.minutes, actigraphy.source)?;
-        let measures = self.circadian_of(&series, &actigraphy.zone);
-        let embedding = self.embed_best_week(&series, &actigraphy.zone).await?;
-        let analysis = Analysis {
-            id: AnalysisId(self.platform.ids.next()),
+        Ok(Analysis {
+            id,
             created_at: self.platform.clock.now(),
-            measures,
-            embedding,
+            measures: self.circadian_of(series, zone),
+            embedding: self.embed_best_week(series, zone).await?,
             processing_time_ms: started.elapsed().as_secs_f64() * 1e3,
-        };
-        let writes = vec![
-            Write::insert(RecordKey::analysis(caller.user_id, analysis.id), encode(&analysis)?),
-            self.platform.audit(caller, Action::Analyse, format!("analysis/{}", analysis.id))?,
-        ];
-        self.platform.health_data.commit(writes).await?;
-        Ok(analysis)
+        })
     }
 
     /// An analysis of the caller's.
@@ -106,7 +124,7 @@ impl App {
         circadian::circadian(series, zone, rules)
     }
 
-    fn series(&self, minutes: Vec<(i64, f64)>, source: String) -> Result<MinuteSeries> {
+    pub(crate) fn series(&self, minutes: Vec<(i64, f64)>, source: String) -> Result<MinuteSeries> {
         let fault = |message: String| AppError::Parameter { name: "timestamps", message };
         let mut by_minute = BTreeMap::new();
         for (instant_ms, count) in minutes {

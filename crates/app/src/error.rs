@@ -19,6 +19,12 @@ pub enum AppError {
     /// The path or body names another user.
     #[error("the request names another user")]
     ForeignUser,
+    /// The `Idempotency-Key` was sent with another request before.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
+    /// A request with the same `Idempotency-Key` is being worked on.
+    #[error("a request with the same idempotency key is in progress")]
+    InProgress,
     /// Nothing of the caller's has that id.
     #[error("not found")]
     NotFound,

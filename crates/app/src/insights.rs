@@ -14,6 +14,7 @@ use crate::{
     App,
     audit::{Action, Caller},
     error::{AppError, Result},
+    idempotency::{Once, Outcome},
     records::{decode, encode, get, query_newest},
     results::{CircadianWindow, DayRange},
 };
@@ -40,6 +41,7 @@ pub struct Insight {
 }
 
 /// What an insight is asked for.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct InsightRequest {
     /// The kind, as the phone named it.
     pub insight_type: String,
@@ -52,22 +54,36 @@ pub struct InsightRequest {
 impl App {
     /// Writes an insight and keeps it. Its figures are the server's own results: numbers that a request carries are not
     /// facts, because nothing says how they were computed.
-    pub async fn write_insight(&self, caller: &Caller, request: InsightRequest) -> Result<Insight> {
+    pub async fn write_insight(
+        &self,
+        caller: &Caller,
+        request: InsightRequest,
+        once: Option<&Once<'_, Insight>>,
+    ) -> Result<Outcome<Insight>> {
+        let _held = self.hold(once)?;
+        if let Some(reply) = self.replay(once).await? {
+            return Ok(Outcome::Replayed(reply));
+        }
+        let id = InsightId(self.platform.ids.next());
+        let insight = self.insight_of(id, caller, request).await?;
+        let writes = vec![
+            Write::insert(RecordKey::insight(caller.user_id, id), encode(&insight)?),
+            self.platform.audit(caller, Action::Analyse, format!("insight/{id}"))?,
+        ];
+        self.commit_once(writes, once, insight).await
+    }
+
+    /// An insight, not kept yet.
+    pub(crate) async fn insight_of(
+        &self,
+        id: InsightId,
+        caller: &Caller,
+        request: InsightRequest,
+    ) -> Result<Insight> {
         let facts = self.facts(caller, &request).await?;
         let narrative = self.platform.insight.write(&facts).await?;
-        let insight = Insight {
-            id: InsightId(self.platform.ids.next()),
-            generated_at: self.platform.clock.now(),
-            insight_type: request.insight_type,
-            narrative,
-            facts,
-        };
-        let writes = vec![
-            Write::insert(RecordKey::insight(caller.user_id, insight.id), encode(&insight)?),
-            self.platform.audit(caller, Action::Analyse, format!("insight/{}", insight.id))?,
-        ];
-        self.platform.health_data.commit(writes).await?;
-        Ok(insight)
+        let generated_at = self.platform.clock.now();
+        Ok(Insight { id, generated_at, insight_type: request.insight_type, narrative, facts })
     }
 
     /// An insight of the caller's.

@@ -10,6 +10,7 @@ mod days;
 mod deletion;
 mod error;
 pub mod events;
+pub mod idempotency;
 pub mod ingest;
 pub mod insights;
 mod platform;
@@ -17,6 +18,7 @@ mod process;
 pub mod readings;
 pub mod records;
 mod relay;
+pub mod requests;
 pub mod results;
 mod settings;
 mod turns;
@@ -33,7 +35,7 @@ pub use self::{
     platform::Platform,
     settings::Settings,
 };
-use self::{records::Timeline, relay::Relay, turns::Turns};
+use self::{idempotency::InHand, records::Timeline, relay::Relay, turns::Turns};
 
 /// The use cases over one platform.
 pub struct App {
@@ -42,6 +44,7 @@ pub struct App {
     settings: Arc<Settings>,
     relay: Relay,
     turns: Turns,
+    in_hand: InHand,
     /// Timelines as this process last committed them. Only uploads use them: a stale one makes their commit conflict.
     timelines: Cache<UserId, Arc<Timeline>>,
 }
@@ -57,6 +60,7 @@ impl App {
             settings: Arc::new(settings),
             relay: Relay::new(),
             turns: Turns::new(),
+            in_hand: InHand::default(),
             timelines: Cache::new(TIMELINES),
         }
     }

@@ -24,7 +24,7 @@ use domain::{
     time::{Interval, day_interval, local_date, timestamp},
 };
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
-use ports::{Error, ErrorKind, Event, ObjectKey, Precondition, Query, Version, Write};
+use ports::{Error, ErrorKind, Event, Precondition, Query, Version, Write};
 use serde_json::json;
 
 use crate::{
@@ -105,9 +105,7 @@ impl App {
         let Some(stored) = get::<Upload>(&*self.platform.health_data, &key).await? else {
             return Err(Error::new(ErrorKind::NotFound, "job.deletion").into());
         };
-        if let Some(object) = &stored.body.raw.object {
-            self.platform.objects.delete(&ObjectKey::new(object.clone())?).await?;
-        }
+        self.forget_raw(&stored.body.raw).await?;
         let mut days: BTreeSet<Date> = stored.body.days.iter().copied().collect();
         if stored.body.has_deletions {
             days.extend(self.days_of_deleted(user, stored.body.sequence).await?);
@@ -121,7 +119,7 @@ impl App {
     }
 
     /// Wakes who listens now. The event is kept, so that others see it later.
-    async fn announce(&self, event: Event) {
+    pub(crate) async fn announce(&self, event: Event) {
         if let Err(error) = self.platform.events.publish(event).await {
             tracing::warn!(error = %error, "an event was kept but not announced");
         }

@@ -26,6 +26,7 @@ use crate::{
     App,
     audit::{Action, Caller},
     error::{AppError, Result},
+    idempotency::{Once, Outcome},
     ingest::{BodyError, MEASURED, Parsed, REJECTIONS_MAX, Rejection, parse_health_data, parse_healthkit},
     records::{
         self, Deleted, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind,
@@ -62,6 +63,24 @@ type Groups = BTreeMap<(Metric, Date), Vec<usize>>;
 impl App {
     /// Keeps an upload. When this returns, its samples survive a crash and its job will be processed.
     pub async fn receive(&self, caller: &Caller, kind: UploadKind, body: Bytes) -> Result<Upload> {
+        match self.receive_once(caller, kind, body, None).await? {
+            Outcome::Done(upload) => Ok(upload),
+            Outcome::Replayed(_) => Err(Error::new(ErrorKind::Unexpected, "upload.receive").into()),
+        }
+    }
+
+    /// The same, for a request that may be sent again.
+    pub async fn receive_once(
+        &self,
+        caller: &Caller,
+        kind: UploadKind,
+        body: Bytes,
+        once: Option<&Once<'_, Upload>>,
+    ) -> Result<Outcome<Upload>> {
+        let _held = self.hold(once)?;
+        if let Some(reply) = self.replay(once).await? {
+            return Ok(Outcome::Replayed(reply));
+        }
         let prepared = self.prepare(kind, body).await?;
         if let Some(named) = &prepared.parsed.user_id {
             // The identity is the token's; a body may repeat it, not change it.
@@ -76,8 +95,10 @@ impl App {
         let _turn = self.turns.take(caller.user_id).await;
         let mut attempt = 1;
         loop {
-            let Plan { upload, timeline, intent, writes } =
+            let Plan { upload, timeline, intent, mut writes } =
                 self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
+            writes.extend(self.keep_reply(once, &upload)?);
+            self.fits(&writes, DELETION_WRITES)?;
             let committed = self.platform.health_data.commit(writes).await;
             match &committed {
                 Ok(()) => self.timelines.insert(caller.user_id, timeline),
@@ -87,11 +108,16 @@ impl App {
                 Ok(()) => {
                     self.relay.nudge(intent);
                     metrics::counter!("samples_accepted_total").increment(upload.receipts.accepted as u64);
-                    return Ok(upload);
+                    return Ok(Outcome::Done(upload));
                 }
                 Err(error)
                     if error.kind() == ErrorKind::Conflict && attempt < self.settings.commit_attempts_max =>
                 {
+                    // Perhaps it was the same request that was first.
+                    if let Some(reply) = self.replay(once).await? {
+                        self.forget_raw(&raw).await?;
+                        return Ok(Outcome::Replayed(reply));
+                    }
                     attempt += 1;
                 }
                 // Another process kept changing the timeline: nothing is wrong with the request.
@@ -150,6 +176,14 @@ impl App {
             raw.object = Some(key.as_str().to_owned());
         }
         Ok(raw)
+    }
+
+    /// Removes the raw body of an upload that is no more, or was not to be.
+    pub(crate) async fn forget_raw(&self, raw: &RawBody) -> Result<()> {
+        if let Some(object) = &raw.object {
+            self.platform.objects.delete(&ObjectKey::new(object.clone())?).await?;
+        }
+        Ok(())
     }
 
     /// Decides what becomes of each sample, and what is to be written for it.
@@ -222,7 +256,6 @@ impl App {
         writes.push(timeline.write(user)?);
         writes.push(intent_write);
         writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
-        self.fits(&writes, DELETION_WRITES)?;
         Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes })
     }
 

@@ -133,6 +133,7 @@ impl App {
         let done = match envelope.work {
             Work::ProcessUpload { upload_id } => self.process_upload(user, upload_id).await,
             Work::ProcessDeletion { upload_id } => self.process_deletion(user, upload_id).await,
+            Work::AnswerRequest { request_id } => self.answer_request(user, request_id).await,
         };
         done.map_err(|error| match error {
             AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict => {
@@ -192,11 +193,15 @@ impl App {
         }
     }
 
-    /// Marks the upload that a message is about failed, unless its job has ended already.
+    /// Marks the upload or request that a message is about failed, unless its job has ended already.
     async fn mark_failed(&self, message: &[u8], reason: &str) -> ports::Result<()> {
-        let Ok(Envelope { user_id, work: Work::ProcessUpload { upload_id }, .. }) = Envelope::decode(message)
-        else {
-            return Ok(());
+        let Ok(Envelope { user_id, work, .. }) = Envelope::decode(message) else { return Ok(()) };
+        let upload_id = match work {
+            Work::ProcessUpload { upload_id } => upload_id,
+            Work::AnswerRequest { request_id } => {
+                return self.fail_request(user_id, request_id, reason).await;
+            }
+            Work::ProcessDeletion { .. } => return Ok(()),
         };
         let key = RecordKey::upload(user_id, upload_id);
         let stored = match get::<Upload>(&*self.platform.health_data, &key).await {

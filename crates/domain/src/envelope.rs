@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{UploadId, UserId};
+use crate::ids::{RequestId, UploadId, UserId};
 
 /// The version that this build writes.
 pub const ENVELOPE_VERSION: u32 = 1;
@@ -35,6 +35,11 @@ pub enum Work {
     ProcessDeletion {
         /// The upload whose samples were deleted, and whose deletion record lists the days.
         upload_id: UploadId,
+    },
+    /// Make an analysis or insight that was asked for.
+    AnswerRequest {
+        /// What was asked for.
+        request_id: RequestId,
     },
 }
 

@@ -44,6 +44,8 @@ uuid_id! {
     AnalysisId,
     /// One stored insight.
     InsightId,
+    /// An analysis or insight that was asked for; what comes of it has the same id.
+    RequestId,
     /// One sign-in: the family of refresh tokens that descend from it.
     SessionId,
     /// One entry of the audit trail.

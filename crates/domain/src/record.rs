@@ -8,7 +8,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 use crate::{
-    ids::{AnalysisId, AuditId, EventId, InsightId, UploadId, UserId},
+    ids::{AnalysisId, AuditId, EventId, InsightId, RequestId, UploadId, UserId},
     metric::Metric,
 };
 
@@ -90,6 +90,8 @@ pub enum Kind {
     Analysis,
     /// A stored insight.
     Insight,
+    /// An analysis or insight that was asked for and is not made yet.
+    Request,
     /// The reply to a request that named an `Idempotency-Key`, committed with the request's effect.
     Idempotency,
     /// A user's consent that a clinician sees their data; in the user's partition.
@@ -237,6 +239,17 @@ impl RecordKey {
     /// An insight.
     pub fn insight(user: UserId, insight: InsightId) -> Self {
         Self::of_user(user, Kind::Insight, insight)
+    }
+
+    /// An analysis or insight that was asked for.
+    pub fn request(user: UserId, request: RequestId) -> Self {
+        Self::of_user(user, Kind::Request, request)
+    }
+
+    /// The reply to a request that named an `Idempotency-Key`. Keys are a client's own text, so they are stored as a hash.
+    pub fn idempotency(user: UserId, key: &str) -> Self {
+        use sha2::{Digest, Sha256};
+        Self::of_user(user, Kind::Idempotency, hex::encode(Sha256::digest(key)))
     }
 
     /// The intent to publish a job, in the shard that its user's id picks. `intent` is new for each: an upload and its

@@ -24,6 +24,7 @@ use crate::{
     context::Context,
     middleware::{RequestId, is_traceparent},
     problem::{Problem, ProblemKind},
+    terms::note_body,
 };
 
 /// Handlers get the context by this name.
@@ -110,6 +111,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         Box::pin(async move {
             let context = context(&request)?;
             let body = read(&request, payload, &context, context.config.server.json_bytes_max).await?;
+            note_body(&request, &body);
             parse(&body).map(Self)
         })
     }
@@ -126,7 +128,9 @@ impl FromRequest for UploadBody {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let context = context(&request)?;
-            read(&request, payload, &context, context.config.server.upload_bytes_max).await.map(Self)
+            let body = read(&request, payload, &context, context.config.server.upload_bytes_max).await?;
+            note_body(&request, &body);
+            Ok(Self(body))
         })
     }
 }

@@ -13,6 +13,7 @@ mod problem;
 mod routes;
 pub mod server;
 pub mod telemetry;
+mod terms;
 
 use std::time::Duration;
 

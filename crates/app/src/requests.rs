@@ -63,12 +63,8 @@ impl App {
         let offset = actigraphy.zone.to_offset(self.platform.clock.now());
         let MinuteSeries { start_ms, values, .. } =
             self.series(actigraphy.minutes, actigraphy.source.clone())?;
-        let what = What::Analysis {
-            start_ms,
-            values,
-            offset_seconds: offset.seconds(),
-            source: actigraphy.source,
-        };
+        let what =
+            What::Analysis { start_ms, values, offset_seconds: offset.seconds(), source: actigraphy.source };
         self.request(caller, what, once).await
     }
 
@@ -130,9 +126,8 @@ impl App {
         let (name, subject, mut writes) = match what {
             What::Analysis { start_ms, values, offset_seconds, source } => {
                 let series = MinuteSeries { start_ms, values, sources: vec![source] };
-                let offset = Offset::from_seconds(offset_seconds).map_err(|error| {
-                    Error::new(ErrorKind::Corrupt, "request.offset").with_cause(error)
-                })?;
+                let offset = Offset::from_seconds(offset_seconds)
+                    .map_err(|error| Error::new(ErrorKind::Corrupt, "request.offset").with_cause(error))?;
                 let id = AnalysisId(id.0);
                 let analysis = self.analysis_of(id, &series, &TimeZone::fixed(offset)).await?;
                 let write = Write::insert(RecordKey::analysis(user, id), encode(&analysis)?);

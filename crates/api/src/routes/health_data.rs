@@ -1,7 +1,8 @@
 //! `health-data`: uploads of the original's metrics, and every reading that is held.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use app::{
+    idempotency::Once,
     ingest::Rejection,
     readings::{Listing, Position},
     records::{Receipts, Upload, UploadKind},
@@ -22,6 +23,7 @@ use crate::{
     cursor,
     extract::{Authenticated, Ctx, UploadBody},
     problem::{Problem, ProblemBody, ProblemKind},
+    terms::{Terms, reply},
 };
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -140,29 +142,40 @@ fn faults(receipts: &Receipts) -> Vec<ValidationFault> {
     (status = 201, body = HealthDataResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn upload(
     context: Ctx,
     user: Authenticated,
+    terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
     context.limiter.upload(user.user_id)?;
-    let upload = context.app.receive(&user.caller, UploadKind::HealthData, body.0).await?;
-    Ok(HttpResponse::Created().json(HealthDataResponse {
-        processing_id: upload.id.to_string(),
-        status: status_word(upload.state),
-        accepted_metrics: upload.items.accepted,
-        duplicate_metrics: upload.items.duplicate,
-        rejected_metrics: upload.items.rejected,
-        validation_errors: faults(&upload.receipts),
-        estimated_processing_time: None,
-        sync_token: Some(upload.sequence.to_string()),
-        message: message(&upload.receipts),
-        timestamp: seconds(upload.received_at),
-        receipts: upload.receipts.into(),
-    }))
+    let receive = async |once: Option<&Once<'_, Upload>>| {
+        context.app.receive_once(&user.caller, UploadKind::HealthData, body.0, once).await
+    };
+    let created = |upload: &Upload| reply(StatusCode::CREATED, &HealthDataResponse::from(upload));
+    terms.answer(user.user_id, created, receive).await
+}
+
+impl From<&Upload> for HealthDataResponse {
+    fn from(upload: &Upload) -> Self {
+        Self {
+            processing_id: upload.id.to_string(),
+            status: status_word(upload.state),
+            accepted_metrics: upload.items.accepted,
+            duplicate_metrics: upload.items.duplicate,
+            rejected_metrics: upload.items.rejected,
+            validation_errors: faults(&upload.receipts),
+            estimated_processing_time: None,
+            sync_token: Some(upload.sequence.to_string()),
+            message: message(&upload.receipts),
+            timestamp: seconds(upload.received_at),
+            receipts: upload.receipts.clone().into(),
+        }
+    }
 }
 
 pub(crate) fn message(receipts: &Receipts) -> String {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
-use app::records::{Upload, UploadKind};
+use actix_web::{HttpResponse, http::StatusCode, web};
+use app::{
+    idempotency::Once,
+    records::{Upload, UploadKind},
+};
 use domain::job::JobState;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,6 +18,7 @@ use super::{
 use crate::{
     extract::{Authenticated, Ctx, UploadBody},
     problem::{Problem, ProblemBody},
+    terms::{Terms, reply},
 };
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -127,25 +131,36 @@ impl From<Upload> for HealthKitStatus {
     (status = 202, body = HealthKitUploadResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn upload(
     context: Ctx,
     user: Authenticated,
+    terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
     context.limiter.upload(user.user_id)?;
-    let upload = context.app.receive(&user.caller, UploadKind::HealthKit, body.0).await?;
-    Ok(HttpResponse::Accepted().json(HealthKitUploadResponse {
-        upload_id: upload.id.to_string(),
-        status: status_word(upload.state),
-        queued_at: seconds(upload.received_at),
-        samples_received: upload.received,
-        message: message(&upload.receipts),
-        sync_token: upload.sequence.to_string(),
-        receipts: upload.receipts.into(),
-    }))
+    let receive = async |once: Option<&Once<'_, Upload>>| {
+        context.app.receive_once(&user.caller, UploadKind::HealthKit, body.0, once).await
+    };
+    let accepted = |upload: &Upload| reply(StatusCode::ACCEPTED, &HealthKitUploadResponse::from(upload));
+    terms.answer(user.user_id, accepted, receive).await
+}
+
+impl From<&Upload> for HealthKitUploadResponse {
+    fn from(upload: &Upload) -> Self {
+        Self {
+            upload_id: upload.id.to_string(),
+            status: status_word(upload.state),
+            queued_at: seconds(upload.received_at),
+            samples_received: upload.received.clone(),
+            message: message(&upload.receipts),
+            sync_token: upload.sequence.to_string(),
+            receipts: upload.receipts.clone().into(),
+        }
+    }
 }
 
 /// Where an upload stands.

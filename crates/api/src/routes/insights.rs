@@ -1,8 +1,19 @@
 //! `insights`: narratives from the caller's own results.
 
-use actix_web::{HttpResponse, web};
-use app::insights::{Insight, InsightRequest};
-use domain::ids::{InsightId, UserId};
+use std::time::Duration;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use app::{
+    AppError,
+    idempotency::Once,
+    insights::{Insight, InsightRequest},
+    requests::Pending,
+};
+use domain::ids::{InsightId, RequestId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,7 +21,11 @@ use super::{resource, seconds};
 use crate::{
     extract::{Authenticated, Ctx, Json},
     problem::{Problem, ProblemBody, ProblemKind},
+    terms::{Terms, accepted, reply},
 };
+
+/// When a client may ask again for an insight that could not be written.
+const AGAIN: Duration = Duration::from_secs(30);
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     // `status` and `history` come before `{insight_id}`, which would swallow them.
@@ -126,12 +141,15 @@ impl InsightResponse {
 /// Write an insight from the caller's stored results.
 #[utoipa::path(post, path = "/api/v1/insights", tag = "insights", security(("bearer" = [])), request_body = InsightGenerationRequest, responses(
     (status = 200, body = InsightResponse),
+    (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The writer is not available", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn write(
     context: Ctx,
     user: Authenticated,
+    terms: Terms,
     body: Json<InsightGenerationRequest>,
 ) -> Result<HttpResponse, Problem> {
     let InsightGenerationRequest { insight_type, include_recommendations, language, .. } = body.0;
@@ -144,14 +162,43 @@ pub(crate) async fn write(
         return Err(Problem::field("/language", "a BCP 47 language tag, such as en"));
     }
     let request = InsightRequest { insight_type, include_recommendations, language };
-    let insight = context.app.write_insight(&user.caller, request).await?;
-    Ok(HttpResponse::Ok().json(InsightResponse::new(user.user_id, insight)))
+    if terms.respond_async {
+        let promise = |pending: &Pending| {
+            accepted(format!("/api/v1/insights/{}", pending.id), &InsightPending::new(pending))
+        };
+        let ask = async |once: Option<&Once<'_, Pending>>| {
+            context.app.request_insight(&user.caller, request, once).await
+        };
+        return terms.answer(user.user_id, promise, ask).await;
+    }
+    let written =
+        |insight: &Insight| reply(StatusCode::OK, &InsightResponse::new(user.user_id, insight.clone()));
+    let write =
+        async |once: Option<&Once<'_, Insight>>| context.app.write_insight(&user.caller, request, once).await;
+    terms.answer(user.user_id, written, write).await
+}
+
+/// An insight that is not written yet.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct InsightPending {
+    #[schema(value_type = String, format = "uuid")]
+    insight_id: String,
+    #[schema(example = "processing")]
+    status: &'static str,
+}
+
+impl InsightPending {
+    fn new(pending: &Pending) -> Self {
+        Self { insight_id: pending.id.to_string(), status: "processing" }
+    }
 }
 
 /// An insight of the caller's.
 #[utoipa::path(get, path = "/api/v1/insights/{insight_id}", tag = "insights", security(("bearer" = [])),
     params(("insight_id" = String, Path)), responses(
     (status = 200, body = InsightResponse),
+    (status = 202, description = "It is being written", body = InsightPending),
+    (status = 503, description = "It could not be written", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn stored(
@@ -160,7 +207,20 @@ pub(crate) async fn stored(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id: InsightId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
-    let insight = context.app.insight(&user.caller, id).await?;
+    let insight = match context.app.insight(&user.caller, id).await {
+        Err(AppError::NotFound) => {
+            let pending = context.app.pending(&user.caller, RequestId(id.0)).await?;
+            if pending.failure.is_some() {
+                let detail = "the insight could not be written; ask for it again";
+                return Err(Problem::new(ProblemKind::Unavailable).detail(detail).retry_after(AGAIN));
+            }
+            let answer = HttpResponse::Accepted()
+                .insert_header((header::RETRY_AFTER, "1"))
+                .json(InsightPending::new(&pending));
+            return Ok(answer);
+        }
+        insight => insight?,
+    };
     Ok(HttpResponse::Ok().json(InsightResponse::new(user.user_id, insight)))
 }
 

@@ -2,9 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
-use app::analysis::{Actigraphy, Analysis};
-use domain::{ids::AnalysisId, measures::Measure, time::MINUTE_MS};
+use actix_web::{HttpResponse, http::StatusCode, web};
+use app::{
+    AppError,
+    analysis::{Actigraphy, Analysis},
+    idempotency::Once,
+    requests::Pending,
+};
+use domain::{
+    ids::{AnalysisId, RequestId},
+    measures::Measure,
+    time::MINUTE_MS,
+};
 use jiff::{
     Timestamp,
     fmt::temporal::{DateTimeParser, PiecesOffset},
@@ -18,6 +27,7 @@ use super::{resource, seconds};
 use crate::{
     extract::{Authenticated, Ctx, Json},
     problem::{Problem, ProblemBody, ProblemKind},
+    terms::{Terms, accepted, reply},
 };
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -131,6 +141,22 @@ const NO_HEAD: &str = "no trained head is published for PAT, so there is an embe
 const NO_CONFIDENCE: &str = "nothing computed one";
 
 impl AnalysisResponse {
+    /// One that is not made yet.
+    fn pending(pending: &Pending) -> Self {
+        let (status, message) = match &pending.failure {
+            None => ("processing", "the analysis is being made".to_owned()),
+            Some(_) => ("failed", "the analysis could not be made; ask for it again".to_owned()),
+        };
+        Self {
+            analysis_id: pending.id.to_string(),
+            status,
+            analysis: None,
+            processing_time_ms: None,
+            message: Some(message),
+            cached: false,
+        }
+    }
+
     fn new(user: &Authenticated, analysis: Analysis) -> Self {
         let Analysis { id, created_at, measures, embedding, processing_time_ms } = analysis;
         let mut not_assessed = BTreeMap::from([
@@ -202,6 +228,8 @@ fn instant(pointer: impl Fn() -> String, text: &str) -> Result<(i64, TimeZone), 
 /// Analyse steps by the minute.
 #[utoipa::path(post, path = "/api/v1/pat/step-analysis", tag = "pat", security(("bearer" = [])), request_body = StepDataRequest, responses(
     (status = 200, body = AnalysisResponse),
+    (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
@@ -209,6 +237,7 @@ fn instant(pointer: impl Fn() -> String, text: &str) -> Result<(i64, TimeZone), 
 pub(crate) async fn analyse_steps(
     context: Ctx,
     user: Authenticated,
+    terms: Terms,
     body: Json<StepDataRequest>,
 ) -> Result<HttpResponse, Problem> {
     context.limiter.pat(user.user_id)?;
@@ -228,13 +257,14 @@ pub(crate) async fn analyse_steps(
         zone = at_zone;
     }
     let actigraphy = Actigraphy { minutes, zone, source: "pat/step-analysis".to_owned() };
-    let analysis = context.app.analyse(&user.caller, actigraphy).await?;
-    Ok(HttpResponse::Ok().json(AnalysisResponse::new(&user, analysis)))
+    analyse(&context, &user, &terms, actigraphy).await
 }
 
 /// Analyse actigraphy points. Values are taken as steps: the unit that the model's normalisation is in.
 #[utoipa::path(post, path = "/api/v1/pat/analysis", tag = "pat", security(("bearer" = [])), request_body = DirectActigraphyRequest, responses(
     (status = 200, body = AnalysisResponse),
+    (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
@@ -242,6 +272,7 @@ pub(crate) async fn analyse_steps(
 pub(crate) async fn analyse_points(
     context: Ctx,
     user: Authenticated,
+    terms: Terms,
     body: Json<DirectActigraphyRequest>,
 ) -> Result<HttpResponse, Problem> {
     context.limiter.pat(user.user_id)?;
@@ -267,8 +298,30 @@ pub(crate) async fn analyse_points(
     }
     let minutes = by_minute.into_iter().map(|(minute, count)| (minute * MINUTE_MS, count)).collect();
     let actigraphy = Actigraphy { minutes, zone, source: "pat/analysis".to_owned() };
-    let analysis = context.app.analyse(&user.caller, actigraphy).await?;
-    Ok(HttpResponse::Ok().json(AnalysisResponse::new(&user, analysis)))
+    analyse(&context, &user, &terms, actigraphy).await
+}
+
+/// Analyses now, or promises to.
+async fn analyse(
+    context: &Ctx,
+    user: &Authenticated,
+    terms: &Terms,
+    actigraphy: Actigraphy,
+) -> Result<HttpResponse, Problem> {
+    if terms.respond_async {
+        let promise = |pending: &Pending| {
+            let location = format!("/api/v1/pat/analysis/{}", pending.id);
+            accepted(location, &AnalysisResponse::pending(pending))
+        };
+        let request = async |once: Option<&Once<'_, Pending>>| {
+            context.app.request_analysis(&user.caller, actigraphy, once).await
+        };
+        return terms.answer(user.user_id, promise, request).await;
+    }
+    let made = |analysis: &Analysis| reply(StatusCode::OK, &AnalysisResponse::new(user, analysis.clone()));
+    let analyse =
+        async |once: Option<&Once<'_, Analysis>>| context.app.analyse(&user.caller, actigraphy, once).await;
+    terms.answer(user.user_id, made, analyse).await
 }
 
 /// A stored analysis.
@@ -288,6 +341,22 @@ pub(crate) struct PatAnalysisResponse {
     metadata: serde_json::Value,
 }
 
+impl PatAnalysisResponse {
+    /// One that is not made yet.
+    fn pending(pending: &Pending) -> Self {
+        let AnalysisResponse { analysis_id, status, message, .. } = AnalysisResponse::pending(pending);
+        Self {
+            processing_id: analysis_id,
+            status,
+            message,
+            analysis_date: None,
+            pat_features: BTreeMap::new(),
+            activity_embedding: None,
+            metadata: serde_json::json!({}),
+        }
+    }
+}
+
 /// A stored analysis of the caller's.
 #[utoipa::path(get, path = "/api/v1/pat/analysis/{processing_id}", tag = "pat", security(("bearer" = [])),
     params(("processing_id" = String, Path)), responses(
@@ -300,7 +369,14 @@ pub(crate) async fn stored(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id: AnalysisId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
-    let Analysis { id, created_at, measures, embedding, .. } = context.app.analysis(&user.caller, id).await?;
+    let Analysis { id, created_at, measures, embedding, .. } =
+        match context.app.analysis(&user.caller, id).await {
+            Err(AppError::NotFound) => {
+                let pending = context.app.pending(&user.caller, RequestId(id.0)).await?;
+                return Ok(HttpResponse::Ok().json(PatAnalysisResponse::pending(&pending)));
+            }
+            analysis => analysis?,
+        };
     let named = [
         ("interdaily_stability", &measures.interdaily_stability),
         ("intradaily_variability", &measures.intradaily_variability),

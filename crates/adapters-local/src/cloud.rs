@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ports::{
-    Clock, CloudProvider, Error, ErrorKind, EventBus, HealthDataRepository, IdSource, IdentityProvider,
-    JobQueue, ObjectKey, ObjectStore, Result, SecretName, SecretStore, TokenVerifier,
+    Clock, CloudProvider, Error, ErrorKind, EventBus, HealthDataRepository, IdSource, Identity, JobQueue,
+    ObjectKey, ObjectStore, Result, SecretName, SecretStore,
 };
 use secrecy::ExposeSecret;
 
@@ -113,8 +113,13 @@ impl CloudProvider for LocalCloud {
         Ok(Arc::clone(&self.events) as _)
     }
 
-    fn identity(&self) -> Result<(Arc<dyn IdentityProvider>, Arc<dyn TokenVerifier>)> {
-        Ok((Arc::clone(&self.identity) as _, Arc::clone(&self.identity) as _))
+    fn identity(&self) -> Result<Identity> {
+        Ok(Identity {
+            accounts: Arc::clone(&self.identity) as _,
+            tokens: Arc::clone(&self.identity) as _,
+            sessions: Arc::clone(&self.identity) as _,
+            multi_factor: Arc::clone(&self.identity) as _,
+        })
     }
 
     fn secrets(&self) -> Result<Arc<dyn SecretStore>> {

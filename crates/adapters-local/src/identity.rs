@@ -1,21 +1,31 @@
 //! The local identity provider: accounts in memory or in the data folder's database, keys and revocations in its folder.
 
 mod accounts;
+mod breached;
 mod codes;
 mod files;
 mod keys;
+mod lockout;
+mod multi_factor;
 mod passwords;
 mod revocations;
 mod rows;
+mod sessions;
 mod store;
 mod tokens;
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use ports::{Clock, Error, ErrorKind, IdSource, Result, TokenVerifier, VerifiedToken};
 
 use self::{
+    breached::Breached,
     keys::Keys,
     passwords::Passwords,
     revocations::Revocations,
@@ -56,16 +66,22 @@ pub struct Settings {
     pub access_token_lifetime: Duration,
     /// How long a refresh token lives.
     pub refresh_token_lifetime: Duration,
+    /// How long a session lives without being refreshed, unless its sign-in asked to be remembered.
+    pub session_idle: Duration,
     /// Whether an address must be confirmed before its first sign-in.
     pub email_confirmation_required: bool,
     /// Whether people may sign up by themselves.
     pub self_sign_up: bool,
-    /// How many failures in a row lock an address.
+    /// How many failures in a row lock an account.
     pub lockout_failures: u32,
+    /// How many failures within an hour lock a network address.
+    pub lockout_address_failures: u32,
     /// For how long.
     pub lockout_duration: Duration,
     /// What a password's hash costs.
     pub password_cost: PasswordCost,
+    /// The list of passwords that nobody may choose, where there is one.
+    pub breached_passwords: Option<PathBuf>,
     /// Who delivers codes. Without one they are kept for [`LocalIdentity::dev_codes`].
     pub code_sink: Option<Arc<dyn CodeSink>>,
     /// Whether codes that are kept are also logged. For development only.
@@ -82,9 +98,12 @@ impl Settings {
             refresh_token_lifetime: Duration::from_hours(30 * 24),
             email_confirmation_required: false,
             self_sign_up: true,
+            session_idle: Duration::from_hours(14 * 24),
             lockout_failures: 5,
+            lockout_address_failures: 20,
             lockout_duration: Duration::from_mins(15),
             password_cost: PasswordCost::RECOMMENDED,
+            breached_passwords: None,
             code_sink: None,
             log_codes: false,
         }
@@ -95,7 +114,9 @@ impl Settings {
             "issuer and audience must not be empty"
         } else if self.access_token_lifetime.as_secs() == 0 || self.refresh_token_lifetime.as_secs() == 0 {
             "tokens must live for a second at least"
-        } else if self.lockout_failures == 0 {
+        } else if self.session_idle < self.access_token_lifetime {
+            "a session must not end before its access token"
+        } else if self.lockout_failures == 0 || self.lockout_address_failures == 0 {
             "the first failure cannot have happened before it"
         } else {
             return Ok(());
@@ -114,6 +135,13 @@ pub struct LocalIdentity {
     ids: Arc<dyn IdSource>,
 }
 
+/// What differs between memory and a folder.
+struct Parts {
+    store: Box<dyn Store>,
+    tokens: AccessTokens,
+    passwords: Passwords,
+}
+
 impl fmt::Debug for LocalIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalIdentity").finish_non_exhaustive()
@@ -126,7 +154,9 @@ impl LocalIdentity {
         let lifetime = settings.access_token_lifetime;
         let keys = Keys::memory(lifetime, clock.now())?;
         let tokens = AccessTokens::new(keys, Revocations::memory(lifetime), &settings);
-        Self::assemble(Box::new(MemoryStore::default()), tokens, settings, clock, ids)
+        let store = Box::new(MemoryStore::default());
+        let passwords = passwords(&settings)?;
+        Self::assemble(Parts { store, tokens, passwords }, settings, clock, ids)
     }
 
     /// Accounts in `database`; keys and revocations in the folder `identity` of `folder`.
@@ -141,18 +171,20 @@ impl LocalIdentity {
         let (folder, now) = (folder.join("identity"), clock.now());
         let (keys, revocations) = blocking(move || open(&folder, lifetime, now)).await?;
         let tokens = AccessTokens::new(keys, revocations, &settings);
-        Self::assemble(Box::new(SqliteStore::new(database)), tokens, settings, clock, ids)
+        let store = Box::new(SqliteStore::new(database));
+        let listed = settings.clone();
+        let passwords = blocking(move || passwords(&listed)).await?;
+        Self::assemble(Parts { store, tokens, passwords }, settings, clock, ids)
     }
 
     fn assemble(
-        store: Box<dyn Store>,
-        tokens: AccessTokens,
+        parts: Parts,
         settings: Settings,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Arc<Self>> {
         settings.check()?;
-        let passwords = Passwords::new(settings.password_cost)?;
+        let Parts { store, tokens, passwords } = parts;
         Ok(Arc::new(Self { store, passwords, tokens, settings, clock, ids }))
     }
 
@@ -206,6 +238,11 @@ fn open(folder: &Path, lifetime: Duration, now: jiff::Timestamp) -> Result<(Keys
         revocations.renew()?;
     }
     Ok((keys, revocations))
+}
+
+fn passwords(settings: &Settings) -> Result<Passwords> {
+    let breached = settings.breached_passwords.as_deref().map(Breached::load).transpose()?;
+    Passwords::new(settings.password_cost, breached.unwrap_or_default())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

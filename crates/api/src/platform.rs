@@ -74,15 +74,17 @@ pub async fn connect(
             None
         },
     };
-    let (identity, tokens) = providers.of(config.providers.identity)?.identity()?;
+    let identity = providers.of(config.providers.identity)?.identity()?;
     let engine = Engine::start(inference_settings(config));
     let platform = Platform {
         health_data: providers.of(config.providers.health_data)?.health_data()?,
         objects: providers.of(config.providers.objects)?.objects()?,
         jobs: providers.of(config.providers.jobs)?.jobs()?,
         events: providers.of(config.providers.events)?.events()?,
-        identity,
-        tokens,
+        identity: identity.accounts,
+        tokens: identity.tokens,
+        sessions: identity.sessions,
+        multi_factor: identity.multi_factor,
         predictor: Arc::clone(&engine) as Arc<dyn ports::Predictor>,
         insight: insight_writer(config)?,
         clock,
@@ -252,8 +254,11 @@ mod local {
                 refresh_token_lifetime: Duration::from_secs(identity.refresh_token_lifetime_s),
                 email_confirmation_required: identity.email_confirmation_required,
                 self_sign_up: identity.self_sign_up,
+                session_idle: Duration::from_secs(identity.session_idle_s),
                 lockout_failures: identity.lockout_failures,
+                lockout_address_failures: identity.lockout_address_failures,
                 lockout_duration: Duration::from_secs(identity.lockout_duration_s),
+                breached_passwords: identity.breached_passwords_file.clone(),
                 log_codes: identity.log_codes,
                 ..adapters_local::identity::Settings::new(&identity.issuer, &identity.audience)
             },

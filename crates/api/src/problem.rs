@@ -8,7 +8,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use app::{AppError, ingest::BodyError};
-use ports::{Denial, ErrorKind, denial};
+use ports::{Denial, ErrorKind, denial, password_fault};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -301,6 +301,9 @@ impl From<AppError> for Problem {
 
 impl From<ports::Error> for Problem {
     fn from(error: ports::Error) -> Self {
+        if let Some(fault) = password_fault(&error) {
+            return Self::field("/password", fault.to_string());
+        }
         let problem = match (denial(&error), error.kind()) {
             (Some(denial), _) => denied(denial),
             (None, ErrorKind::NotFound) => Self::new(ProblemKind::NotFound),

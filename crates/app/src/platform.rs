@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ports::{
-    Clock, EventBus, HealthDataRepository, IdSource, IdentityProvider, InsightWriter, JobQueue, ObjectStore,
-    Predictor, TokenVerifier,
+    Clock, EventBus, HealthDataRepository, IdSource, IdentityProvider, InsightWriter, JobQueue, MultiFactor,
+    ObjectStore, Predictor, Sessions, TokenVerifier,
 };
 
 /// The ports of this process. Built once, in the composition root.
@@ -22,6 +22,10 @@ pub struct Platform {
     pub identity: Arc<dyn IdentityProvider>,
     /// Tokens.
     pub tokens: Arc<dyn TokenVerifier>,
+    /// Sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Second factors.
+    pub multi_factor: Arc<dyn MultiFactor>,
     /// Models.
     pub predictor: Arc<dyn Predictor>,
     /// Insights.

@@ -8,7 +8,9 @@ mod sign_up;
 mod token;
 
 use domain::ids::UserId;
-use ports::{Denial, Email, ErrorKind, NewUser, Profile, Result, SignIn, Tokens, VerifiedToken, denial};
+use ports::{
+    Denial, Email, ErrorKind, NewUser, Profile, Result, SignIn, SignInContext, Tokens, VerifiedToken, denial,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::{account::*, codes::*, lockout::*, session::*, sign_up::*, token::*};
@@ -128,7 +130,7 @@ impl IdentityFixture {
     }
 
     async fn try_sign_in(&self, person: &Person, password: &str) -> Result<SignIn> {
-        self.identity.sign_in(&person.email, &secret(password)).await
+        self.identity.sign_in(&person.email, &secret(password), &SignInContext::default()).await
     }
 
     async fn sign_in(&self, person: &Person) -> Tokens {

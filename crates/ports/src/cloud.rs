@@ -3,9 +3,22 @@
 use std::sync::Arc;
 
 use crate::{
-    EventBus, HealthDataRepository, IdentityProvider, JobQueue, ObjectStore, Result, SecretStore,
-    TokenVerifier,
+    EventBus, HealthDataRepository, IdentityProvider, JobQueue, MultiFactor, ObjectStore, Result,
+    SecretStore, Sessions, TokenVerifier,
 };
+
+/// The ports of people, which come from one provider because they speak of the same accounts.
+#[derive(Clone)]
+pub struct Identity {
+    /// Accounts.
+    pub accounts: Arc<dyn IdentityProvider>,
+    /// The verifier of the tokens they are given.
+    pub tokens: Arc<dyn TokenVerifier>,
+    /// Their sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Their second factors.
+    pub multi_factor: Arc<dyn MultiFactor>,
+}
 
 /// Hands out one provider's ports. The composition root picks each port from one of the providers that are linked.
 pub trait CloudProvider: Send + Sync + 'static {
@@ -24,8 +37,8 @@ pub trait CloudProvider: Send + Sync + 'static {
     /// Events.
     fn events(&self) -> Result<Arc<dyn EventBus>>;
 
-    /// Accounts, and the verifier of the tokens they are given.
-    fn identity(&self) -> Result<(Arc<dyn IdentityProvider>, Arc<dyn TokenVerifier>)>;
+    /// Accounts, and what belongs to them.
+    fn identity(&self) -> Result<Identity>;
 
     /// Secrets.
     fn secrets(&self) -> Result<Arc<dyn SecretStore>>;

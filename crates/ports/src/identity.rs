@@ -1,6 +1,6 @@
 //! Who people are: sign-up, sign-in, sessions, and the tokens that prove it.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use async_trait::async_trait;
 use domain::ids::{SessionId, UserId};
@@ -48,6 +48,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::User, Self::Clinician, Self::Operator];
+
+    /// The role called `name` in tokens and answers.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
     /// The name in tokens and answers.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +83,19 @@ pub struct Profile {
     pub created_at: Timestamp,
     /// Whether they are barred.
     pub disabled: bool,
+    /// Another one after every change.
+    pub version: u64,
+}
+
+/// Where a sign-in comes from.
+#[derive(Clone, Debug, Default)]
+pub struct SignInContext {
+    /// The network address, by which failures are counted too.
+    pub address: Option<IpAddr>,
+    /// What the session's list calls it: at most 200 characters.
+    pub device: Option<String>,
+    /// Whether the session lasts for as long as its refresh tokens do, however rarely it is used.
+    pub remember_me: bool,
 }
 
 /// A pair of tokens for one session.
@@ -148,6 +169,34 @@ pub fn denial(error: &crate::Error) -> Option<Denial> {
     std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Denial>()).copied()
 }
 
+/// Why a password is not taken. Carried as the cause of an `InvalidInput` error; see [`password_fault`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum PasswordFault {
+    /// Too few characters.
+    #[error("a password has at least {characters_min} characters")]
+    TooShort {
+        /// How many it must have.
+        characters_min: usize,
+    },
+    /// Too many bytes.
+    #[error("a password has at most {bytes_max} bytes")]
+    TooLong {
+        /// How many it may have.
+        bytes_max: usize,
+    },
+    /// In a list of passwords that were made public.
+    #[error("this password is in a published list of stolen ones: choose another")]
+    Breached,
+    /// The address itself.
+    #[error("a password must not be the e-mail address")]
+    IsEmail,
+}
+
+/// The fault of a password that `error` carries, if it carries one.
+pub fn password_fault(error: &crate::Error) -> Option<PasswordFault> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PasswordFault>()).copied()
+}
+
 /// What someone signs up with.
 #[derive(Clone, Debug)]
 pub struct NewUser {
@@ -168,13 +217,16 @@ pub struct ProfileUpdate {
     pub display_name: Option<Option<String>>,
     /// A new address; it is unconfirmed at first.
     pub email: Option<Email>,
+    /// The version that is changed; any, where there is none.
+    pub expected_version: Option<u64>,
 }
 
 /// Keeps accounts.
 ///
 /// # Contract
 /// - Who signed up can sign in with the same address in any case, and gets tokens of their own user id.
-/// - A second sign-up with the same address is a `Conflict`; a password under 8 characters is `InvalidInput`.
+/// - A second sign-up with the same address is a `Conflict`. A password under 8 characters, or the address itself, is
+///   `InvalidInput` with a [`PasswordFault`], in `sign_up` and in `reset`.
 /// - A wrong password and an unknown address are the same denial, `WrongCredentials`.
 /// - Where confirmation is required, sign-in before it is `EmailNotVerified`; the code from the mail confirms, a wrong one is
 ///   `WrongCode`, and `resend` for an unknown address succeeds silently.
@@ -183,11 +235,16 @@ pub struct ProfileUpdate {
 /// - `sign_out` ends the session: its access tokens no longer verify and its refresh token no longer refreshes.
 /// - `forgot` succeeds for any address; `reset` with the mailed code sets the password and ends all sessions, and the code
 ///   works once.
-/// - `profile` returns what sign-up and `update` stored; `None` for an unknown user. Changing the address to one that is
-///   taken is a `Conflict`.
+/// - `profile` returns what sign-up and `update` stored, and `find` the same by address; `None` for an unknown one. Changing
+///   the address to one that is taken is a `Conflict`.
+/// - A profile's version is another one after every change; an `update` that expects another version is a `Conflict` and
+///   changes nothing.
+/// - `set_roles` ends all sessions, and later tokens carry the new roles. Roles are user, user and clinician, or operator;
+///   any others are `InvalidInput`.
 /// - A disabled user cannot sign in or refresh, and their access tokens no longer verify; enabling undoes it.
 /// - A deleted user is gone: no profile, no sign-in, no valid token; the address can sign up again; deleting twice succeeds.
-/// - Five failures in a row lock the account for a while: even the right password is then `Locked`.
+/// - Five failures in a row lock the account for a while: even the right password is then `Locked`. Many failures from one
+///   network address lock that address, for known and unknown accounts alike, and a success does not begin its count anew.
 #[async_trait]
 pub trait IdentityProvider: Send + Sync + 'static {
     /// Creates an account. Where confirmation is required, mails a code.
@@ -200,7 +257,7 @@ pub trait IdentityProvider: Send + Sync + 'static {
     async fn resend(&self, email: &Email) -> Result<()>;
 
     /// Proves who someone is.
-    async fn sign_in(&self, email: &Email, password: &SecretString) -> Result<SignIn>;
+    async fn sign_in(&self, email: &Email, password: &SecretString, from: &SignInContext) -> Result<SignIn>;
 
     /// Answers a challenge.
     async fn respond(
@@ -208,6 +265,7 @@ pub trait IdentityProvider: Send + Sync + 'static {
         session: &SecretString,
         kind: ChallengeKind,
         answer: &SecretString,
+        from: &SignInContext,
     ) -> Result<SignIn>;
 
     /// Trades a refresh token for new tokens.
@@ -225,11 +283,17 @@ pub trait IdentityProvider: Send + Sync + 'static {
     /// Reads a profile.
     async fn profile(&self, user_id: UserId) -> Result<Option<Profile>>;
 
+    /// Reads the profile of the user with an address.
+    async fn find(&self, email: &Email) -> Result<Option<Profile>>;
+
     /// Changes a profile.
     async fn update(&self, user_id: UserId, update: ProfileUpdate) -> Result<Profile>;
 
     /// Bars a user, or lets them in again.
     async fn set_disabled(&self, user_id: UserId, disabled: bool) -> Result<()>;
+
+    /// Gives a user other roles.
+    async fn set_roles(&self, user_id: UserId, roles: BTreeSet<Role>) -> Result<()>;
 
     /// Removes a user.
     async fn delete(&self, user_id: UserId) -> Result<()>;

@@ -12,12 +12,14 @@ mod health_data;
 mod identity;
 mod insight;
 mod jobs;
+mod multi_factor;
 pub mod objects;
 mod predictor;
 mod secrets;
+mod sessions;
 
 pub use clock::{Clock, IdSource};
-pub use cloud::CloudProvider;
+pub use cloud::{CloudProvider, Identity};
 pub use error::{Cause, Error, ErrorKind, Outcome, Result};
 pub use events::{Event, EventBus, EventStream};
 pub use health_data::{
@@ -25,11 +27,12 @@ pub use health_data::{
     Record, Version, Write,
 };
 pub use identity::{
-    ChallengeKind, Denial, Email, IdentityProvider, NewUser, Profile, ProfileUpdate, Role, SignIn,
-    TokenVerifier, Tokens, VerifiedToken, denial,
+    ChallengeKind, Denial, Email, IdentityProvider, NewUser, PasswordFault, Profile, ProfileUpdate, Role,
+    SignIn, SignInContext, TokenVerifier, Tokens, VerifiedToken, denial, password_fault,
 };
 pub use insight::{Fact, InsightFacts, InsightWriter, Narrative, Usage};
 pub use jobs::{DeadLetter, JobQueue, Lease, MessageId, NewMessage, QueueStats, Receipt};
+pub use multi_factor::{MultiFactor, TotpSecret};
 pub use objects::{
     ByteRange, ByteStream, Object, ObjectKey, ObjectMeta, ObjectStore, PresignedMethod, PutOptions,
     Sha256Digest,
@@ -38,6 +41,7 @@ pub use predictor::{
     ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, Predictor, Tensor, Weights,
 };
 pub use secrets::{Secret, SecretName, SecretStore};
+pub use sessions::{SessionInfo, Sessions};
 
 /// Where a page ends, as the store that issued it knows it. Opaque; the API signs it before a client sees it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

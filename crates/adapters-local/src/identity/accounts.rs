@@ -3,29 +3,25 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::ids::{SessionId, UserId};
 use jiff::Timestamp;
 use ports::{
     ChallengeKind, Denial, Email, Error, ErrorKind, IdentityProvider, NewUser, Profile, ProfileUpdate,
-    Result, Role, SignIn, Tokens,
+    Result, Role, SignIn, SignInContext, Tokens,
 };
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 
 use super::{
     CodePurpose, LocalIdentity,
     codes::{self, Delivery, wrong_code},
-    passwords::Passwords,
-    random,
+    lockout::{Counted, check_unlocked},
     revocations::Mark,
     rows::{
         Accounts, AddressKey, AddressOwner, Failures, Keep, RefreshToken, Session, User, address_key, after,
+        only_user,
     },
+    sessions::token_key,
 };
-
-/// Failures further apart than this are not in a row.
-const FAILURES_KEPT: std::time::Duration = std::time::Duration::from_hours(24);
 
 #[async_trait]
 impl IdentityProvider for LocalIdentity {
@@ -34,7 +30,7 @@ impl IdentityProvider for LocalIdentity {
         if !self.settings.self_sign_up {
             return Err(Error::new(ErrorKind::PermissionDenied, OPERATION).with_cause("sign-up is off"));
         }
-        Passwords::check(&new.password, OPERATION)?;
+        self.passwords.check(&new.password, &new.email, OPERATION)?;
         let address = address_key(&new.email);
         check_free(&mut self.read(OPERATION).await?, &address).await?;
         let password_hash = self.passwords.hash(&new.password).await?;
@@ -52,13 +48,15 @@ impl IdentityProvider for LocalIdentity {
             display_name: new.display_name,
             created_at: accounts.now(),
             disabled: false,
+            roles: only_user(),
+            version: 0,
             mark_version: 0,
         };
         if self.tokens.revocations.version(user.id)?.is_some() {
             // The id was deleted a moment ago. Its old sessions are revoked one by one and stay so.
             self.mark(&mut user, accounts.now()).await?;
         }
-        accounts.put_user(&user).await?;
+        accounts.put_user(&mut user).await?;
         accounts.put(&address, &AddressOwner(user.id), Keep::default()).await?;
         let delivery = self.confirmation(&mut accounts, &address, &user).await?;
         accounts.commit().await?;
@@ -77,7 +75,7 @@ impl IdentityProvider for LocalIdentity {
             return Err(wrong_code(OPERATION));
         };
         user.email_verified = true;
-        accounts.put_user(&user).await?;
+        accounts.put_user(&mut user).await?;
         codes::spend(&mut accounts, &address, CodePurpose::ConfirmEmail).await?;
         accounts.commit().await
     }
@@ -86,38 +84,32 @@ impl IdentityProvider for LocalIdentity {
         self.mail_code(email, CodePurpose::ConfirmEmail, "identity.resend").await
     }
 
-    async fn sign_in(&self, email: &Email, password: &SecretString) -> Result<SignIn> {
+    async fn sign_in(&self, email: &Email, password: &SecretString, from: &SignInContext) -> Result<SignIn> {
         const OPERATION: &str = "identity.sign_in";
-        let address = address_key(email);
+        let counted = Counted::new(email, from.address);
         let mut reading = self.read(OPERATION).await?;
-        check_unlocked(&mut reading, &address).await?;
-        let seen = reading.user_at(&address).await?.map(|user| user.password_hash);
+        check_unlocked(&mut reading, &counted, OPERATION).await?;
+        let seen = reading.user_at(&counted.account).await?.map(|user| user.password_hash);
         drop(reading);
         let is_right = self.passwords.matches(password, seen.as_deref()).await?;
 
         let mut accounts = self.begin(OPERATION).await?;
         // Again, and before anything depends on the password: of many guesses at a time only the first few are answered.
-        check_unlocked(&mut accounts, &address).await?;
-        let user = accounts.user_at(&address).await?;
+        check_unlocked(&mut accounts, &counted, OPERATION).await?;
+        let user = accounts.user_at(&counted.account).await?;
         let user = user.filter(|user| is_right && Some(&user.password_hash) == seen.as_ref());
         let Some(user) = user else {
-            self.count_failure(&mut accounts, &address).await?;
+            self.count_failure(&mut accounts, &counted).await?;
             accounts.commit().await?;
             return Err(denied(OPERATION, Denial::WrongCredentials));
         };
-        accounts.delete::<Failures>(&address).await?;
-        let denial = match &user {
-            user if user.disabled => Some(Denial::Disabled),
-            user if self.settings.email_confirmation_required && !user.email_verified => {
-                Some(Denial::EmailNotVerified)
-            }
-            _ => None,
-        };
-        if let Some(denial) = denial {
+        accounts.delete::<Failures>(&counted.account).await?;
+        if let Some(denial) = self.bar(&user) {
             accounts.commit().await?;
             return Err(denied(OPERATION, denial));
         }
-        let tokens = self.tokens_of(&mut accounts, user, SessionId(self.ids.next())).await?;
+        let session = Session::new(user.id, from, accounts.now());
+        let tokens = self.tokens_of(&mut accounts, user, SessionId(self.ids.next()), &session).await?;
         accounts.commit().await?;
         Ok(SignIn::Tokens(tokens))
     }
@@ -127,9 +119,10 @@ impl IdentityProvider for LocalIdentity {
         _session: &SecretString,
         _kind: ChallengeKind,
         _answer: &SecretString,
+        _from: &SignInContext,
     ) -> Result<SignIn> {
         // No sign-in ends in a challenge here, so no session of one is right.
-        Err(wrong_code("identity.respond"))
+        Err(denied("identity.respond", Denial::InvalidToken))
     }
 
     async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens> {
@@ -140,7 +133,8 @@ impl IdentityProvider for LocalIdentity {
         let token: RefreshToken = accounts.get(&key).await?.ok_or_else(invalid)?;
         let session_id = token.session_id;
         let session: Option<Session> = accounts.get(session_id.0.as_bytes()).await?;
-        let user_id = session.ok_or_else(invalid)?.user_id;
+        let mut session = session.ok_or_else(invalid)?;
+        let user_id = session.user_id;
         let user = accounts.user(user_id).await?.ok_or_else(invalid)?;
         let standing = self.tokens.revocations.standing(user_id, session_id, accounts.now())?;
         if token.spent || standing.session_ended {
@@ -157,7 +151,8 @@ impl IdentityProvider for LocalIdentity {
         let spent = RefreshToken { session_id, spent: true };
         let until = Some(after(accounts.now(), self.settings.refresh_token_lifetime));
         accounts.put(&key, &spent, Keep { owner: Some(session_id.0.as_bytes()), until }).await?;
-        let tokens = self.tokens_of(&mut accounts, user, session_id).await?;
+        session.last_used_at = accounts.now();
+        let tokens = self.tokens_of(&mut accounts, user, session_id, &session).await?;
         accounts.commit().await?;
         Ok(tokens)
     }
@@ -180,7 +175,7 @@ impl IdentityProvider for LocalIdentity {
     async fn reset(&self, email: &Email, code: &str, new_password: &SecretString) -> Result<()> {
         const OPERATION: &str = "identity.reset";
         const PURPOSE: CodePurpose = CodePurpose::ResetPassword;
-        Passwords::check(new_password, OPERATION)?;
+        self.passwords.check(new_password, email, OPERATION)?;
         let address = address_key(email);
         let mut accounts = self.begin(OPERATION).await?;
         if !codes::check(&mut accounts, &address, PURPOSE, code).await? {
@@ -203,8 +198,8 @@ impl IdentityProvider for LocalIdentity {
         user.password_hash = password_hash;
         // The code came back from the address.
         user.email_verified = true;
-        accounts.put_user(&user).await?;
-        let ended = self.end_sessions(&mut accounts, user.id).await?;
+        accounts.put_user(&mut user).await?;
+        let ended = self.end_sessions(&mut accounts, user.id, None).await?;
         self.tokens.revocations.append(ended, accounts.now()).await?;
         accounts.commit().await
     }
@@ -213,10 +208,20 @@ impl IdentityProvider for LocalIdentity {
         Ok(self.read("identity.profile").await?.user(user_id).await?.map(profile))
     }
 
+    async fn find(&self, email: &Email) -> Result<Option<Profile>> {
+        Ok(self.read("identity.find").await?.user_at(&address_key(email)).await?.map(profile))
+    }
+
     async fn update(&self, user_id: UserId, update: ProfileUpdate) -> Result<Profile> {
         let mut accounts = self.begin("identity.update").await?;
         let user = accounts.user(user_id).await?;
         let mut user = user.ok_or_else(|| accounts.error(ErrorKind::NotFound))?;
+        if update.expected_version.is_some_and(|version| version != user.version) {
+            return Err(accounts.error(ErrorKind::Conflict));
+        }
+        if update.display_name.is_none() && update.email.is_none() {
+            return Ok(profile(user));
+        }
         if let Some(display_name) = update.display_name {
             user.display_name = display_name;
         }
@@ -232,7 +237,7 @@ impl IdentityProvider for LocalIdentity {
             user.email_verified = false;
             delivery = self.confirmation(&mut accounts, &address, &user).await?;
         }
-        accounts.put_user(&user).await?;
+        accounts.put_user(&mut user).await?;
         accounts.commit().await?;
         self.deliver(delivery);
         Ok(profile(user))
@@ -246,22 +251,38 @@ impl IdentityProvider for LocalIdentity {
         user.disabled = disabled;
         if disabled {
             self.mark(&mut user, now).await?;
-            accounts.put_user(&user).await?;
+            accounts.put_user(&mut user).await?;
             return accounts.commit().await;
         }
         // The other way round: the mark that lets tokens verify again must not outrun the change.
         user.mark_version = self.next_mark(&user)?;
-        accounts.put_user(&user).await?;
+        accounts.put_user(&mut user).await?;
         accounts.commit().await?;
         let mark = Mark::User { user_id, version: user.mark_version, barred: false };
         let marked = self.tokens.revocations.append(vec![mark], now).await;
         marked.map_err(|error| error.with_outcome(ports::Outcome::Applied))
     }
 
+    async fn set_roles(&self, user_id: UserId, roles: BTreeSet<Role>) -> Result<()> {
+        const OPERATION: &str = "identity.set_roles";
+        if !roles_fit(&roles) {
+            let cause = "roles are user, user and clinician, or operator";
+            return Err(Error::new(ErrorKind::InvalidInput, OPERATION).with_cause(cause));
+        }
+        let mut accounts = self.begin(OPERATION).await?;
+        let user = accounts.user(user_id).await?;
+        let mut user = user.ok_or_else(|| accounts.error(ErrorKind::NotFound))?;
+        user.roles = roles;
+        accounts.put_user(&mut user).await?;
+        let ended = self.end_sessions(&mut accounts, user_id, None).await?;
+        self.tokens.revocations.append(ended, accounts.now()).await?;
+        accounts.commit().await
+    }
+
     async fn delete(&self, user_id: UserId) -> Result<()> {
         let mut accounts = self.begin("identity.delete").await?;
         let Some(user) = accounts.user(user_id).await? else { return Ok(()) };
-        let mut marks = self.end_sessions(&mut accounts, user_id).await?;
+        let mut marks = self.end_sessions(&mut accounts, user_id, None).await?;
         marks.push(Mark::User { user_id, version: self.next_mark(&user)?, barred: true });
         forget_address(&mut accounts, &address_key(&user.email)).await?;
         accounts.delete::<User>(user_id.0.as_bytes()).await?;
@@ -271,46 +292,13 @@ impl IdentityProvider for LocalIdentity {
 }
 
 impl LocalIdentity {
-    /// New tokens of a session, and the session where it is new.
-    async fn tokens_of(
-        &self,
-        accounts: &mut Accounts,
-        mut user: User,
-        session_id: SessionId,
-    ) -> Result<Tokens> {
-        let now = accounts.now();
-        if self.tokens.revocations.standing(user.id, session_id, now)?.user_barred {
-            // A crash came between barring them, or letting them in again, and its other half: the database counts.
-            self.mark(&mut user, now).await?;
-            accounts.put_user(&user).await?;
+    /// What keeps a user out whose password is right.
+    pub(super) fn bar(&self, user: &User) -> Option<Denial> {
+        if user.disabled {
+            return Some(Denial::Disabled);
         }
-        let until = Some(after(now, self.settings.refresh_token_lifetime));
-        let session = Session { user_id: user.id };
-        let keep = Keep { owner: Some(user.id.0.as_bytes()), until };
-        accounts.put(session_id.0.as_bytes(), &session, keep).await?;
-
-        let refresh_token = SecretString::from(URL_SAFE_NO_PAD.encode(random::<32>()?));
-        let token = RefreshToken { session_id, spent: false };
-        let keep = Keep { owner: Some(session_id.0.as_bytes()), until };
-        accounts.put(&token_key(&refresh_token), &token, keep).await?;
-
-        let whose = (user.id, session_id);
-        Ok(Tokens {
-            access_token: self.tokens.issue(whose, &roles(), self.ids.next(), now)?,
-            refresh_token,
-            expires_in_seconds: self.settings.access_token_lifetime.as_secs(),
-            user_id: user.id,
-            session_id,
-        })
-    }
-
-    /// Ends the sessions of a user, and answers the marks that revoke their access tokens.
-    async fn end_sessions(&self, accounts: &mut Accounts, user_id: UserId) -> Result<Vec<Mark>> {
-        let sessions = accounts.sessions(user_id).await?;
-        for session in &sessions {
-            accounts.end_session(*session).await?;
-        }
-        Ok(sessions.into_iter().map(Mark::Session).collect())
+        let is_awaited = self.settings.email_confirmation_required && !user.email_verified;
+        is_awaited.then_some(Denial::EmailNotVerified)
     }
 
     /// Above every mark there is: also above one whose change was not committed.
@@ -320,25 +308,10 @@ impl LocalIdentity {
     }
 
     /// Makes the access tokens of a user verify, or not, as `disabled` says.
-    async fn mark(&self, user: &mut User, now: Timestamp) -> Result<()> {
+    pub(super) async fn mark(&self, user: &mut User, now: Timestamp) -> Result<()> {
         user.mark_version = self.next_mark(user)?;
         let mark = Mark::User { user_id: user.id, version: user.mark_version, barred: user.disabled };
         self.tokens.revocations.append(vec![mark], now).await
-    }
-
-    async fn count_failure(&self, accounts: &mut Accounts, address: &AddressKey) -> Result<()> {
-        let now = accounts.now();
-        let earlier: Option<Failures> = accounts.get(address).await?;
-        // A lock that is over starts the count anew.
-        let count =
-            earlier.filter(|failures| failures.locked_until.is_none()).map_or(0, |failures| failures.count)
-                + 1;
-        let locks = count >= self.settings.lockout_failures;
-        let locked_until = locks.then(|| after(now, self.settings.lockout_duration));
-        let until = locked_until.unwrap_or_else(|| after(now, FAILURES_KEPT));
-        accounts
-            .put(address, &Failures { count, locked_until }, Keep { owner: None, until: Some(until) })
-            .await
     }
 
     /// The code that confirms a user's address, where one is needed.
@@ -398,9 +371,10 @@ impl LocalIdentity {
     }
 }
 
-/// Every user is just that, so far.
-fn roles() -> BTreeSet<Role> {
-    BTreeSet::from([Role::User])
+/// Whoever runs the service has no data of their own, and whoever sees the data of others does.
+fn roles_fit(roles: &BTreeSet<Role>) -> bool {
+    let is_operator = roles.contains(&Role::Operator) && roles.len() == 1;
+    is_operator || (roles.contains(&Role::User) && !roles.contains(&Role::Operator))
 }
 
 fn profile(user: User) -> Profile {
@@ -409,17 +383,14 @@ fn profile(user: User) -> Profile {
         email: user.email,
         email_verified: user.email_verified,
         display_name: user.display_name,
-        roles: roles(),
+        roles: user.roles,
         created_at: user.created_at,
         disabled: user.disabled,
+        version: user.version,
     }
 }
 
-fn token_key(token: &SecretString) -> [u8; 32] {
-    Sha256::digest(token.expose_secret()).into()
-}
-
-fn denied(operation: &'static str, denial: Denial) -> Error {
+pub(super) fn denied(operation: &'static str, denial: Denial) -> Error {
     let kind = match denial {
         Denial::Locked { .. } => ErrorKind::RateLimited,
         Denial::WrongCredentials
@@ -436,16 +407,6 @@ async fn check_free(accounts: &mut Accounts, address: &AddressKey) -> Result<()>
         Some(_) => Err(accounts.error(ErrorKind::Conflict)),
         None => Ok(()),
     }
-}
-
-async fn check_unlocked(accounts: &mut Accounts, address: &AddressKey) -> Result<()> {
-    let now = accounts.now();
-    let failures: Option<Failures> = accounts.get(address).await?;
-    let Some(until) = failures.and_then(|failures| failures.locked_until).filter(|until| *until > now) else {
-        return Ok(());
-    };
-    let retry_after_seconds = u64::try_from(until.as_second() - now.as_second() + 1).unwrap_or(1);
-    Err(denied("identity.sign_in", Denial::Locked { retry_after_seconds }))
 }
 
 /// Leaves nothing of an address: someone else may sign up with it next.

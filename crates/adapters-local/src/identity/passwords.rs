@@ -7,11 +7,11 @@ use argon2::{
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use ports::{Error, ErrorKind, Result};
+use ports::{Email, Error, ErrorKind, PasswordFault, Result};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{PasswordCost, random};
+use super::{PasswordCost, breached::Breached, random};
 
 const OPERATION: &str = "identity.password";
 const CHARACTERS_MIN: usize = 8;
@@ -27,10 +27,11 @@ pub(super) struct Passwords {
     waiting: Semaphore,
     /// A hash of nothing: checking against it takes as long as checking against a user's.
     nobody: String,
+    breached: Breached,
 }
 
 impl Passwords {
-    pub(super) fn new(cost: PasswordCost) -> Result<Self> {
+    pub(super) fn new(cost: PasswordCost, breached: Breached) -> Result<Self> {
         let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
             .map_err(|error| Error::new(ErrorKind::InvalidInput, OPERATION).with_cause(error.to_string()))?;
         let salt = STANDARD_NO_PAD.encode(random::<16>()?);
@@ -38,17 +39,29 @@ impl Passwords {
         let PasswordCost { memory_kib, iterations, parallelism } = cost;
         let nobody = format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${output}");
         let running = Arc::new(Semaphore::new(RUNNING_MAX));
-        Ok(Self { params, running, waiting: Semaphore::new(WAITING_MAX), nobody })
+        Ok(Self { params, running, waiting: Semaphore::new(WAITING_MAX), nobody, breached })
     }
 
-    /// Whether it may be a password at all.
-    pub(super) fn check(password: &SecretString, operation: &'static str) -> Result<()> {
-        let password = password.expose_secret();
-        if password.len() <= BYTES_MAX && password.chars().count() >= CHARACTERS_MIN {
+    /// Whether it may be the password of the user at `email`.
+    pub(super) fn check(
+        &self,
+        password: &SecretString,
+        email: &Email,
+        operation: &'static str,
+    ) -> Result<()> {
+        let text = password.expose_secret();
+        let fault = if text.chars().count() < CHARACTERS_MIN {
+            PasswordFault::TooShort { characters_min: CHARACTERS_MIN }
+        } else if text.len() > BYTES_MAX {
+            PasswordFault::TooLong { bytes_max: BYTES_MAX }
+        } else if text.trim().to_lowercase() == email.expose() {
+            PasswordFault::IsEmail
+        } else if self.breached.contains(text) {
+            PasswordFault::Breached
+        } else {
             return Ok(());
-        }
-        let cause = "a password has 8 characters at least and 1024 bytes at most";
-        Err(Error::new(ErrorKind::InvalidInput, operation).with_cause(cause))
+        };
+        Err(Error::new(ErrorKind::InvalidInput, operation).with_cause(fault))
     }
 
     pub(super) async fn hash(&self, password: &SecretString) -> Result<String> {

@@ -1,10 +1,10 @@
 //! What the rows mean, and a transaction that speaks of users and sessions.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use domain::ids::{SessionId, UserId};
 use jiff::{SignedDuration, Timestamp};
-use ports::{Email, Error, ErrorKind, Result};
+use ports::{Email, Error, ErrorKind, Result, Role};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -55,8 +55,18 @@ pub(super) struct User {
     pub(super) display_name: Option<String>,
     pub(super) created_at: Timestamp,
     pub(super) disabled: bool,
+    #[serde(with = "role_names", default = "only_user")]
+    pub(super) roles: BTreeSet<Role>,
+    /// Counts the changes.
+    #[serde(default)]
+    pub(super) version: u64,
     /// Counts what bars the user and lets them in again; orders those marks among the revocations.
     pub(super) mark_version: u64,
+}
+
+/// What everybody is who signs up.
+pub(super) fn only_user() -> BTreeSet<Role> {
+    BTreeSet::from([Role::User])
 }
 
 /// Who signed up with an address.
@@ -66,6 +76,10 @@ pub(super) struct AddressOwner(pub(super) UserId);
 #[derive(Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) user_id: UserId,
+    pub(super) created_at: Timestamp,
+    pub(super) last_used_at: Timestamp,
+    pub(super) device: Option<String>,
+    pub(super) remember_me: bool,
 }
 
 /// Kept by the hash of the token. A spent one is kept too, so that its theft is noticed.
@@ -85,11 +99,13 @@ pub(super) struct Code {
     pub(super) issued_in_window: u32,
 }
 
-/// Wrong passwords in a row.
+/// Wrong passwords and codes of an account, or from a network address.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Failures {
     pub(super) count: u32,
     pub(super) locked_until: Option<Timestamp>,
+    /// Further failures belong to these until then.
+    pub(super) counted_until: Timestamp,
 }
 
 /// A code that nobody delivers: kept for whoever develops.
@@ -100,6 +116,25 @@ pub(super) struct Mail {
     pub(super) purpose: CodePurpose,
     pub(super) code: String,
     pub(super) expires_at: Timestamp,
+}
+
+mod role_names {
+    use std::collections::BTreeSet;
+
+    use ports::Role;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(roles: &BTreeSet<Role>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(roles.iter().map(|role| role.as_str()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeSet<Role>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        let roles = names.iter().map(|name| Role::parse(name)).collect::<Option<_>>();
+        roles.ok_or_else(|| de::Error::custom("not a role"))
+    }
 }
 
 mod email_text {
@@ -184,24 +219,29 @@ impl Accounts {
         self.get(user_id.0.as_bytes()).await
     }
 
+    /// Looks as long for an address of nobody as for one of somebody.
     pub(super) async fn user_at(&mut self, address: &AddressKey) -> Result<Option<User>> {
-        match self.get::<AddressOwner>(address).await? {
-            Some(AddressOwner(user_id)) => self.user(user_id).await,
-            None => Ok(None),
-        }
+        let owner = self.get::<AddressOwner>(address).await?;
+        self.user(owner.map_or(UserId(Uuid::nil()), |AddressOwner(user_id)| user_id)).await
     }
 
-    pub(super) async fn put_user(&mut self, user: &User) -> Result<()> {
+    /// Keeps a changed user, as the next version.
+    pub(super) async fn put_user(&mut self, user: &mut User) -> Result<()> {
+        user.version += 1;
         self.put(user.id.0.as_bytes(), user, Keep::default()).await
     }
 
-    /// The sessions of a user that have not expired.
-    pub(super) async fn sessions(&mut self, user_id: UserId) -> Result<Vec<SessionId>> {
+    /// The sessions of a user, and when each ends unless it is used before. They may have expired.
+    pub(super) async fn sessions(&mut self, user_id: UserId) -> Result<Vec<(SessionId, Session, Timestamp)>> {
         let rows = self.transaction.owned(Kind::Session, user_id.0.as_bytes()).await?;
-        rows.into_iter()
-            .map(|(key, _)| Uuid::from_slice(&key).map(SessionId))
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.error(ErrorKind::Corrupt).with_cause(error))
+        let mut sessions = Vec::with_capacity(rows.len());
+        for (key, row) in rows {
+            let id = Uuid::from_slice(&key).map(SessionId);
+            let id = id.map_err(|error| self.error(ErrorKind::Corrupt).with_cause(error))?;
+            let expires_at = row.expires_at_ms.and_then(|at| Timestamp::from_millisecond(at).ok());
+            sessions.push((id, self.decode(&row.body)?, expires_at.unwrap_or(Timestamp::MAX)));
+        }
+        Ok(sessions)
     }
 
     /// Forgets a session and its refresh tokens.

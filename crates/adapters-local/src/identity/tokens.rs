@@ -175,7 +175,7 @@ impl AccessTokens {
             user_id: claims.sub,
             session_id: claims.sid,
             issuer: claims.iss,
-            roles: claims.roles.iter().map(|name| role(name)).collect::<Option<_>>()?,
+            roles: claims.roles.iter().map(|name| Role::parse(name)).collect::<Option<_>>()?,
             expires_at: Timestamp::from_second(expires_at).ok()?,
         };
         Some(Signed {
@@ -219,8 +219,4 @@ fn strict_header(token: &str) -> Option<StrictHeader> {
     };
     let header: StrictHeader = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
     (header.alg == "EdDSA" && header.typ == TYPE).then_some(header)
-}
-
-fn role(name: &str) -> Option<Role> {
-    [Role::User, Role::Clinician, Role::Operator].into_iter().find(|role| role.as_str() == name)
 }

@@ -15,7 +15,9 @@ use adapters_local::{
 use conformance::{IdentityFixture, Mailbox, ManualClock};
 use domain::ids::UserId;
 use futures::future::BoxFuture;
-use ports::{Denial, Email, IdSource, IdentityProvider, NewUser, SignIn, TokenVerifier, Tokens, denial};
+use ports::{
+    Denial, Email, IdSource, IdentityProvider, NewUser, SignIn, SignInContext, TokenVerifier, Tokens, denial,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
@@ -139,7 +141,11 @@ async fn sign_up(identity: &LocalIdentity, address: &str) -> UserId {
 }
 
 async fn sign_in(identity: &LocalIdentity, address: &str) -> Tokens {
-    match identity.sign_in(&email(address), &secret(PASSWORD)).await.unwrap() {
+    sign_in_from(identity, address, &SignInContext::default()).await
+}
+
+async fn sign_in_from(identity: &LocalIdentity, address: &str, from: &SignInContext) -> Tokens {
+    match identity.sign_in(&email(address), &secret(PASSWORD), from).await.unwrap() {
         SignIn::Tokens(tokens) => tokens,
         SignIn::Challenge { .. } => panic!("nobody asked for a challenge"),
     }

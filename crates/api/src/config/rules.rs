@@ -71,7 +71,9 @@ impl Rules {
         let identity = &config.identity;
         self.range("identity.access_token_lifetime_s", identity.access_token_lifetime_s, 60..=86_400);
         self.range("identity.refresh_token_lifetime_s", identity.refresh_token_lifetime_s, 300..=31_536_000);
+        self.range("identity.session_idle_s", identity.session_idle_s, 60..=31_536_000);
         self.range("identity.lockout_failures", identity.lockout_failures, 1..=1_000);
+        self.range("identity.lockout_address_failures", identity.lockout_address_failures, 1..=1_000_000);
         self.range("identity.lockout_duration_s", identity.lockout_duration_s, 1..=86_400);
         let limits = &config.limits;
         self.range("limits.metrics_per_upload_max", limits.metrics_per_upload_max, 1..=100_000);
@@ -168,6 +170,11 @@ impl Rules {
             config.identity.access_token_lifetime_s <= config.identity.refresh_token_lifetime_s,
             "identity.access_token_lifetime_s",
             "it must not be above identity.refresh_token_lifetime_s",
+        );
+        self.demand(
+            config.identity.access_token_lifetime_s <= config.identity.session_idle_s,
+            "identity.session_idle_s",
+            "it must not be below identity.access_token_lifetime_s, or a session ends before its token",
         );
     }
 

@@ -117,10 +117,13 @@ pub struct Identity {
     pub audience: String,
     pub access_token_lifetime_s: u64,
     pub refresh_token_lifetime_s: u64,
+    pub session_idle_s: u64,
     pub email_confirmation_required: bool,
     pub self_sign_up: bool,
     pub lockout_failures: u32,
+    pub lockout_address_failures: u32,
     pub lockout_duration_s: u64,
+    pub breached_passwords_file: Option<PathBuf>,
     pub log_codes: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use app::accounts::SignUp;
-use ports::{Email, Profile, ProfileUpdate, Role, SignIn, Tokens};
+use ports::{Email, Profile, ProfileUpdate, Role, SignIn, SignInContext, Tokens};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -130,6 +130,10 @@ fn email(text: &str) -> Result<Email, Problem> {
     Email::parse(text).ok_or_else(|| Problem::field("/email", "not an e-mail address"))
 }
 
+fn from(peer: &Peer) -> SignInContext {
+    SignInContext { address: Some(peer.0), ..SignInContext::default() }
+}
+
 fn tokens(tokens: &Tokens) -> HttpResponse {
     HttpResponse::Ok().json(TokenResponse {
         access_token: tokens.access_token.expose_secret().to_owned(),
@@ -169,13 +173,10 @@ pub(crate) async fn register(
     context.limiter.registration(peer.0)?;
     let Json(UserRegister { email: address, password, display_name }) = body;
     let address = email(&address)?;
-    if password.expose_secret().chars().count() < 8 {
-        return Err(Problem::field("/password", "a password has at least 8 characters"));
-    }
     if display_name.as_ref().is_some_and(|name| name.chars().count() > 200) {
         return Err(Problem::field("/display_name", "a name has at most 200 characters"));
     }
-    match context.app.sign_up(address, password, display_name).await? {
+    match context.app.sign_up(address, password, display_name, &from(&peer)).await? {
         SignUp::SignedIn(sign_in) => Ok(signed_in(&sign_in)),
         SignUp::ConfirmationRequired => Ok(HttpResponse::Accepted().json(VerificationRequired {
             requires_email_verification: true,
@@ -197,7 +198,8 @@ pub(crate) async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Re
     let Some(address) = Email::parse(&body.0.email) else {
         return Err(Problem::new(ProblemKind::WrongCredentials));
     };
-    Ok(signed_in(&context.app.platform.identity.sign_in(&address, &body.0.password).await?))
+    let from = from(&peer);
+    Ok(signed_in(&context.app.platform.identity.sign_in(&address, &body.0.password, &from).await?))
 }
 
 /// Trade a refresh token, in the body or as the bearer token, for new tokens.
@@ -249,7 +251,7 @@ pub(crate) async fn update_me(
     body: Json<UserUpdate>,
 ) -> Result<HttpResponse, Problem> {
     let address = body.0.email.as_deref().map(email).transpose()?;
-    let update = ProfileUpdate { display_name: body.0.display_name, email: address };
+    let update = ProfileUpdate { display_name: body.0.display_name, email: address, expected_version: None };
     let updated = update != ProfileUpdate::default();
     let profile = context.app.platform.identity.update(user.user_id, update).await?;
     Ok(HttpResponse::Ok().json(UserUpdateResponse {

@@ -52,6 +52,8 @@ pub(crate) fn app() -> Arc<App> {
         jobs: Arc::new(MemoryJobQueue::new(Arc::clone(&clock), JobQueueSettings::default())),
         events: Arc::new(MemoryEventBus::new()),
         tokens: Arc::clone(&identity) as _,
+        sessions: Arc::clone(&identity) as _,
+        multi_factor: Arc::clone(&identity) as _,
         identity,
         predictor: Arc::new(NoModels),
         insight: Arc::new(adapters_insight::TemplateWriter),

@@ -25,9 +25,9 @@ pub async fn update_changes_what_it_names_and_nothing_else(fixture: IdentityFixt
     let person = fixture.person().await;
     let before = fixture.identity.profile(person.user_id).await.unwrap().unwrap();
     for display_name in [Some("Änna K.".to_owned()), None] {
-        let update = ProfileUpdate { display_name: Some(display_name.clone()), email: None };
+        let update = ProfileUpdate { display_name: Some(display_name.clone()), ..ProfileUpdate::default() };
         let answer = fixture.identity.update(person.user_id, update).await.unwrap();
-        let expected = ports::Profile { display_name, ..before.clone() };
+        let expected = ports::Profile { display_name, version: answer.version, ..before.clone() };
         assert_eq!(answer, expected);
         // An update that names nothing changes nothing.
         fixture.identity.update(person.user_id, ProfileUpdate::default()).await.unwrap();
@@ -39,7 +39,7 @@ pub async fn update_changes_what_it_names_and_nothing_else(fixture: IdentityFixt
 pub async fn a_new_address_is_unconfirmed_and_replaces_the_old_one(fixture: IdentityFixture) {
     let person = fixture.person().await;
     let moved = Person { email: fresh_email(), user_id: person.user_id };
-    let update = ProfileUpdate { email: Some(moved.email.clone()), display_name: None };
+    let update = ProfileUpdate { email: Some(moved.email.clone()), ..ProfileUpdate::default() };
     let answer = fixture.identity.update(person.user_id, update).await.unwrap();
     assert_eq!((&answer.email, answer.email_verified), (&moved.email, false));
     assert_eq!(fixture.identity.profile(person.user_id).await.unwrap(), Some(answer));
@@ -55,7 +55,11 @@ pub async fn a_new_address_is_unconfirmed_and_replaces_the_old_one(fixture: Iden
 
 pub async fn changing_the_address_to_a_taken_one_is_a_conflict(fixture: IdentityFixture) {
     let (anna, boris) = (fixture.person().await, fixture.person().await);
-    let update = ProfileUpdate { email: Some(boris.email.clone()), display_name: Some(None) };
+    let update = ProfileUpdate {
+        email: Some(boris.email.clone()),
+        display_name: Some(None),
+        ..ProfileUpdate::default()
+    };
     let before = fixture.identity.profile(anna.user_id).await.unwrap();
     assert_refused(fixture.identity.update(anna.user_id, update).await, ErrorKind::Conflict);
     assert_eq!(fixture.identity.profile(anna.user_id).await.unwrap(), before);
@@ -69,7 +73,7 @@ pub async fn the_profile_of_an_unknown_user_is_none(fixture: IdentityFixture) {
 
 pub async fn changing_an_unknown_user_is_not_found(fixture: IdentityFixture) {
     let unknown = UserId(unique());
-    let update = ProfileUpdate { display_name: Some(None), email: None };
+    let update = ProfileUpdate { display_name: Some(None), ..ProfileUpdate::default() };
     assert_refused(fixture.identity.update(unknown, update).await, ErrorKind::NotFound);
     assert_refused(fixture.identity.set_disabled(unknown, true).await, ErrorKind::NotFound);
 }

@@ -10,13 +10,14 @@ use conformance::ManualClock;
 use domain::ids::SessionId;
 use futures::future::join_all;
 use ports::{
-    ChallengeKind, Denial, Email, ErrorKind, IdSource, IdentityProvider, NewUser, ProfileUpdate, denial,
+    ChallengeKind, Denial, Email, ErrorKind, IdSource, IdentityProvider, NewUser, ProfileUpdate,
+    SignInContext, denial,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Home, PASSWORD, confirming, denied, email, in_memory, latest_code, secret, settings, sign_in, sign_up,
-    verifies,
+    Home, PASSWORD, confirming, denied, email, in_memory, latest_code, secret, settings, sign_in,
+    sign_in_from, sign_up, verifies,
 };
 
 const ADDRESS: &str = "anna@example.org";
@@ -27,7 +28,7 @@ fn memory(settings: Settings) -> (Arc<LocalIdentity>, Arc<ManualClock>) {
 }
 
 async fn guess(identity: &LocalIdentity, address: &str) -> Denial {
-    denied(identity.sign_in(&email(address), &secret("wrong password")).await)
+    denied(identity.sign_in(&email(address), &secret("wrong password"), &SignInContext::default()).await)
 }
 
 fn other_than(code: &str) -> &'static str {
@@ -105,7 +106,10 @@ async fn an_address_of_nobody_is_locked_like_any_other() {
         for _ in 0..5 {
             assert_eq!(guess(&identity, address).await, Denial::WrongCredentials);
         }
-        let locked = identity.sign_in(&email(address), &secret(PASSWORD)).await.unwrap_err();
+        let locked = identity
+            .sign_in(&email(address), &secret(PASSWORD), &SignInContext::default())
+            .await
+            .unwrap_err();
         assert_eq!(locked.kind(), ErrorKind::RateLimited);
         let Some(Denial::Locked { retry_after_seconds }) = denial(&locked) else { panic!("{locked}") };
         assert!((900..=901).contains(&retry_after_seconds), "{retry_after_seconds}");
@@ -132,7 +136,7 @@ async fn of_many_guesses_at_once_only_the_first_few_are_answered() {
     let guesses = join_all((0..40).map(|_| guess(&home.identity, ADDRESS))).await;
     assert_eq!(guesses.iter().filter(|denial| **denial == Denial::WrongCredentials).count(), 5);
     assert!(matches!(
-        denied(home.identity.sign_in(&email(ADDRESS), &secret(PASSWORD)).await),
+        denied(home.identity.sign_in(&email(ADDRESS), &secret(PASSWORD), &SignInContext::default()).await),
         Denial::Locked { .. }
     ));
 }
@@ -203,7 +207,7 @@ async fn of_two_resets_with_one_code_at_once_one_counts() {
         join_all(passwords.iter().map(|password| home.identity.reset(&address, &code, password))).await;
     let winners: Vec<_> = resets.iter().zip(&passwords).filter(|(reset, _)| reset.is_ok()).collect();
     assert_eq!(winners.len(), 1);
-    home.identity.sign_in(&address, winners[0].1).await.unwrap();
+    home.identity.sign_in(&address, winners[0].1, &SignInContext::default()).await.unwrap();
     assert!(!verifies(&home.identity, home.token()).await);
 }
 
@@ -226,14 +230,22 @@ async fn of_refreshes_with_one_token_at_once_one_wins_and_the_session_ends() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_expires() {
-    let (identity, clock) = memory(settings());
-    sign_up(&identity, ADDRESS).await;
-    let tokens = sign_in(&identity, ADDRESS).await;
-    clock.advance_by(Duration::from_hours(29 * 24));
-    let tokens = identity.refresh(&tokens.refresh_token).await.unwrap();
-    clock.advance_by(Duration::from_hours(30 * 24));
-    assert_eq!(denied(identity.refresh(&tokens.refresh_token).await), Denial::InvalidToken);
+async fn a_session_ends_when_it_is_idle_and_a_remembered_one_when_its_refresh_token_does() {
+    for (remember_me, days) in [(false, 14), (true, 30)] {
+        let (identity, clock) = memory(settings());
+        let user_id = sign_up(&identity, ADDRESS).await;
+        let from = SignInContext { remember_me, ..SignInContext::default() };
+        let mut tokens = sign_in_from(&identity, ADDRESS, &from).await;
+        let day = Duration::from_hours(24);
+        // Being used keeps it going, beyond any one idle time.
+        for _ in 0..3 {
+            clock.advance_by(day * (days - 1));
+            tokens = identity.refresh(&tokens.refresh_token).await.unwrap();
+        }
+        clock.advance_by(day * days);
+        assert_eq!(denied(identity.refresh(&tokens.refresh_token).await), Denial::InvalidToken);
+        assert_eq!(identity.sessions(user_id).await.unwrap(), []);
+    }
 }
 
 #[tokio::test]
@@ -282,9 +294,16 @@ async fn a_changed_address_is_confirmed_anew_and_the_old_one_is_free() {
 #[tokio::test]
 async fn no_answer_to_a_challenge_is_right() {
     let home = Home::new().await;
-    let answer =
-        home.identity.respond(&secret("session"), ChallengeKind::SoftwareTokenMfa, &secret("123456")).await;
-    assert_eq!(denied(answer), Denial::WrongCode);
+    let answer = home
+        .identity
+        .respond(
+            &secret("session"),
+            ChallengeKind::SoftwareTokenMfa,
+            &secret("123456"),
+            &SignInContext::default(),
+        )
+        .await;
+    assert_eq!(denied(answer), Denial::InvalidToken);
 }
 
 #[derive(Debug, Default)]

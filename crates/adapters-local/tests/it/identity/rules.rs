@@ -11,7 +11,7 @@ use domain::ids::SessionId;
 use futures::future::join_all;
 use ports::{
     ChallengeKind, Denial, Email, ErrorKind, IdSource, IdentityProvider, NewUser, ProfileUpdate,
-    SignInContext, denial,
+    Sessions, SignInContext, denial,
 };
 use secrecy::{ExposeSecret, SecretString};
 

@@ -10,8 +10,8 @@ use conformance::ManualClock;
 use domain::ids::SessionId;
 use futures::future::join_all;
 use ports::{
-    ChallengeKind, Denial, Email, ErrorKind, IdSource, IdentityProvider, NewUser, ProfileUpdate,
-    Sessions, SignInContext, denial,
+    ChallengeKind, Denial, Email, ErrorKind, IdSource, IdentityProvider, NewUser, ProfileUpdate, Sessions,
+    SignInContext, denial,
 };
 use secrecy::{ExposeSecret, SecretString};
 

@@ -20,7 +20,9 @@ use domain::{
     metric::Metric,
     sample::{Sample, Value},
 };
-use ports::{Clock, Error, ErrorKind, IdSource, ModelStatus, Prediction, Predictor, Tensor};
+use ports::{
+    Clock, Error, ErrorKind, HealthDataRepository, IdSource, ModelStatus, Prediction, Predictor, Tensor,
+};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -39,7 +41,21 @@ impl Predictor for NoModels {
 }
 
 pub(crate) fn app() -> Arc<App> {
-    let manual = Arc::new(ManualClock::default());
+    app_with(|store| store)
+}
+
+/// A platform whose record store is made from the one in memory.
+pub(crate) fn app_with(
+    store: impl FnOnce(Arc<dyn HealthDataRepository>) -> Arc<dyn HealthDataRepository>,
+) -> Arc<App> {
+    app_at(Arc::default(), store)
+}
+
+/// The same, by this clock.
+pub(crate) fn app_at(
+    manual: Arc<ManualClock>,
+    store: impl FnOnce(Arc<dyn HealthDataRepository>) -> Arc<dyn HealthDataRepository>,
+) -> Arc<App> {
     let clock: Arc<dyn Clock> = manual;
     let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
     let identity =
@@ -47,7 +63,7 @@ pub(crate) fn app() -> Arc<App> {
             .unwrap();
     let key = b"presign".to_vec().into();
     let platform = Platform {
-        health_data: Arc::new(MemoryHealthData::new(Arc::clone(&clock))),
+        health_data: store(Arc::new(MemoryHealthData::new(Arc::clone(&clock)))),
         objects: Arc::new(MemoryObjectStore::new(Arc::clone(&clock), ("http://localhost".to_owned(), key))),
         jobs: Arc::new(MemoryJobQueue::new(Arc::clone(&clock), JobQueueSettings::default())),
         events: Arc::new(MemoryEventBus::new()),

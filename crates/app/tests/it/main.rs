@@ -5,6 +5,8 @@ mod bench;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod uploads;

@@ -14,6 +14,8 @@ mod folder;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod kill_drill;
 #[cfg(test)]
 mod listing;

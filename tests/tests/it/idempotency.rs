@@ -129,12 +129,13 @@ async fn after_a_kill_the_same_request_has_had_one_effect() {
     let mut server = Clarity::serve(data.path()).unwrap().start().unwrap();
     let mut phone = Phone::sign_up(server.address().unwrap()).await.unwrap();
     let mut kept = 0;
-    for round in 0..12_u32 {
+    for round in 0..12_usize {
         let key = new_id();
-        let readings: Vec<Value> = (0..20).map(|n| heart_rate(round * 20 + n)).collect();
+        let readings: Vec<Value> =
+            (0..20).map(|n| heart_rate(u32::try_from(round * 20 + n).unwrap())).collect();
         let body = healthkit(&phone, &readings);
         let sending = tokio::spawn(keyed(&phone, "healthkit", &key, &body).send());
-        tokio::time::sleep(Duration::from_millis(u64::from(round))).await;
+        tokio::time::sleep(Duration::from_millis(u64::try_from(round).unwrap())).await;
         server.kill().unwrap();
         let first = match sending.await.unwrap() {
             Ok(response) => response.bytes().await.ok().map(|bytes| bytes.to_vec()),
@@ -149,13 +150,13 @@ async fn after_a_kill_the_same_request_has_had_one_effect() {
         phone = phone.at(server.address().unwrap());
         let (status, replayed, again) = send(&phone, "healthkit", &key, &body).await;
         assert_eq!(status, 202);
-        kept += u32::from(replayed);
+        kept += usize::from(replayed);
         if let Some(first) = first.filter(|first| !first.is_empty()) {
             assert!(replayed && first == again, "an answer that was given was forgotten");
         }
         let reply: Value = serde_json::from_slice(&again).unwrap();
         assert_eq!(reply["receipts"]["accepted"], 20, "{reply}");
-        assert_eq!(phone.readings("heart_rate").await.unwrap().len() as u32, (round + 1) * 20);
+        assert_eq!(phone.readings("heart_rate").await.unwrap().len(), (round + 1) * 20);
     }
     // Both happened: kills before the commit, and kills after it.
     assert!(kept > 0, "no kill came after a commit");

@@ -29,6 +29,7 @@ use crate::{
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/health-data").route(web::post().to(upload)).route(web::get().to(list)))
+        .service(resource("/health-data/upload").route(web::post().to(upload_alias)))
         .service(
             resource("/health-data/processing/{processing_id}")
                 .route(web::get().to(status))
@@ -158,6 +159,24 @@ pub(crate) async fn upload(
     };
     let created = |upload: &Upload| reply(StatusCode::CREATED, &HealthDataResponse::from(upload));
     terms.answer(user.user_id, created, receive).await
+}
+
+/// Upload metrics. The same as `POST health-data`, by the path that shipped apps call.
+#[utoipa::path(post, path = "/api/v1/health-data/upload", tag = "health-data", security(("bearer" = [])), request_body = HealthDataUpload, responses(
+    (status = 201, body = HealthDataResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn upload_alias(
+    context: Ctx,
+    user: Authenticated,
+    terms: Terms,
+    body: UploadBody,
+) -> Result<HttpResponse, Problem> {
+    upload(context, user, terms, body).await
 }
 
 impl From<&Upload> for HealthDataResponse {

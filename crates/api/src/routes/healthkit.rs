@@ -24,6 +24,7 @@ use crate::{
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/healthkit").route(web::post().to(upload)))
+        .service(resource("/healthkit/upload").route(web::post().to(upload_alias)))
         .service(resource("/healthkit/status/{upload_id}").route(web::get().to(status)));
 }
 
@@ -147,6 +148,24 @@ pub(crate) async fn upload(
     };
     let accepted = |upload: &Upload| reply(StatusCode::ACCEPTED, &HealthKitUploadResponse::from(upload));
     terms.answer(user.user_id, accepted, receive).await
+}
+
+/// Upload HealthKit samples. The same as `POST healthkit`, by the path that shipped apps call.
+#[utoipa::path(post, path = "/api/v1/healthkit/upload", tag = "healthkit", security(("bearer" = [])), request_body = HealthKitUploadRequest, responses(
+    (status = 202, body = HealthKitUploadResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn upload_alias(
+    context: Ctx,
+    user: Authenticated,
+    terms: Terms,
+    body: UploadBody,
+) -> Result<HttpResponse, Problem> {
+    upload(context, user, terms, body).await
 }
 
 impl From<&Upload> for HealthKitUploadResponse {

@@ -28,9 +28,10 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(30);
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    // `status` and `history` come before `{insight_id}`, which would swallow them.
+    // `generate`, `status` and `history` come before `{insight_id}`, which would swallow them.
     config
         .service(resource("/insights").route(web::post().to(write)))
+        .service(resource("/insights/generate").route(web::post().to(write_alias)))
         .service(resource("/insights/status").route(web::get().to(status)))
         .service(resource("/insights/history/{user_id}").route(web::get().to(history)))
         .service(resource("/insights/{insight_id}").route(web::get().to(stored)));
@@ -176,6 +177,23 @@ pub(crate) async fn write(
     let write =
         async |once: Option<&Once<'_, Insight>>| context.app.write_insight(&user.caller, request, once).await;
     terms.answer(user.user_id, written, write).await
+}
+
+/// Write an insight. The same as `POST insights`, by the path that shipped apps call.
+#[utoipa::path(post, path = "/api/v1/insights/generate", tag = "insights", security(("bearer" = [])), request_body = InsightGenerationRequest, responses(
+    (status = 200, body = InsightResponse),
+    (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The writer is not available", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn write_alias(
+    context: Ctx,
+    user: Authenticated,
+    terms: Terms,
+    body: Json<InsightGenerationRequest>,
+) -> Result<HttpResponse, Problem> {
+    write(context, user, terms, body).await
 }
 
 /// An insight that is not written yet.

@@ -33,6 +33,8 @@ use crate::{
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/pat/step-analysis").route(web::post().to(analyse_steps)))
+        .service(resource("/pat/analyze-step-data").route(web::post().to(analyse_steps_alias)))
+        .service(resource("/pat/analyze").route(web::post().to(analyse_points_alias)))
         .service(resource("/pat/analysis").route(web::post().to(analyse_points)))
         .service(resource("/pat/analysis/{processing_id}").route(web::get().to(stored)))
         .service(resource("/pat/health").route(web::get().to(health)))
@@ -260,6 +262,24 @@ pub(crate) async fn analyse_steps(
     analyse(&context, &user, &terms, actigraphy).await
 }
 
+/// Analyse steps by the minute. The same as `POST pat/step-analysis`, by the path that shipped apps call.
+#[utoipa::path(post, path = "/api/v1/pat/analyze-step-data", tag = "pat", security(("bearer" = [])), request_body = StepDataRequest, responses(
+    (status = 200, body = AnalysisResponse),
+    (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn analyse_steps_alias(
+    context: Ctx,
+    user: Authenticated,
+    terms: Terms,
+    body: Json<StepDataRequest>,
+) -> Result<HttpResponse, Problem> {
+    analyse_steps(context, user, terms, body).await
+}
+
 /// Analyse actigraphy points. Values are taken as steps: the unit that the model's normalisation is in.
 #[utoipa::path(post, path = "/api/v1/pat/analysis", tag = "pat", security(("bearer" = [])), request_body = DirectActigraphyRequest, responses(
     (status = 200, body = AnalysisResponse),
@@ -299,6 +319,24 @@ pub(crate) async fn analyse_points(
     let minutes = by_minute.into_iter().map(|(minute, count)| (minute * MINUTE_MS, count)).collect();
     let actigraphy = Actigraphy { minutes, zone, source: "pat/analysis".to_owned() };
     analyse(&context, &user, &terms, actigraphy).await
+}
+
+/// Analyse actigraphy points. The same as `POST pat/analysis`, by the path that shipped apps call.
+#[utoipa::path(post, path = "/api/v1/pat/analyze", tag = "pat", security(("bearer" = [])), request_body = DirectActigraphyRequest, responses(
+    (status = 200, body = AnalysisResponse),
+    (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
+    (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn analyse_points_alias(
+    context: Ctx,
+    user: Authenticated,
+    terms: Terms,
+    body: Json<DirectActigraphyRequest>,
+) -> Result<HttpResponse, Problem> {
+    analyse_points(context, user, terms, body).await
 }
 
 /// Analyses now, or promises to.

@@ -10,9 +10,11 @@ mod multi_factor;
 mod passwords;
 mod revocations;
 mod rows;
+mod sealing;
 mod sessions;
 mod store;
 mod tokens;
+mod totp;
 
 use std::{
     fmt,
@@ -30,6 +32,7 @@ use self::{
     passwords::Passwords,
     revocations::Revocations,
     rows::Accounts,
+    sealing::Sealer,
     store::{MemoryStore, SqliteStore, Store},
     tokens::AccessTokens,
 };
@@ -130,6 +133,7 @@ pub struct LocalIdentity {
     store: Box<dyn Store>,
     passwords: Passwords,
     tokens: AccessTokens,
+    sealer: Sealer,
     settings: Settings,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
@@ -140,6 +144,7 @@ struct Parts {
     store: Box<dyn Store>,
     tokens: AccessTokens,
     passwords: Passwords,
+    sealer: Sealer,
 }
 
 impl fmt::Debug for LocalIdentity {
@@ -155,8 +160,8 @@ impl LocalIdentity {
         let keys = Keys::memory(lifetime, clock.now())?;
         let tokens = AccessTokens::new(keys, Revocations::memory(lifetime), &settings);
         let store = Box::new(MemoryStore::default());
-        let passwords = passwords(&settings)?;
-        Self::assemble(Parts { store, tokens, passwords }, settings, clock, ids)
+        let (passwords, sealer) = (passwords(&settings)?, Sealer::memory()?);
+        Self::assemble(Parts { store, tokens, passwords, sealer }, settings, clock, ids)
     }
 
     /// Accounts in `database`; keys and revocations in the folder `identity` of `folder`.
@@ -169,12 +174,12 @@ impl LocalIdentity {
     ) -> Result<Arc<Self>> {
         let lifetime = settings.access_token_lifetime;
         let (folder, now) = (folder.join("identity"), clock.now());
-        let (keys, revocations) = blocking(move || open(&folder, lifetime, now)).await?;
+        let (keys, revocations, sealer) = blocking(move || open(&folder, lifetime, now)).await?;
         let tokens = AccessTokens::new(keys, revocations, &settings);
         let store = Box::new(SqliteStore::new(database));
         let listed = settings.clone();
         let passwords = blocking(move || passwords(&listed)).await?;
-        Self::assemble(Parts { store, tokens, passwords }, settings, clock, ids)
+        Self::assemble(Parts { store, tokens, passwords, sealer }, settings, clock, ids)
     }
 
     fn assemble(
@@ -184,8 +189,8 @@ impl LocalIdentity {
         ids: Arc<dyn IdSource>,
     ) -> Result<Arc<Self>> {
         settings.check()?;
-        let Parts { store, tokens, passwords } = parts;
-        Ok(Arc::new(Self { store, passwords, tokens, settings, clock, ids }))
+        let Parts { store, tokens, passwords, sealer } = parts;
+        Ok(Arc::new(Self { store, passwords, tokens, sealer, settings, clock, ids }))
     }
 
     /// Signs with a new key from now on, in every process of the data folder. What was signed before verifies until it
@@ -228,7 +233,7 @@ impl TokenVerifier for LocalIdentity {
     }
 }
 
-fn open(folder: &Path, lifetime: Duration, now: jiff::Timestamp) -> Result<(Keys, Revocations)> {
+fn open(folder: &Path, lifetime: Duration, now: jiff::Timestamp) -> Result<(Keys, Revocations, Sealer)> {
     let prepared = files::make_folder(folder).and_then(|()| files::lock(&folder.join("open.lock")));
     // One process at a time: the second must find what the first one made.
     let _lock = prepared.map_err(|error| io_error("identity.open", error))?;
@@ -237,7 +242,7 @@ fn open(folder: &Path, lifetime: Duration, now: jiff::Timestamp) -> Result<(Keys
     if lost {
         revocations.renew()?;
     }
-    Ok((keys, revocations))
+    Ok((keys, revocations, Sealer::open(folder)?))
 }
 
 fn passwords(settings: &Settings) -> Result<Passwords> {

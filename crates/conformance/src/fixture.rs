@@ -2,8 +2,8 @@ use std::{any::Any, sync::Arc};
 
 use futures::future::BoxFuture;
 use ports::{
-    Email, EventBus, HealthDataRepository, IdentityProvider, JobQueue, ObjectStore, Result, SecretStore,
-    TokenVerifier,
+    Email, EventBus, HealthDataRepository, IdentityProvider, JobQueue, MultiFactor, ObjectStore, Result,
+    SecretStore, Sessions, TokenVerifier,
 };
 
 use crate::TimeControl;
@@ -61,10 +61,12 @@ pub trait Mailbox: Send + Sync + 'static {
 /// Makes the provider sign with a new key from now on, and keep the old one for verifying.
 pub type RotateKeys = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
-/// What the cases of `identity!` need: a provider that requires confirmation of the address, and its verifier.
+/// What the cases of `identity!` need: a provider that requires confirmation of the address, and what belongs to it.
 pub struct IdentityFixture {
     pub identity: Arc<dyn IdentityProvider>,
     pub verifier: Arc<dyn TokenVerifier>,
+    pub sessions: Arc<dyn Sessions>,
+    pub multi_factor: Arc<dyn MultiFactor>,
     pub mailbox: Arc<dyn Mailbox>,
     pub time: Arc<dyn TimeControl>,
     pub rotate_keys: RotateKeys,

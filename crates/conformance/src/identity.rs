@@ -1,9 +1,12 @@
-//! Cases of [`ports::IdentityProvider`] and [`ports::TokenVerifier`].
+//! Cases of [`ports::IdentityProvider`], [`ports::TokenVerifier`], [`ports::Sessions`] and [`ports::MultiFactor`].
 
 mod account;
 mod codes;
 mod lockout;
+mod multi_factor;
+mod roles;
 mod session;
+mod session_list;
 mod sign_up;
 mod token;
 
@@ -13,7 +16,10 @@ use ports::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use self::{account::*, codes::*, lockout::*, session::*, sign_up::*, token::*};
+pub use self::{
+    account::*, codes::*, lockout::*, multi_factor::*, roles::*, session::*, session_list::*, sign_up::*,
+    token::*,
+};
 use crate::{IdentityFixture, support::unique};
 
 /// One test per case on the provider of `$fixture`, a future of an [`IdentityFixture`](crate::IdentityFixture).
@@ -28,6 +34,7 @@ macro_rules! identity {
             of_sign_ups_that_race_for_an_address_one_succeeds,
             a_password_under_8_characters_is_invalid,
             a_wrong_password_and_an_unknown_address_are_the_same_denial,
+            the_address_itself_is_no_password,
             // Codes.
             sign_in_before_confirmation_is_denied_as_not_verified,
             an_unconfirmed_address_with_a_wrong_password_is_wrong_credentials,
@@ -49,7 +56,34 @@ macro_rules! identity {
             sign_out_ends_the_session_and_no_other,
             signing_out_twice_succeeds,
             nobody_signs_out_another_users_session,
+            the_list_of_sessions_says_where_someone_is_signed_in,
+            the_list_holds_no_session_that_ended,
+            the_list_of_an_unknown_user_is_empty,
+            ending_all_sessions_spares_the_excepted_one_and_other_users,
+            a_session_that_is_not_used_ends_and_a_remembered_one_later,
+            // Second factors.
+            a_sign_in_with_a_second_factor_is_challenged_and_a_code_answers,
+            a_code_works_once,
+            a_recovery_code_answers_and_works_once,
+            a_set_up_that_was_not_verified_asks_nobody,
+            a_second_set_up_replaces_the_first,
+            verifying_needs_a_set_up_and_a_right_code,
+            setting_up_twice_is_a_conflict,
+            five_wrong_answers_end_a_challenge_and_lock_the_account,
+            the_right_password_does_not_set_back_the_wrong_codes,
+            a_challenge_ends_after_five_minutes,
+            a_challenge_works_once,
+            what_is_no_challenge_is_not_answered,
+            ending_all_sessions_ends_challenges,
+            disabling_takes_a_code_or_a_recovery_code,
+            second_factors_of_an_unknown_user_are_not_found,
+            a_second_factor_goes_with_its_user,
             // Accounts.
+            find_returns_the_profile_at_an_address,
+            every_change_makes_another_version,
+            an_update_of_another_version_is_a_conflict,
+            new_roles_end_the_sessions_and_are_in_later_tokens,
+            roles_that_do_not_go_together_are_invalid,
             profile_returns_what_sign_up_stored,
             update_changes_what_it_names_and_nothing_else,
             a_new_address_is_unconfirmed_and_replaces_the_old_one,
@@ -66,6 +100,8 @@ macro_rules! identity {
             a_lock_ends_when_it_says,
             a_success_begins_the_count_anew,
             a_lock_shuts_out_one_account_only,
+            many_failures_from_one_network_address_lock_it_for_every_account,
+            a_success_does_not_set_back_the_count_of_a_network_address,
             // Tokens.
             an_access_token_verifies_and_names_its_user_and_session,
             a_refreshed_access_token_verifies,
@@ -133,6 +169,10 @@ impl IdentityFixture {
         self.identity.sign_in(&person.email, &secret(password), &SignInContext::default()).await
     }
 
+    async fn sign_in_from(&self, person: &Person, from: &SignInContext) -> Result<SignIn> {
+        self.identity.sign_in(&person.email, &secret(PASSWORD), from).await
+    }
+
     async fn sign_in(&self, person: &Person) -> Tokens {
         self.sign_in_with(person, PASSWORD).await
     }
@@ -169,7 +209,10 @@ mod tests {
                 include_str!("identity/account.rs"),
                 include_str!("identity/codes.rs"),
                 include_str!("identity/lockout.rs"),
+                include_str!("identity/multi_factor.rs"),
+                include_str!("identity/roles.rs"),
                 include_str!("identity/session.rs"),
+                include_str!("identity/session_list.rs"),
                 include_str!("identity/sign_up.rs"),
                 include_str!("identity/token.rs"),
             ],

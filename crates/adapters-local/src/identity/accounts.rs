@@ -15,10 +15,11 @@ use super::{
     CodePurpose, LocalIdentity,
     codes::{self, Delivery, wrong_code},
     lockout::{Counted, check_unlocked},
+    multi_factor::second_factor,
     revocations::Mark,
     rows::{
-        Accounts, AddressKey, AddressOwner, Failures, Keep, RefreshToken, Session, User, address_key, after,
-        only_user,
+        Accounts, AddressKey, AddressOwner, Failures, Keep, RefreshToken, SecondFactor, Session, User,
+        address_key, after, only_user,
     },
     sessions::token_key,
 };
@@ -103,10 +104,19 @@ impl IdentityProvider for LocalIdentity {
             accounts.commit().await?;
             return Err(denied(OPERATION, Denial::WrongCredentials));
         };
-        accounts.delete::<Failures>(&counted.account).await?;
+        let asks_more = second_factor(&mut accounts, user.id).await?.is_some();
+        if !asks_more {
+            // Else only the second factor sets them back, or whoever has the password could try code after code.
+            accounts.delete::<Failures>(&counted.account).await?;
+        }
         if let Some(denial) = self.bar(&user) {
             accounts.commit().await?;
             return Err(denied(OPERATION, denial));
+        }
+        if asks_more {
+            let challenge = self.challenge(&mut accounts, user.id, from).await?;
+            accounts.commit().await?;
+            return Ok(challenge);
         }
         let session = Session::new(user.id, from, accounts.now());
         let tokens = self.tokens_of(&mut accounts, user, SessionId(self.ids.next()), &session).await?;
@@ -116,13 +126,12 @@ impl IdentityProvider for LocalIdentity {
 
     async fn respond(
         &self,
-        _session: &SecretString,
-        _kind: ChallengeKind,
-        _answer: &SecretString,
-        _from: &SignInContext,
+        session: &SecretString,
+        kind: ChallengeKind,
+        answer: &SecretString,
+        from: &SignInContext,
     ) -> Result<SignIn> {
-        // No sign-in ends in a challenge here, so no session of one is right.
-        Err(denied("identity.respond", Denial::InvalidToken))
+        self.answer_challenge(session, kind, answer, from).await
     }
 
     async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens> {
@@ -284,7 +293,10 @@ impl IdentityProvider for LocalIdentity {
         let Some(user) = accounts.user(user_id).await? else { return Ok(()) };
         let mut marks = self.end_sessions(&mut accounts, user_id, None).await?;
         marks.push(Mark::User { user_id, version: self.next_mark(&user)?, barred: true });
-        forget_address(&mut accounts, &address_key(&user.email)).await?;
+        let address = address_key(&user.email);
+        forget_address(&mut accounts, &address).await?;
+        codes::forget(&mut accounts, &address, user_id).await?;
+        accounts.delete::<SecondFactor>(user_id.0.as_bytes()).await?;
         accounts.delete::<User>(user_id.0.as_bytes()).await?;
         self.tokens.revocations.append(marks, accounts.now()).await?;
         accounts.commit().await
@@ -324,7 +336,7 @@ impl LocalIdentity {
         if !self.settings.email_confirmation_required {
             return Ok(None);
         }
-        self.issue_code(accounts, address, CodePurpose::ConfirmEmail, Some(&user.email)).await
+        self.issue_code(accounts, address, CodePurpose::ConfirmEmail, Some(user)).await
     }
 
     async fn issue_code(
@@ -332,9 +344,9 @@ impl LocalIdentity {
         accounts: &mut Accounts,
         address: &AddressKey,
         purpose: CodePurpose,
-        email: Option<&Email>,
+        user: Option<&User>,
     ) -> Result<Option<Delivery>> {
-        let delivery = codes::issue(accounts, address, purpose, email).await?;
+        let delivery = codes::issue(accounts, address, purpose, user).await?;
         if let Some(delivery) = &delivery
             && self.settings.code_sink.is_none()
         {
@@ -349,8 +361,7 @@ impl LocalIdentity {
         let mut accounts = self.begin(operation).await?;
         let user = accounts.user_at(&address).await?;
         let user = user.filter(|user| purpose == CodePurpose::ResetPassword || !user.email_verified);
-        let delivery =
-            self.issue_code(&mut accounts, &address, purpose, user.map(|user| user.email).as_ref()).await?;
+        let delivery = self.issue_code(&mut accounts, &address, purpose, user.as_ref()).await?;
         accounts.commit().await?;
         self.deliver(delivery);
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use domain::ids::UserId;
 use jiff::Timestamp;
 use ports::{Denial, Email, Error, ErrorKind, Result};
 use secrecy::SecretString;
@@ -11,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     random,
-    rows::{Accounts, AddressKey, Code, Keep, Mail, after},
+    rows::{Accounts, AddressKey, Code, Keep, Mail, User, after},
 };
 
 const LIFETIME: Duration = Duration::from_mins(15);
@@ -85,13 +86,13 @@ fn new_code() -> Result<String> {
     }
 }
 
-/// Makes the address's next code, in place of the earlier one. It does the same for an address of nobody (`email` is
+/// Makes the address's next code, in place of the earlier one. It does the same for an address of nobody (`user` is
 /// `None`), so that neither the answer nor its time tells them apart; only the delivery is missing.
 pub(super) async fn issue(
     accounts: &mut Accounts,
     address: &AddressKey,
     purpose: CodePurpose,
-    email: Option<&Email>,
+    user: Option<&User>,
 ) -> Result<Option<Delivery>> {
     let key = code_key(address, purpose);
     let now = accounts.now();
@@ -110,10 +111,10 @@ pub(super) async fn issue(
         wrong_attempts: 0,
         window_ends_at,
         issued_in_window: issued + 1,
+        user_id: user.map(|user| user.id),
     };
-    let until = Some(window_ends_at.max(expires_at));
-    accounts.put(&key, &code, Keep { owner: None, until }).await?;
-    Ok(email.map(|email| Delivery { email: email.clone(), purpose, code: text.into() }))
+    put(accounts, &key, &code).await?;
+    Ok(user.map(|user| Delivery { email: user.email.clone(), purpose, code: text.into() }))
 }
 
 /// Keeps a code where nobody delivers it.
@@ -146,8 +147,7 @@ pub(super) async fn check(
         return Ok(true);
     }
     code.wrong_attempts += 1;
-    let until = Some(code.window_ends_at.max(code.expires_at));
-    accounts.put(&key, &code, Keep { owner: None, until }).await?;
+    put(accounts, &key, &code).await?;
     Ok(false)
 }
 
@@ -157,8 +157,23 @@ pub(super) async fn spend(accounts: &mut Accounts, address: &AddressKey, purpose
     accounts.delete::<Mail>(&key).await?;
     let Some(mut code) = accounts.get::<Code>(&key).await? else { return Ok(()) };
     code.wrong_attempts = ATTEMPTS_MAX;
+    put(accounts, &key, &code).await
+}
+
+async fn put(accounts: &mut Accounts, key: &[u8], code: &Code) -> Result<()> {
+    let owner = code.user_id.as_ref().map(|user_id| &user_id.0.as_bytes()[..]);
     let until = Some(code.window_ends_at.max(code.expires_at));
-    accounts.put(&key, &code, Keep { owner: None, until }).await
+    accounts.put(key, code, Keep { owner, until }).await
+}
+
+/// Leaves nothing of the codes of a user and of their address, not even their number.
+pub(super) async fn forget(accounts: &mut Accounts, address: &AddressKey, user_id: UserId) -> Result<()> {
+    for purpose in [CodePurpose::ConfirmEmail, CodePurpose::ResetPassword] {
+        let key = code_key(address, purpose);
+        accounts.delete::<Mail>(&key).await?;
+        accounts.delete::<Code>(&key).await?;
+    }
+    accounts.delete_owned::<Code>(user_id).await
 }
 
 pub(super) fn wrong_code(operation: &'static str) -> Error {

@@ -46,8 +46,9 @@ struct StoredKey {
     retired_at: Option<Timestamp>,
 }
 
+/// Written to its file, and shown nowhere else.
 #[derive(Clone, Deserialize)]
-struct Secret(SecretString);
+pub(super) struct Secret(pub(super) SecretString);
 
 impl Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     CodePurpose,
+    sealing::Sealed,
     store::{Kind, Row, Transaction},
 };
 
@@ -42,7 +43,7 @@ macro_rules! entities {
 
 entities! {
     User => User, AddressOwner => Address, Session => Session, RefreshToken => RefreshToken, Code => Code,
-    Failures => Failures, Mail => Mail,
+    Failures => Failures, Mail => Mail, SecondFactor => SecondFactor, Challenge => Challenge,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -82,6 +83,25 @@ pub(super) struct Session {
     pub(super) remember_me: bool,
 }
 
+/// What a user is asked for besides the password.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SecondFactor {
+    pub(super) secret: Sealed,
+    /// Whether a code of it came back.
+    pub(super) is_on: bool,
+    /// That of the last code that was taken.
+    pub(super) last_step: Option<i64>,
+    /// Hashes of the recovery codes that are left.
+    pub(super) recovery: Vec<[u8; 32]>,
+}
+
+/// A sign-in that lacks the second factor, and the session that it will become. Kept by the hash of its token.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Challenge {
+    pub(super) session: Session,
+    pub(super) wrong_answers: u32,
+}
+
 /// Kept by the hash of the token. A spent one is kept too, so that its theft is noticed.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RefreshToken {
@@ -95,6 +115,9 @@ pub(super) struct Code {
     pub(super) hash: [u8; 32],
     pub(super) expires_at: Timestamp,
     pub(super) wrong_attempts: u32,
+    /// Of the user who had the address when it was issued.
+    #[serde(default)]
+    pub(super) user_id: Option<UserId>,
     pub(super) window_ends_at: Timestamp,
     pub(super) issued_in_window: u32,
 }
@@ -251,6 +274,14 @@ impl Accounts {
             self.transaction.delete(Kind::RefreshToken, &token).await?;
         }
         self.transaction.delete(Kind::Session, key).await
+    }
+
+    /// Forgets everything of a kind that belongs to a user.
+    pub(super) async fn delete_owned<T: Entity>(&mut self, user_id: UserId) -> Result<()> {
+        for (key, _) in self.transaction.owned(T::KIND, user_id.0.as_bytes()).await? {
+            self.transaction.delete(T::KIND, &key).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn mail(&mut self) -> Result<Vec<Mail>> {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{
     LocalIdentity, random,
     revocations::Mark,
-    rows::{Accounts, Keep, RefreshToken, Session, User, after},
+    rows::{Accounts, Challenge, Keep, RefreshToken, Session, User, after},
 };
 
 /// A longer name of a device is cut.
@@ -97,7 +97,7 @@ impl LocalIdentity {
         })
     }
 
-    /// Ends the sessions of a user, and answers the marks that revoke their access tokens.
+    /// Ends the sessions of a user, and the sign-ins that are not yet any; answers the marks that revoke the access tokens.
     pub(super) async fn end_sessions(
         &self,
         accounts: &mut Accounts,
@@ -110,6 +110,7 @@ impl LocalIdentity {
         for session in &ended {
             accounts.end_session(*session).await?;
         }
+        accounts.delete_owned::<Challenge>(user_id).await?;
         Ok(ended.into_iter().map(Mark::Session).collect())
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Code,
     Failures,
     Mail,
+    SecondFactor,
+    Challenge,
 }
 
 impl Kind {
@@ -31,6 +33,8 @@ impl Kind {
             Self::Code => "code",
             Self::Failures => "failures",
             Self::Mail => "mail",
+            Self::SecondFactor => "second_factor",
+            Self::Challenge => "challenge",
         }
     }
 }

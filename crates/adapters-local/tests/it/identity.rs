@@ -73,6 +73,8 @@ fn fixture(
     let rotating = Arc::clone(&identity);
     IdentityFixture {
         verifier: Arc::clone(&identity) as _,
+        sessions: Arc::clone(&identity) as _,
+        multi_factor: Arc::clone(&identity) as _,
         mailbox: Arc::new(DevMailbox(Arc::clone(&identity))),
         rotate_keys: Box::new(move || {
             let identity = Arc::clone(&rotating);

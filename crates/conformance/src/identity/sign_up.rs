@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use ports::{Denial, Email, ErrorKind};
+use ports::{Denial, Email, ErrorKind, PasswordFault, password_fault};
 
-use super::{PASSWORD, Person, assert_denied, fresh_email, new_user};
+use super::{PASSWORD, Person, assert_denied, fresh_email, new_user, secret};
 use crate::{
     IdentityFixture,
     support::{assert_refused, in_time},
@@ -69,10 +69,30 @@ pub async fn a_password_under_8_characters_is_invalid(fixture: IdentityFixture) 
     let email = fresh_email();
     // Seven characters, more than seven bytes.
     for short in ["", "seven77", "äöüäöüß"] {
-        assert_refused(fixture.identity.sign_up(new_user(&email, short)).await, ErrorKind::InvalidInput);
+        let refused = fixture.identity.sign_up(new_user(&email, short)).await.unwrap_err();
+        assert_eq!(password_fault(&refused), Some(PasswordFault::TooShort { characters_min: 8 }));
+        assert_refused::<()>(Err(refused), ErrorKind::InvalidInput);
     }
     assert_eq!(fixture.mailbox.latest_code(&email).await, None);
     fixture.identity.sign_up(new_user(&email, "eight888")).await.unwrap();
+}
+
+pub async fn the_address_itself_is_no_password(fixture: IdentityFixture) {
+    let email = fresh_email();
+    let refused =
+        fixture.identity.sign_up(new_user(&email, &email.expose().to_uppercase())).await.unwrap_err();
+    assert_eq!(
+        (refused.kind(), password_fault(&refused)),
+        (ErrorKind::InvalidInput, Some(PasswordFault::IsEmail))
+    );
+    let person = fixture.person().await;
+    fixture.identity.forgot(&person.email).await.unwrap();
+    let code = fixture.code(&person).await;
+    let itself = secret(person.email.expose());
+    let refused = fixture.identity.reset(&person.email, &code, &itself).await.unwrap_err();
+    assert_eq!(password_fault(&refused), Some(PasswordFault::IsEmail));
+    // The code was not spent on it.
+    fixture.identity.reset(&person.email, &code, &secret("an entirely new one")).await.unwrap();
 }
 
 pub async fn a_wrong_password_and_an_unknown_address_are_the_same_denial(fixture: IdentityFixture) {

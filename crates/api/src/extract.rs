@@ -1,9 +1,11 @@
 //! From a request to what a handler needs: the caller, and the body within its limits and deadline.
 
 use std::{
+    collections::BTreeSet,
     future::{Ready, ready},
     io::Read,
     net::{IpAddr, Ipv4Addr},
+    ops::Deref,
     pin::Pin,
     sync::Arc,
 };
@@ -17,6 +19,7 @@ use actix_web::{
 use app::audit::Caller;
 use domain::ids::{SessionId, UserId};
 use futures::StreamExt;
+use ports::Role;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
@@ -35,6 +38,7 @@ pub(crate) struct Authenticated {
     pub user_id: UserId,
     pub session_id: SessionId,
     pub caller: Caller,
+    pub roles: BTreeSet<Role>,
     /// For answers that last: it is verified again while they do.
     pub token: SecretString,
 }
@@ -65,10 +69,49 @@ impl FromRequest for Authenticated {
                 user_id: verified.user_id,
                 session_id: verified.session_id,
                 caller,
+                roles: verified.roles,
                 token: token.into(),
             })
         })
     }
+}
+
+macro_rules! roles {
+    ($($(#[$doc:meta])* $name:ident => $role:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name(pub Authenticated);
+
+        impl Deref for $name {
+            type Target = Authenticated;
+            fn deref(&self) -> &Authenticated {
+                &self.0
+            }
+        }
+
+        impl FromRequest for $name {
+            type Error = Problem;
+            type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+            fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+                let authenticated = Authenticated::from_request(request, payload);
+                Box::pin(async move {
+                    let authenticated = authenticated.await?;
+                    if authenticated.roles.contains(&Role::$role) {
+                        Ok(Self(authenticated))
+                    } else {
+                        Err(Problem::new(ProblemKind::Forbidden))
+                    }
+                })
+            }
+        }
+    )+};
+}
+
+roles! {
+    /// Someone with health data of their own: every route of health data asks for it, and operators are not.
+    HealthUser => User,
+    /// Someone who runs the service.
+    Operator => Operator,
 }
 
 fn context(request: &HttpRequest) -> Result<Arc<Context>, Problem> {

@@ -9,6 +9,7 @@ pub(crate) mod insights;
 pub(crate) mod measures;
 pub(crate) mod objects;
 pub(crate) mod openapi;
+pub(crate) mod operator;
 pub(crate) mod pat;
 pub(crate) mod root;
 
@@ -42,6 +43,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(pat::configure)
         .configure(insights::configure)
         .configure(measures::configure)
+        .configure(operator::configure)
         .service(resource("/events").route(web::get().to(events::stream)))
         .service(resource("/health").route(web::get().to(health::live)))
         .service(resource("/health/ready").route(web::get().to(health::ready)))

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     context::Context,
-    extract::{Authenticated, Ctx},
+    extract::{Ctx, HealthUser},
     problem::{Problem, ProblemBody},
 };
 
@@ -21,10 +21,11 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
     params(("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen")), responses(
     (status = 200, description = "text/event-stream of upload.completed and upload.deleted", content_type = "text/event-stream", body = String),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn stream(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let last = crate::extract::header(&request, "last-event-id").filter(|text| !text.is_empty());
@@ -40,7 +41,7 @@ pub(crate) async fn stream(
     };
     let context = Arc::clone(&context);
     let ended = context.lifecycle.streams.clone().cancelled_owned();
-    let lines = Box::pin(Listener { context, user: user.user_id, token: user.token, live, after }.lines());
+    let lines = Box::pin(Listener { context, user: user.user_id, token: user.0.token, live, after }.lines());
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header(("X-Accel-Buffering", "no"))

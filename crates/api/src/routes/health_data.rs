@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{auth::MessageResponse, resource, seconds};
 use crate::{
     cursor,
-    extract::{Authenticated, Ctx, UploadBody},
+    extract::{Ctx, HealthUser, UploadBody},
     problem::{Problem, ProblemBody, ProblemKind},
     terms::{Terms, reply},
 };
@@ -142,14 +142,14 @@ fn faults(receipts: &Receipts) -> Vec<ValidationFault> {
 #[utoipa::path(post, path = "/api/v1/health-data", tag = "health-data", security(("bearer" = [])), request_body = HealthDataUpload, responses(
     (status = 201, body = HealthDataResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The body names another user, or an operator asks", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn upload(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
@@ -165,14 +165,14 @@ pub(crate) async fn upload(
 #[utoipa::path(post, path = "/api/v1/health-data/upload", tag = "health-data", security(("bearer" = [])), request_body = HealthDataUpload, responses(
     (status = 201, body = HealthDataResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The body names another user, or an operator asks", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn upload_alias(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
@@ -309,10 +309,11 @@ pub(crate) struct PageLinks {
 #[utoipa::path(get, path = "/api/v1/health-data", tag = "health-data", security(("bearer" = [])), params(ListQuery), responses(
     (status = 200, body = ReadingPage),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     request: actix_web::HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let query = web::Query::<ListQuery>::from_query(request.query_string())
@@ -465,10 +466,11 @@ pub(crate) fn upload_id(text: &str) -> Result<UploadId, Problem> {
     params(("processing_id" = String, Path)), responses(
     (status = 200, body = ProcessingStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn status(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
@@ -480,10 +482,11 @@ pub(crate) async fn status(
     params(("processing_id" = String, Path)), responses(
     (status = 200, body = MessageResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let count = context.app.delete_upload(&user.caller, upload_id(&id)?).await?;
@@ -495,10 +498,11 @@ pub(crate) async fn delete(
     params(("processing_id" = String, Path)), responses(
     (status = 200, body = MessageResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete_processing(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     delete(context, user, id).await

@@ -16,7 +16,7 @@ use super::{
     resource, seconds,
 };
 use crate::{
-    extract::{Authenticated, Ctx, UploadBody},
+    extract::{Ctx, HealthUser, UploadBody},
     problem::{Problem, ProblemBody},
     terms::{Terms, reply},
 };
@@ -131,14 +131,14 @@ impl From<Upload> for HealthKitStatus {
 #[utoipa::path(post, path = "/api/v1/healthkit", tag = "healthkit", security(("bearer" = [])), request_body = HealthKitUploadRequest, responses(
     (status = 202, body = HealthKitUploadResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The body names another user, or an operator asks", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn upload(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
@@ -154,14 +154,14 @@ pub(crate) async fn upload(
 #[utoipa::path(post, path = "/api/v1/healthkit/upload", tag = "healthkit", security(("bearer" = [])), request_body = HealthKitUploadRequest, responses(
     (status = 202, body = HealthKitUploadResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The body names another user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The body names another user, or an operator asks", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn upload_alias(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
@@ -187,10 +187,11 @@ impl From<&Upload> for HealthKitUploadResponse {
     params(("upload_id" = String, Path)), responses(
     (status = 200, body = HealthKitStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn status(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{resource, seconds};
 use crate::{
-    extract::{Authenticated, Ctx, Json},
+    extract::{Ctx, HealthUser, Json},
     problem::{Problem, ProblemBody, ProblemKind},
     terms::{Terms, accepted, reply},
 };
@@ -145,11 +145,12 @@ impl InsightResponse {
     (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The writer is not available", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn write(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: Json<InsightGenerationRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -185,11 +186,12 @@ pub(crate) async fn write(
     (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The writer is not available", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn write_alias(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: Json<InsightGenerationRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -218,10 +220,11 @@ impl InsightPending {
     (status = 202, description = "It is being written", body = InsightPending),
     (status = 503, description = "It could not be written", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn stored(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id: InsightId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
@@ -263,10 +266,10 @@ pub(crate) struct InsightList {
     params(("user_id" = String, Path, description = "The caller's own id")), responses(
     (status = 200, body = InsightHistory),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Another user's id", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "Another user's id, or an operator asks", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn history(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     if id.parse::<UserId>().ok() != Some(user.user_id) {
@@ -293,8 +296,9 @@ pub(crate) struct InsightStatus {
 /// Which writer is configured. It is not called for this, so this says nothing of its health.
 #[utoipa::path(get, path = "/api/v1/insights/status", tag = "insights", security(("bearer" = [])), responses(
     (status = 200, body = InsightStatus),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn status(context: Ctx, _user: Authenticated) -> HttpResponse {
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn status(context: Ctx, _user: HealthUser) -> HttpResponse {
     let writer = &context.app.platform.insight;
     let data = serde_json::json!({ "provider": writer.provider(), "model": writer.model() });
     HttpResponse::Ok().json(InsightStatus { success: true, data, metadata: serde_json::json!({}) })

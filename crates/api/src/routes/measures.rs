@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::resource;
 use crate::{
-    extract::{Authenticated, Ctx},
+    extract::{Ctx, HealthUser},
     problem::{Problem, ProblemBody},
 };
 
@@ -68,10 +68,11 @@ pub(crate) struct CircadianResponse {
 #[utoipa::path(get, path = "/api/v1/metrics/daily", tag = "metrics", security(("bearer" = [])), params(DayQuery), responses(
     (status = 200, body = DailyResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn daily(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let data = context.app.daily(&user.caller, range(&request)?).await?;
@@ -82,10 +83,11 @@ pub(crate) async fn daily(
 #[utoipa::path(get, path = "/api/v1/metrics/sleep", tag = "metrics", security(("bearer" = [])), params(DayQuery), responses(
     (status = 200, body = SleepResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn sleep(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let data = context.app.nights(&user.caller, range(&request)?).await?;
@@ -95,8 +97,9 @@ pub(crate) async fn sleep(
 /// Circadian measures of the newest window of days, and the PAT embedding of the newest week.
 #[utoipa::path(get, path = "/api/v1/metrics/circadian", tag = "metrics", security(("bearer" = [])), responses(
     (status = 200, body = CircadianResponse),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn circadian(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn circadian(context: Ctx, user: HealthUser) -> Result<HttpResponse, Problem> {
     let (circadian, pat) = context.app.circadian(&user.caller).await?;
     Ok(HttpResponse::Ok().json(CircadianResponse { circadian, pat }))
 }

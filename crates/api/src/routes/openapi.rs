@@ -10,7 +10,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{auth, events, health, health_data, healthkit, insights, measures, objects, pat, root};
+use super::{auth, events, health, health_data, healthkit, insights, measures, objects, operator, pat, root};
 
 /// Clarity's API.
 #[derive(OpenApi)]
@@ -30,6 +30,7 @@ use super::{auth, events, health, health_data, healthkit, insights, measures, ob
         pat::analyse_steps, pat::analyse_steps_alias, pat::analyse_points, pat::analyse_points_alias, pat::stored, pat::health, pat::models,
         insights::write, insights::write_alias, insights::stored, insights::history, insights::status,
         measures::daily, measures::sleep, measures::circadian,
+        operator::jobs,
         events::stream, objects::get, objects::put,
     ),
     modifiers(&Bearer, &OperationIds)

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 
 use super::{resource, seconds};
 use crate::{
-    extract::{Authenticated, Ctx, Json},
+    extract::{Authenticated, Ctx, HealthUser, Json},
     problem::{Problem, ProblemBody, ProblemKind},
     terms::{Terms, accepted, reply},
 };
@@ -233,12 +233,13 @@ fn instant(pointer: impl Fn() -> String, text: &str) -> Result<(i64, TimeZone), 
     (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn analyse_steps(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: Json<StepDataRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -268,12 +269,13 @@ pub(crate) async fn analyse_steps(
     (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn analyse_steps_alias(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: Json<StepDataRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -286,12 +288,13 @@ pub(crate) async fn analyse_steps_alias(
     (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn analyse_points(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: Json<DirectActigraphyRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -327,12 +330,13 @@ pub(crate) async fn analyse_points(
     (status = 202, description = "With `Prefer: respond-async`: it will be made; `Location` says where it will be", body = AnalysisResponse),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The model is not available", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn analyse_points_alias(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     terms: Terms,
     body: Json<DirectActigraphyRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -400,10 +404,11 @@ impl PatAnalysisResponse {
     params(("processing_id" = String, Path)), responses(
     (status = 200, body = PatAnalysisResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn stored(
     context: Ctx,
-    user: Authenticated,
+    user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id: AnalysisId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;

@@ -37,6 +37,11 @@ impl Request {
         Self { bytes, status: 200, holds: String::new() }
     }
 
+    pub(crate) fn get_with(path: &str, token: &str) -> Self {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
+        Self { bytes: head.into_bytes(), status: 200, holds: String::new() }
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -119,6 +124,11 @@ impl Round {
     pub(crate) fn latency_ms(&self, percent: usize) -> f64 {
         let at = (self.latencies.len() * percent / 100).min(self.latencies.len() - 1);
         self.latencies[at].as_secs_f64() * 1e3
+    }
+
+    pub(crate) fn described(&self) -> String {
+        let (rate, median, late) = (self.per_second(), self.latency_ms(50), self.latency_ms(99));
+        format!("{rate:.0}/s, p50 {median:.2} ms, p99 {late:.2} ms; {}", self.shares())
     }
 
     /// How many cores each side kept busy.

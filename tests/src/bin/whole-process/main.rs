@@ -6,6 +6,7 @@ mod floors;
 mod large;
 mod load;
 mod people;
+mod reads;
 mod report;
 mod server;
 mod small;
@@ -35,6 +36,8 @@ enum Part {
     Small,
     /// Uploads of a thousand samples.
     Large,
+    /// Reads with a token, and the token by itself.
+    Reads,
     /// Start and memory.
     Idle,
 }
@@ -61,6 +64,12 @@ async fn measure(folder: &Path, is_wanted: impl Fn(Part) -> bool) -> anyhow::Res
         let used = folder.join("used");
         large::fill(folder, &used).await?;
         rows.extend(server::measure(folder, &used).await?);
+    }
+    if is_wanted(Part::Reads) {
+        rows.extend(reads::measure(folder).await?);
+    }
+    if !is_wanted(Part::Small) && !is_wanted(Part::Large) {
+        return Ok(rows);
     }
     let [each, upload, many] = [
         floors::insert(folder, 1).await?,

@@ -68,9 +68,9 @@ pub(crate) async fn measure(
     let (echo_at_once, echo_in_turn) = echo().await?;
     let mut rows = vec![
         Row::new(format!("floor: actix that echoes, {PEOPLE} connections"), echo_at_once.cpu_us(), "us")
-            .note(described(&echo_at_once)),
+            .note(echo_at_once.described()),
         Row::new("floor: actix that echoes, 1 connection", echo_in_turn.cpu_us(), "us")
-            .note(described(&echo_in_turn)),
+            .note(echo_in_turn.described()),
     ];
     let records = RECORDS_OF_UPLOAD as f64;
     let floor_at_once = echo_at_once.cpu_us() + records * many.cpu_us;
@@ -85,13 +85,13 @@ pub(crate) async fn measure(
         Row::new(format!("one-metric upload, {PEOPLE} connections: CPU"), at_once.cpu_us(), "us")
             .goal(Goal::AtMost(150.0))
             .floor("echo + 6 rows of 1000", floor_at_once)
-            .note(described(&at_once)),
+            .note(at_once.described()),
     );
     let in_turn = round(&server, feed.in_turn(ALONE)).await?;
     rows.push(
         Row::new("one-metric upload, 1 connection: CPU", in_turn.cpu_us(), "us")
             .floor("echo + 6 rows in one transaction", floor_in_turn)
-            .note(described(&in_turn)),
+            .note(in_turn.described()),
     );
     feed.read_back().await?;
     rows.push(Row::new("memory after these uploads", usage::memory(server.pid())?.resident, "MB"));
@@ -135,9 +135,4 @@ async fn echo() -> anyhow::Result<(Round, Round)> {
     let at_once = send(echo.address, echo.pid(), &lists(PEOPLE, 2 * MEASURED)).await?;
     let in_turn = send(echo.address, echo.pid(), &lists(1, 5 * ALONE)).await?;
     Ok((at_once, in_turn))
-}
-
-fn described(round: &Round) -> String {
-    let (rate, median, late) = (round.per_second(), round.latency_ms(50), round.latency_ms(99));
-    format!("{rate:.0}/s, p50 {median:.2} ms, p99 {late:.2} ms; {}", round.shares())
 }

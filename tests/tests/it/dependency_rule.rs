@@ -69,6 +69,7 @@ const OWNED: [(&str, &[&str]); 14] = [
 const HTTP: [&str; 6] = [
     "crates/api/src/extract",
     "crates/api/src/middleware",
+    "crates/api/src/terms",
     "crates/api/src/problem",
     "crates/api/src/routes",
     "crates/api/src/server",

@@ -85,6 +85,7 @@ pub async fn connect(
         tokens: identity.tokens,
         sessions: identity.sessions,
         multi_factor: identity.multi_factor,
+        scrubber: providers.of(config.providers.health_data)?.scrubber()?,
         predictor: Arc::clone(&engine) as Arc<dyn ports::Predictor>,
         insight: insight_writer(config)?,
         clock,

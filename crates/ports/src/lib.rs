@@ -15,6 +15,7 @@ mod jobs;
 mod multi_factor;
 pub mod objects;
 mod predictor;
+mod scrubber;
 mod secrets;
 mod sessions;
 
@@ -40,6 +41,7 @@ pub use objects::{
 pub use predictor::{
     ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, Predictor, Tensor, Weights,
 };
+pub use scrubber::Scrubber;
 pub use secrets::{Secret, SecretName, SecretStore};
 pub use sessions::{SessionInfo, Sessions};
 

@@ -12,8 +12,8 @@ use domain::{
     record::RecordKey,
 };
 use ports::{
-    Clock, Event, EventBus, HealthDataRepository, IdSource, JobQueue, NewMessage, Precondition,
-    Scrubber, Version, Write,
+    Clock, Event, EventBus, HealthDataRepository, IdSource, JobQueue, NewMessage, Precondition, Scrubber,
+    Version, Write,
 };
 use uuid::Uuid;
 

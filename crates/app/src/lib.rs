@@ -10,6 +10,7 @@ mod days;
 mod deletion;
 mod error;
 pub mod events;
+pub mod external;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;

@@ -100,7 +100,7 @@ pub enum Kind {
     Patient,
     /// The intent to publish a job.
     Outbox,
-    /// A link (issuer, subject) -> user.
+    /// A link (issuer, subject) -> user; and its other half, in the user's partition.
     IdentityLink,
 }
 
@@ -269,6 +269,17 @@ impl RecordKey {
         Self::of(Partition::IdentityLinks, Kind::IdentityLink, hex::encode(hash.finalize()))
     }
 
+    /// The other half of the link under `link`, in the partition of the user that it leads to: whether the link still holds,
+    /// and which of its sessions have ended.
+    pub fn linked_identity(user: UserId, link: &Self) -> Self {
+        Self::of_user(user, Kind::IdentityLink, link.sort.as_str())
+    }
+
+    /// The link of which `linked` is the other half.
+    pub fn link_of(linked: &Self) -> Self {
+        Self::of(Partition::IdentityLinks, Kind::IdentityLink, linked.sort.as_str().to_owned())
+    }
+
     /// The range of segments of `metric` on the UTC days `[first, last]`.
     pub fn segments_between(metric: Metric, first: Date, last: Date) -> SortRange {
         let day = |date: Date| SortKey(format!("{}/{date}/", metric.identifier()));
@@ -349,5 +360,13 @@ mod tests {
     #[test]
     fn a_link_key_does_not_confuse_issuer_and_subject() {
         assert_ne!(RecordKey::identity_link("a", "bc"), RecordKey::identity_link("ab", "c"));
+    }
+
+    #[test]
+    fn each_half_of_a_link_leads_to_the_other() {
+        let link = RecordKey::identity_link("https://issuer.example", "subject");
+        let linked = RecordKey::linked_identity(USER, &link);
+        assert_eq!((linked.partition, linked.kind), (Partition::User(USER), Kind::IdentityLink));
+        assert_eq!(RecordKey::link_of(&linked), link);
     }
 }

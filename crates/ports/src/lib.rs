@@ -8,6 +8,7 @@ mod clock;
 mod cloud;
 mod error;
 mod events;
+mod external;
 mod health_data;
 mod identity;
 mod insight;
@@ -23,6 +24,7 @@ pub use clock::{Clock, IdSource};
 pub use cloud::{CloudProvider, Identity};
 pub use error::{Cause, Error, ErrorKind, Outcome, Result};
 pub use events::{Event, EventBus, EventStream};
+pub use external::{ExternalAccount, ExternalToken, ExternalVerifier};
 pub use health_data::{
     Change, CommitLimits, Direction, HealthDataRepository, Page, Precondition, QUERY_LIMIT_MAX, Query,
     Record, Version, Write,

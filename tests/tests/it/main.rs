@@ -10,6 +10,8 @@ mod demo;
 #[cfg(test)]
 mod dependency_rule;
 #[cfg(test)]
+mod external;
+#[cfg(test)]
 mod folder;
 #[cfg(test)]
 mod http;

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::{Config, GeminiRoute, Profile, Provider, Writer, decode, layers::Layers};
+use super::{Config, GeminiRoute, Profile, Provider, Writer, decode, issuers, layers::Layers};
 
 /// Secrets that stand in examples, and so are none.
 const EXAMPLE_SECRETS: [&str; 6] = ["change-me", "changeme", "example", "password", "secret", "..."];
@@ -22,6 +22,9 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
     rules.texts(config);
     rules.pairs(config);
     rules.gemini(config);
+    for problem in issuers::faults(&config.identity) {
+        rules.refuse("identity.issuers", problem);
+    }
     if let Some(linked) = linked {
         rules.linked(config, linked);
     }

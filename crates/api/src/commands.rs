@@ -8,8 +8,6 @@ pub(crate) mod serve;
 
 use std::process::ExitCode;
 
-use utoipa::OpenApi;
-
 use crate::{
     cli::{Failure, Global, complain, say},
     config::Profile,
@@ -17,7 +15,7 @@ use crate::{
 };
 
 pub(crate) fn openapi() -> Result<ExitCode, Failure> {
-    say(&crate::ClarityApi::openapi().to_pretty_json()?)?;
+    say(&serde_json::to_string_pretty(&crate::contract()?)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -51,8 +51,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/openapi.json").route(web::get().to(openapi::document)))
         .service(resource("").route(web::get().to(root::root)));
     config
-        .service(resource("/").route(web::get().to(root::root)))
-        .service(resource("/health").route(web::get().to(health::live)))
+        .service(resource("/").route(web::get().to(root::page)))
+        .service(resource("/health").route(web::get().to(health::live_page)))
         .service(resource("/health/db").route(web::get().to(health::database)))
         .service(resource("/metrics").route(web::get().to(health::metrics)))
         .service(resource("/.well-known/jwks.json").route(web::get().to(auth::jwks)))

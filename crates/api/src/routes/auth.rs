@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::{resource, seconds};
+use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Authenticated, Ctx, Json, Peer, bearer, parse},
     problem::{Problem, ProblemBody, ProblemKind},
@@ -272,7 +272,7 @@ pub(crate) async fn update_me(
 
 /// The public keys of the tokens issued here.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(
-    (status = 200, description = "RFC 7517 key set", body = Object),
+    (status = 200, description = "RFC 7517 key set", body = schemas::KeySet),
     (status = 404, description = "The issuer publishes its keys itself", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn jwks(context: Ctx) -> Result<HttpResponse, Problem> {
     let keys =

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{auth::MessageResponse, resource, seconds};
+use super::{auth::MessageResponse, openapi::schemas, resource, seconds};
 use crate::{
     cursor,
     extract::{Ctx, HealthUser, UploadBody},
@@ -46,7 +46,7 @@ pub(crate) struct HealthDataUpload {
     /// The caller's own id.
     #[schema(value_type = String, format = "uuid")]
     user_id: String,
-    #[schema(value_type = Vec<Object>, max_items = 1000, example = json!([{
+    #[schema(value_type = Vec<Value>, max_items = 1000, example = json!([{
         "metric_type": "heart_rate", "biometric_data": {"heart_rate": 61}, "created_at": "2026-03-01T08:00:00Z"
     }]))]
     metrics: Vec<serde_json::Value>,
@@ -54,7 +54,9 @@ pub(crate) struct HealthDataUpload {
     upload_source: String,
     #[schema(example = "2026-03-01T08:00:05Z")]
     client_timestamp: String,
-    sync_token: Option<String>,
+    /// Not read.
+    #[schema(value_type = Value)]
+    sync_token: serde_json::Value,
 }
 
 /// One fault of an upload.
@@ -79,7 +81,7 @@ pub(crate) struct ReceiptBody {
     /// Samples that were held already.
     duplicate: usize,
     /// Refused samples; at most 1000 are listed.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<schemas::Rejection>)]
     rejected: Vec<Rejection>,
     /// How many were refused.
     rejected_total: usize,
@@ -207,6 +209,7 @@ const PAGES_MAX: usize = 100;
 
 /// What a listing is asked for.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Readings a page, 1 to 1000.
@@ -221,8 +224,10 @@ pub(crate) struct ListQuery {
     #[param(example = "heart_rate")]
     data_type: Option<String>,
     /// Readings that begin at or after this instant.
+    #[param(format = DateTime)]
     start_date: Option<String>,
     /// Readings that begin before this instant.
+    #[param(format = DateTime)]
     end_date: Option<String>,
     /// Readings of this source: its name, bundle or product type.
     source: Option<String>,
@@ -250,7 +255,7 @@ pub(crate) struct Reading {
     /// UCUM unit; `{code}` for a category.
     #[schema(example = "/min")]
     unit: &'static str,
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::Source)]
     source: Source,
 }
 
@@ -426,7 +431,7 @@ pub(crate) struct ProcessingStatus {
     /// `received`, `processing`, `completed` or `failed`.
     status: &'static str,
     /// The job's own state: `stored`, `queued`, `processing`, `completed` or `failed`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::JobState)]
     state: JobState,
     /// 0 to 1, counted in states.
     progress: f64,

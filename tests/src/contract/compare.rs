@@ -164,10 +164,10 @@ impl<'a> Comparison<'a> {
             };
             match way {
                 Way::Request if is.contains(name) && !was.contains(name) => {
-                    self.say(&what, "became required")
+                    self.say(&what, "became required");
                 }
                 Way::Answer if was.contains(name) && !is.contains(name) => {
-                    self.say(&what, "is not always there any more")
+                    self.say(&what, "is not always there any more");
                 }
                 Way::Request | Way::Answer => {}
             }

@@ -88,10 +88,20 @@ fn the_same_document_breaks_nothing() {
     assert_eq!(breaking(&document(), &document()), Vec::<String>::new());
 }
 
+/// Plants each change, and looks for what must be said of it.
+fn all_found(changes: &[(&str, Value, &str)]) {
+    for (pointer, fields, expected) in changes {
+        let found = planted(pointer, fields);
+        assert!(
+            found.iter().any(|line| line.contains(expected)),
+            "{pointer} {fields}: {found:?} lacks {expected}"
+        );
+    }
+}
+
 #[test]
-fn each_change_that_breaks_clients_is_found_where_it_is() {
-    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    let changes = [
+fn each_change_of_an_operation_that_breaks_clients_is_found_where_it_is() {
+    all_found(&[
         ("/paths", json!({ "/things": null }), "POST /things: is gone"),
         ("/paths/~1things~1{id}", json!({ "delete": null }), "DELETE /things/{id}: is gone"),
         (GET, json!({ "security": [{ "bearer": [] }] }), "GET /things/{id}: needs a token now"),
@@ -113,6 +123,13 @@ fn each_change_that_breaks_clients_is_found_where_it_is() {
             "no longer answered as",
         ),
         ("/components/responses/NotFound", json!({ "content": {} }), "404: is no longer answered as"),
+    ]);
+}
+
+#[test]
+fn each_change_of_a_schema_that_breaks_clients_is_found_where_it_is() {
+    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    all_found(&[
         (&format!("{THING}/properties"), json!({ "size": null }), "GET /things/{id} 200.size: is gone"),
         (&format!("{THING}/properties/size"), json!({ "type": "number" }), "200.size: changed its type"),
         (
@@ -157,14 +174,7 @@ fn each_change_that_breaks_clients_is_found_where_it_is() {
             "body.parts[]: changed its type",
         ),
         (&format!("{NEW_THING}/properties/note"), json!({ "type": "string" }), "body.note: changed its type"),
-    ];
-    for (pointer, fields, expected) in changes {
-        let found = planted(pointer, &fields);
-        assert!(
-            found.iter().any(|line| line.contains(expected)),
-            "{pointer} {fields}: {found:?} lacks {expected}"
-        );
-    }
+    ]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod jobs;
 pub(crate) mod sample;
 pub(crate) mod serve;
+pub(crate) mod users;
 
 use std::process::ExitCode;
 

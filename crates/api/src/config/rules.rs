@@ -1,6 +1,6 @@
 //! What types cannot say: ranges, settings that must fit one another, and what production refuses.
 
-use std::{fmt::Display, net::IpAddr, ops::RangeInclusive};
+use std::{fmt::Display, fs::File, net::IpAddr, ops::RangeInclusive};
 
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
@@ -139,6 +139,14 @@ impl Rules {
             });
             self.demand(web, key, "it is no web address; write it as https://host or https://host/path");
         }
+        let list = config.identity.breached_passwords_file.as_deref();
+        self.demand(
+            list.is_none_or(|path| {
+                File::open(path).is_ok_and(|file| file.metadata().is_ok_and(|file| file.is_file()))
+            }),
+            "identity.breached_passwords_file",
+            "it cannot be read as a file: correct the path or its permissions, or leave the key out",
+        );
         let filter = EnvFilter::try_new(&config.telemetry.log_level);
         self.demand(
             filter.is_ok(),

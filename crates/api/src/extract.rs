@@ -114,6 +114,8 @@ macro_rules! roles {
 roles! {
     /// Someone with health data of their own: every route of health data asks for it, and operators are not.
     HealthUser => User,
+    /// Someone who may see the data of users who consented.
+    Clinician => Clinician,
     /// Someone who runs the service.
     Operator => Operator,
 }

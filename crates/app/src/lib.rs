@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod analysis;
 pub mod audit;
+pub mod consents;
 mod days;
 mod deletion;
 mod error;

@@ -8,7 +8,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 use crate::{
-    ids::{AnalysisId, AuditId, EventId, InsightId, RequestId, UploadId, UserId},
+    ids::{AnalysisId, AuditId, ConsentId, EventId, InsightId, RequestId, UploadId, UserId},
     metric::Metric,
 };
 
@@ -250,6 +250,21 @@ impl RecordKey {
     pub fn idempotency(user: UserId, key: &str) -> Self {
         use sha2::{Digest, Sha256};
         Self::of_user(user, Kind::Idempotency, hex::encode(Sha256::digest(key)))
+    }
+
+    /// A user's consent. Those to one clinician stand together: they are what is asked for.
+    pub fn consent(user: UserId, clinician: UserId, consent: ConsentId) -> Self {
+        Self::of_user(user, Kind::Consent, format_args!("{clinician}/{consent}"))
+    }
+
+    /// The range of a user's consents to `clinician`.
+    pub fn consents_to(clinician: UserId) -> SortRange {
+        SortRange::prefix(&SortKey(format!("{clinician}/")))
+    }
+
+    /// The other half of a consent, in the clinician's partition.
+    pub fn patient(clinician: UserId, user: UserId, consent: ConsentId) -> Self {
+        Self::of_user(clinician, Kind::Patient, format_args!("{user}/{consent}"))
     }
 
     /// The intent to publish a job, in the shard that its user's id picks. `intent` is new for each: an upload and its

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use app::{
+    audit::Caller,
     idempotency::Once,
     ingest::Rejection,
     readings::{Listing, Position},
@@ -321,6 +322,15 @@ pub(crate) async fn list(
     user: HealthUser,
     request: actix_web::HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    page(&context, &user.caller, &request).await
+}
+
+/// A page of the readings of the user that `caller` asks for.
+pub(super) async fn page(
+    context: &Ctx,
+    caller: &Caller,
+    request: &actix_web::HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let query = web::Query::<ListQuery>::from_query(request.query_string())
         .map_err(|_hidden| Problem::field("", "a query parameter is unknown or has the wrong type"))?
         .into_inner();
@@ -337,7 +347,7 @@ pub(crate) async fn list(
     let filter = [&query.data_type, &query.start_date, &query.end_date, &query.source]
         .map(|part| part.as_deref().unwrap_or_default().to_owned())
         .join("\u{1f}");
-    let scope = format!("{}\u{1f}{filter}", user.user_id);
+    let scope = format!("{}\u{1f}{}\u{1f}{filter}", caller.actor, caller.user_id);
     let from = query
         .cursor
         .as_deref()
@@ -354,7 +364,7 @@ pub(crate) async fn list(
     if listing.start_ms.zip(listing.end_ms).is_some_and(|(start, end)| end < start) {
         return Err(Problem::field("end_date", "is before start_date"));
     }
-    let mut readings = context.app.list_readings(&user.caller, &listing).await?;
+    let mut readings = context.app.list_readings(caller, &listing).await?;
     readings.samples.drain(..skipped.min(readings.samples.len()));
     readings.has_newer |= skipped > 0;
     let position = |sample: &Sample, backwards: bool| {
@@ -369,7 +379,7 @@ pub(crate) async fn list(
     let next = readings.samples.last().filter(|_| readings.has_older).map(|sample| position(sample, false));
     let previous =
         readings.samples.first().filter(|_| readings.has_newer).map(|sample| position(sample, true));
-    let link = |cursor: Option<&str>| page_link(&query, limit, cursor);
+    let link = |cursor: Option<&str>| page_link(request.path(), &query, limit, cursor);
     Ok(HttpResponse::Ok().json(ReadingPage {
         data: readings.samples.iter().map(Reading::from).collect(),
         links: PageLinks {
@@ -403,7 +413,7 @@ fn instant(name: &str, text: &str) -> Result<i64, Problem> {
         .map_err(|_hidden| Problem::field(name, "not an RFC 3339 timestamp with an offset"))
 }
 
-fn page_link(query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
+fn page_link(path: &str, query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
     let mut parts = url::form_urlencoded::Serializer::new(String::new());
     parts.append_pair("limit", &limit.to_string());
     let filters = [
@@ -420,7 +430,7 @@ fn page_link(query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
     if let Some(cursor) = cursor {
         parts.append_pair("cursor", cursor);
     }
-    format!("/api/v1/health-data?{}", parts.finish())
+    format!("{}?{}", path.trim_end_matches('/'), parts.finish())
 }
 
 /// Where an upload stands.

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use app::{
     AppError,
+    audit::Caller,
     idempotency::Once,
     insights::{Insight, InsightRequest},
     requests::Pending,
@@ -276,9 +277,14 @@ pub(crate) async fn history(
     if id.parse::<UserId>().ok() != Some(user.user_id) {
         return Err(Problem::new(ProblemKind::ForeignUser));
     }
-    let insights = context.app.insight_history(&user.caller).await?;
+    history_of(&context, &user.caller).await
+}
+
+/// The insights of the user that `caller` asks for.
+pub(super) async fn history_of(context: &Ctx, caller: &Caller) -> Result<HttpResponse, Problem> {
+    let insights = context.app.insight_history(caller).await?;
     let insights: Vec<InsightBody> =
-        insights.into_iter().map(|insight| InsightResponse::new(user.user_id, insight).data).collect();
+        insights.into_iter().map(|insight| InsightResponse::new(caller.user_id, insight).data).collect();
     let data = InsightList { count: insights.len(), insights };
     Ok(HttpResponse::Ok().json(InsightHistory { success: true, data, metadata: serde_json::json!({}) }))
 }

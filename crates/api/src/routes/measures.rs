@@ -33,7 +33,7 @@ pub(crate) struct DayQuery {
     end_date: Option<String>,
 }
 
-fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
+pub(super) fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
     let query = web::Query::<DayQuery>::from_query(request.query_string())
         .map_err(|_hidden| Problem::field("", "the query parameters are start_date and end_date"))?;
     let day = |name: &str, text: &Option<String>| {
@@ -48,23 +48,23 @@ fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DailyResponse {
     #[schema(value_type = Vec<schemas::Daily>)]
-    data: Vec<Daily>,
+    pub(super) data: Vec<Daily>,
 }
 
 /// Nights by the local date of waking.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SleepResponse {
     #[schema(value_type = Vec<schemas::Night>)]
-    data: Vec<Night>,
+    pub(super) data: Vec<Night>,
 }
 
 /// The newest circadian window and PAT week.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CircadianResponse {
     #[schema(value_type = Option<schemas::CircadianWindow>)]
-    circadian: Option<CircadianWindow>,
+    pub(super) circadian: Option<CircadianWindow>,
     #[schema(value_type = Option<schemas::Embedding>)]
-    pat: Option<Embedding>,
+    pub(super) pat: Option<Embedding>,
 }
 
 /// Aggregates of the caller's local days, oldest first.

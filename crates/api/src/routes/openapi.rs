@@ -16,7 +16,10 @@ use utoipa::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{auth, events, health, health_data, healthkit, insights, measures, objects, operator, pat, root};
+use super::{
+    auth, clinician, consents, events, health, health_data, healthkit, insights, measures, objects, operator,
+    pat, root, users,
+};
 use crate::problem::{Problem, ProblemKind};
 
 /// Clarity's API.
@@ -50,7 +53,8 @@ use crate::problem::{Problem, ProblemKind};
         pat::analyse_steps, pat::analyse_steps_alias, pat::analyse_points, pat::analyse_points_alias, pat::stored, pat::health, pat::models,
         insights::write, insights::write_alias, insights::stored, insights::history, insights::status,
         measures::daily, measures::sleep, measures::circadian,
-        operator::jobs,
+        consents::grant, consents::list, consents::stored, consents::change, consents::revoke,
+        users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, clinician::patients, operator::jobs,
         events::stream, objects::get, objects::put,
     ),
     modifiers(&Bearer, &OperationIds)

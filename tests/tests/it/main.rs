@@ -6,6 +6,8 @@ mod accounts;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod consents;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod dependency_rule;
@@ -23,6 +25,8 @@ mod kill_drill;
 mod listing;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use adapters_local::SystemClock;
 use e2e::{Answer, Phone, read};
+use ports::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -144,14 +146,14 @@ async fn without_a_consent_that_holds_every_answer_is_the_same() {
 async fn a_consent_ends_by_itself() {
     let server = SHARED.get();
     let (anna, clinician) = (user(&server).await, clinician_of(&server).await);
-    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    let soon = SystemClock.now() + jiff::SignedDuration::from_secs(3);
     let consent =
         grant(&anna, json!({ "clinician_id": clinician.user_id, "expires_at": soon.to_string() })).await;
     assert_eq!(seen(&clinician, &anna).await.len(), 3);
     let patients = clinician.get("clinician/patients").await.unwrap().expect(200).unwrap();
     assert_eq!(patients["data"][0]["consent_id"], consent["consent_id"]);
     crate::support::until("the consent's end", async || seen(&clinician, &anna).await.is_empty()).await;
-    assert!(jiff::Timestamp::now().as_second() >= soon.as_second());
+    assert!(SystemClock.now().as_second() >= soon.as_second());
     let patients = clinician.get("clinician/patients").await.unwrap().expect(200).unwrap();
     assert_eq!(patients["data"], json!([]));
     // The user still sees that there was one.

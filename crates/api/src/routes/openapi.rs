@@ -42,6 +42,8 @@ use crate::problem::{Problem, ProblemKind};
         (name = "insights", description = "Narratives from the caller's own results"),
         (name = "events", description = "What happens to the caller's data, as it happens"),
         (name = "objects", description = "Presigned URLs of stored objects"),
+        (name = "users", description = "What belongs to the caller: consents, the audit trail; and the data of those who consented to them"),
+        (name = "clinician", description = "Who consented to the caller"),
         (name = "operator", description = "How the service stands, for whoever runs it; never health data"),
         (name = "service", description = "The service itself: health, metrics and this document")
     ),

@@ -14,7 +14,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench drill conformance coverage onnxruntime clean
+.PHONY: help run test lint bench drill conformance contract coverage onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -42,6 +42,10 @@ drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times un
 
 conformance: ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
 	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-local --all-features --no-fail-fast --test it
+
+contract: ## Renews the snapshot of the HTTP contract under tests/contract; BREAKING=1 also where clients will break.
+	$(CARGO) build $(WORKSPACE) --bins
+	$(TARGET)/debug/contract $(if $(BREAKING),--breaking)
 
 coverage: onnxruntime ## Measures which lines the tests reach; the report is coverage/html/index.html.
 	@sh scripts/llvm-cov.sh $(LLVM_COV_VERSION) $(TOOLS)

@@ -1,5 +1,6 @@
 //! What the end-to-end tests and the whole-process benchmarks share: the real binary as a child process, and a phone.
 
+pub mod contract;
 mod phone;
 mod process;
 mod reading;

@@ -6,7 +6,10 @@ use anyhow::{Context as _, ensure};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::reading::new_id;
+use crate::{
+    contract::{self, Exchange},
+    reading::new_id,
+};
 
 /// What came back.
 #[derive(Debug)]
@@ -124,13 +127,28 @@ impl Phone {
     }
 }
 
-/// Sends a request; an answer without a body reads as null.
+/// Sends a request; an answer without a body reads as null. In a debug build, the answer must be what the document says.
 pub async fn read(request: RequestBuilder) -> anyhow::Result<Answer> {
-    let answer = request.send().await?;
+    let (client, request) = request.build_split();
+    let request = request?;
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let answer = client.execute(request).await?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     let bytes = answer.bytes().await?;
     let body =
         if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+    if cfg!(debug_assertions) {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let content_type = header("content-type");
+        contract::check(&Exchange {
+            method: method.as_str(),
+            path: &path,
+            status: status.as_u16(),
+            content_type: content_type.as_deref(),
+            header: &header,
+            body: &body,
+        })?;
+    }
     Ok(Answer { status, headers, body })
 }
 

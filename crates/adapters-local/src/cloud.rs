@@ -4,14 +4,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use ports::{
     Clock, CloudProvider, Error, ErrorKind, EventBus, HealthDataRepository, IdSource, Identity, JobQueue,
-    ObjectKey, ObjectStore, Result, SecretName, SecretStore,
+    ObjectKey, ObjectStore, Result, Scrubber, SecretName, SecretStore,
 };
 use secrecy::ExposeSecret;
 
 use crate::{
     embedded::{
-        self, Database, FileSecretStore, FolderObjectStore, Granted, PresignKey, PresignQuery,
-        SqliteEventBus, SqliteHealthData, SqliteJobQueue,
+        self, Database, DatabaseScrubber, FileSecretStore, FolderObjectStore, Granted, PresignKey,
+        PresignQuery, SqliteEventBus, SqliteHealthData, SqliteJobQueue,
     },
     identity::{self, LocalIdentity},
 };
@@ -120,6 +120,10 @@ impl CloudProvider for LocalCloud {
             sessions: Arc::clone(&self.identity) as _,
             multi_factor: Arc::clone(&self.identity) as _,
         })
+    }
+
+    fn scrubber(&self) -> Result<Arc<dyn Scrubber>> {
+        Ok(Arc::new(DatabaseScrubber::new(self.database.clone(), Arc::clone(&self.records))))
     }
 
     fn secrets(&self) -> Result<Arc<dyn SecretStore>> {

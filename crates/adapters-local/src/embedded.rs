@@ -8,6 +8,7 @@ mod jobs;
 mod objects;
 mod presign;
 mod records;
+mod scrubber;
 mod secrets;
 mod statements;
 mod writer;
@@ -18,6 +19,7 @@ pub use jobs::SqliteJobQueue;
 pub use objects::FolderObjectStore;
 pub use presign::{Granted, PresignKey, PresignQuery, verify_presigned};
 pub use records::SqliteHealthData;
+pub use scrubber::DatabaseScrubber;
 pub use secrets::FileSecretStore;
 
 pub(crate) use error::{io_error, sql_error};

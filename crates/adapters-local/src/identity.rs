@@ -3,6 +3,8 @@
 mod accounts;
 mod breached;
 mod codes;
+#[cfg(test)]
+mod enumeration;
 mod files;
 mod keys;
 mod lockout;

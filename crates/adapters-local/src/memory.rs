@@ -6,6 +6,8 @@ mod objects;
 mod records;
 mod secrets;
 
+use async_trait::async_trait;
+use ports::{Result, Scrubber};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use events::{EVENT_BACKLOG_MAX, MemoryEventBus};
@@ -13,6 +15,16 @@ pub use jobs::{JobQueueSettings, MemoryJobQueue};
 pub use objects::MemoryObjectStore;
 pub use records::MemoryHealthData;
 pub use secrets::MemorySecretStore;
+
+/// Memory keeps nothing of what was deleted.
+pub struct MemoryScrubber;
+
+#[async_trait]
+impl Scrubber for MemoryScrubber {
+    async fn scrub(&self) -> Result<()> {
+        Ok(())
+    }
+}
 
 /// Locks `mutex` also where a holder panicked: every critical section here leaves its data whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

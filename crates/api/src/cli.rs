@@ -104,6 +104,11 @@ enum Command {
         #[command(subcommand)]
         command: JobsCommand,
     },
+    /// Look after accounts: roles, sessions, and who may sign in.
+    Users {
+        #[command(subcommand)]
+        command: UsersCommand,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Look at the configuration.
@@ -138,6 +143,57 @@ enum JobsCommand {
         /// Which; without any, all of them.
         ids: Vec<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum UsersCommand {
+    /// Print what is known of an account.
+    Show {
+        /// The address it was signed up with.
+        email: String,
+    },
+    /// Give an account other roles, and end its sessions, whose tokens carry the old ones.
+    Roles {
+        /// The address it was signed up with.
+        email: String,
+        /// All it shall have: `user`, `user,clinician` or `operator`.
+        #[arg(required = true, value_delimiter = ',', value_parser = role)]
+        roles: Vec<ports::Role>,
+    },
+    /// Bar an account: nobody signs in, and the tokens it has no longer count.
+    Disable {
+        /// The address it was signed up with.
+        email: String,
+    },
+    /// Let a barred account in again.
+    Enable {
+        /// The address it was signed up with.
+        email: String,
+    },
+    /// Sign an account out everywhere.
+    EndSessions {
+        /// The address it was signed up with.
+        email: String,
+    },
+}
+
+impl UsersCommand {
+    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        use commands::users::{Action, users};
+        match self {
+            Self::Show { email } => users(global, &email, Action::Show),
+            Self::Roles { email, roles } => {
+                users(global, &email, Action::SetRoles(roles.into_iter().collect()))
+            }
+            Self::Disable { email } => users(global, &email, Action::SetDisabled(true)),
+            Self::Enable { email } => users(global, &email, Action::SetDisabled(false)),
+            Self::EndSessions { email } => users(global, &email, Action::EndSessions),
+        }
+    }
+}
+
+fn role(name: &str) -> Result<ports::Role, String> {
+    ports::Role::parse(name).ok_or_else(|| "roles are user, clinician and operator".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -211,6 +267,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
         Command::Jobs { command: JobsCommand::Redrive { ids } } => commands::jobs::redrive(&global, ids),
+        Command::Users { command } => command.run(&global),
         Command::Openapi => commands::openapi(),
         Command::Config { command: ConfigCommand::Show } => commands::config_show(&global),
         Command::Dev { command: DevCommand::Codes } => commands::dev_codes(&global),

@@ -5,10 +5,9 @@ pub(crate) mod doctor;
 pub(crate) mod jobs;
 pub(crate) mod sample;
 pub(crate) mod serve;
+pub(crate) mod users;
 
 use std::process::ExitCode;
-
-use utoipa::OpenApi;
 
 use crate::{
     cli::{Failure, Global, complain, say},
@@ -17,7 +16,7 @@ use crate::{
 };
 
 pub(crate) fn openapi() -> Result<ExitCode, Failure> {
-    say(&crate::ClarityApi::openapi().to_pretty_json()?)?;
+    say(&serde_json::to_string_pretty(&crate::contract()?)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod decode;
 mod faults;
+mod issuers;
 mod layers;
 mod rules;
 mod sections;
@@ -14,6 +15,7 @@ mod sections;
 mod tests;
 
 pub use faults::{Fault, Faults};
+pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
     Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat,
     Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,

@@ -19,7 +19,7 @@ use actix_web::{
 use app::audit::Caller;
 use domain::ids::{SessionId, UserId};
 use futures::StreamExt;
-use ports::Role;
+use ports::{ExternalAccount, Role};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
@@ -38,9 +38,12 @@ pub(crate) struct Authenticated {
     pub user_id: UserId,
     pub session_id: SessionId,
     pub caller: Caller,
-    pub roles: BTreeSet<Role>,
     /// For answers that last: it is verified again while they do.
     pub token: SecretString,
+    /// What the token allows.
+    pub roles: BTreeSet<Role>,
+    /// Where someone else signs them in.
+    pub external: Option<Arc<ExternalAccount>>,
 }
 
 /// Marks a request with its user, for the access log.
@@ -69,8 +72,9 @@ impl FromRequest for Authenticated {
                 user_id: verified.user_id,
                 session_id: verified.session_id,
                 caller,
-                roles: verified.roles,
                 token: token.into(),
+                roles: verified.roles,
+                external: verified.external,
             })
         })
     }
@@ -110,6 +114,8 @@ macro_rules! roles {
 roles! {
     /// Someone with health data of their own: every route of health data asks for it, and operators are not.
     HealthUser => User,
+    /// Someone who may see the data of users who consented.
+    Clinician => Clinician,
     /// Someone who runs the service.
     Operator => Operator,
 }

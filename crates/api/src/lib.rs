@@ -17,7 +17,7 @@ mod terms;
 
 use std::time::Duration;
 
-pub use routes::openapi::ClarityApi;
+pub use routes::openapi::{ClarityApi, contract};
 
 /// What of the configuration the use cases need.
 pub fn settings(config: &config::Config) -> app::Settings {

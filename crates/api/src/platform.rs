@@ -76,15 +76,21 @@ pub async fn connect(
     };
     let identity = providers.of(config.providers.identity)?.identity()?;
     let engine = Engine::start(inference_settings(config));
+    let health_data = providers.of(config.providers.health_data)?.health_data()?;
+    let tokens = match &config.identity.issuers[..] {
+        [] => identity.tokens,
+        external => issuers::table(external, (identity.tokens, &health_data), (&clock, &ids))?,
+    };
     let platform = Platform {
-        health_data: providers.of(config.providers.health_data)?.health_data()?,
+        health_data,
         objects: providers.of(config.providers.objects)?.objects()?,
         jobs: providers.of(config.providers.jobs)?.jobs()?,
         events: providers.of(config.providers.events)?.events()?,
         identity: identity.accounts,
-        tokens: identity.tokens,
+        tokens,
         sessions: identity.sessions,
         multi_factor: identity.multi_factor,
+        scrubber: providers.of(config.providers.health_data)?.scrubber()?,
         predictor: Arc::clone(&engine) as Arc<dyn ports::Predictor>,
         insight: insight_writer(config)?,
         clock,
@@ -192,6 +198,56 @@ impl Connected {
         Housekeeping {
             #[cfg(feature = "local")]
             local: self.local.clone(),
+        }
+    }
+}
+
+/// The issuers whose tokens are accepted beside the identity provider's own.
+mod issuers {
+    use adapters_jwks::{Algorithm, IssuerSettings, Issuers, JwksVerifier};
+    use app::external::IssuerTable;
+    use ports::{HealthDataRepository, Role, TokenVerifier};
+
+    use super::{Arc, Clock, Duration, IdSource};
+    use crate::config::{Group, Issuer, Signature};
+
+    pub(super) fn table(
+        external: &[Issuer],
+        (own, health_data): (Arc<dyn TokenVerifier>, &Arc<dyn HealthDataRepository>),
+        (clock, ids): (&Arc<dyn Clock>, &Arc<dyn IdSource>),
+    ) -> anyhow::Result<Arc<dyn TokenVerifier>> {
+        let verifier = |issuer| JwksVerifier::new(settings(issuer), Arc::clone(clock));
+        let verifiers = external.iter().map(verifier).collect::<ports::Result<_>>()?;
+        let issuers = Arc::new(Issuers::new(verifiers)?);
+        let (store, time) = (Arc::clone(health_data), (Arc::clone(clock), Arc::clone(ids)));
+        Ok(Arc::new(IssuerTable::new(own, issuers, store, time)))
+    }
+
+    fn settings(issuer: &Issuer) -> IssuerSettings {
+        let algorithm = |signature: &Signature| match signature {
+            Signature::Rs256 => Algorithm::Rs256,
+            Signature::Es256 => Algorithm::Es256,
+            Signature::EdDsa => Algorithm::EdDsa,
+        };
+        let role = |(group, role): (&String, &Group)| {
+            let role = match role {
+                Group::User => Role::User,
+                Group::Clinician => Role::Clinician,
+                Group::Operator => Role::Operator,
+            };
+            (group.clone(), role)
+        };
+        IssuerSettings {
+            jwks_url: issuer.jwks_url.clone(),
+            audience: issuer.audience.clone(),
+            client_ids: issuer.client_ids.iter().cloned().collect(),
+            token_use: issuer.token_use.clone(),
+            algorithms: issuer.algorithms.iter().map(algorithm).collect(),
+            roles_claim: issuer.roles_claim.clone(),
+            roles: issuer.roles.iter().map(role).collect(),
+            leeway: Duration::from_secs(issuer.leeway_s),
+            token_lifetime_max: Duration::from_secs(issuer.token_lifetime_max_s),
+            ..IssuerSettings::new(&issuer.name, &issuer.issuer)
         }
     }
 }

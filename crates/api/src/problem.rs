@@ -290,6 +290,7 @@ impl From<AppError> for Problem {
             AppError::ForeignUser => Self::new(ProblemKind::ForeignUser),
             AppError::KeyReused => Self::new(ProblemKind::IdempotencyMismatch),
             AppError::InProgress => Self::new(ProblemKind::InProgress).retry_after(Duration::from_secs(1)),
+            AppError::Stale => Self::new(ProblemKind::PreconditionFailed),
             AppError::NotFound => Self::new(ProblemKind::NotFound),
             AppError::TooLarge { writes_max } => Self::new(ProblemKind::TooLarge).detail(format!(
                 "one commit holds {writes_max} blocks of a metric and a day, and a limited size; send the upload in parts of fewer days"

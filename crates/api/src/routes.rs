@@ -1,6 +1,8 @@
 //! The HTTP routes: the only place, with the server around it, that knows actix. One file per resource.
 
 pub(crate) mod auth;
+pub(crate) mod clinician;
+pub(crate) mod consents;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod health_data;
@@ -10,8 +12,10 @@ pub(crate) mod measures;
 pub(crate) mod objects;
 pub(crate) mod openapi;
 pub(crate) mod operator;
+pub(crate) mod pages;
 pub(crate) mod pat;
 pub(crate) mod root;
+pub(crate) mod users;
 
 use std::future::{Ready, ready};
 
@@ -43,6 +47,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(pat::configure)
         .configure(insights::configure)
         .configure(measures::configure)
+        .configure(consents::configure)
+        .configure(users::configure)
+        .configure(clinician::configure)
         .configure(operator::configure)
         .service(resource("/events").route(web::get().to(events::stream)))
         .service(resource("/health").route(web::get().to(health::live)))
@@ -51,8 +58,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/openapi.json").route(web::get().to(openapi::document)))
         .service(resource("").route(web::get().to(root::root)));
     config
-        .service(resource("/").route(web::get().to(root::root)))
-        .service(resource("/health").route(web::get().to(health::live)))
+        .service(resource("/").route(web::get().to(root::page)))
+        .service(resource("/health").route(web::get().to(health::live_page)))
         .service(resource("/health/db").route(web::get().to(health::database)))
         .service(resource("/metrics").route(web::get().to(health::metrics)))
         .service(resource("/.well-known/jwks.json").route(web::get().to(auth::jwks)))

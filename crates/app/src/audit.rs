@@ -2,13 +2,18 @@
 
 use domain::{
     ids::{AuditId, UserId},
-    record::RecordKey,
+    record::{Kind, Partition, RecordKey, SortRange},
 };
 use jiff::Timestamp;
-use ports::{Result, Write};
+use ports::{Cursor, Direction, Page, Query, Record, Result, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::{platform::Platform, records::encode};
+use crate::{
+    App,
+    error::Result as AppResult,
+    platform::Platform,
+    records::{corrupt, decode, encode},
+};
 
 /// What was done to health data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,6 +27,14 @@ pub enum Action {
     Delete,
     /// Computed from, on request.
     Analyse,
+    /// Read as a whole, to be taken along.
+    Export,
+    /// A clinician was let in.
+    GrantConsent,
+    /// For how long, or to what, was changed.
+    ChangeConsent,
+    /// A clinician was shut out.
+    RevokeConsent,
 }
 
 /// One entry. Holds no health value.
@@ -50,6 +63,34 @@ pub struct Caller {
     pub request_id: String,
     /// The W3C `traceparent` of the request.
     pub traceparent: Option<String>,
+}
+
+/// A page of the trail, newest first.
+pub type Trail = Page<(AuditId, Entry)>;
+
+impl App {
+    /// The caller's trail: everything that was done to their data, and by whom. Reading it is not in it.
+    pub async fn audit_trail(
+        &self,
+        caller: &Caller,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> AppResult<Trail> {
+        let query = Query {
+            direction: Direction::Descending,
+            cursor,
+            limit,
+            ..Query::new(Partition::User(caller.user_id), Kind::Audit, SortRange::all())
+        };
+        let page = self.platform.health_data.query(&query).await?;
+        let entry = |record: &Record| {
+            let id = record.key.sort.as_str().parse();
+            let id = id.map_err(|error: uuid::Error| corrupt(&record.key, &error))?;
+            Ok((id, decode(record)?))
+        };
+        let items = page.items.iter().map(entry).collect::<Result<_>>()?;
+        Ok(Page { items, next: page.next })
+    }
 }
 
 impl Platform {

@@ -25,6 +25,9 @@ pub enum AppError {
     /// A request with the same `Idempotency-Key` is being worked on.
     #[error("a request with the same idempotency key is in progress")]
     InProgress,
+    /// What is to be changed is not as the request expects it.
+    #[error("it was changed since it was read")]
+    Stale,
     /// Nothing of the caller's has that id.
     #[error("not found")]
     NotFound,

@@ -6,10 +6,12 @@
 pub mod accounts;
 pub mod analysis;
 pub mod audit;
+pub mod consents;
 mod days;
 mod deletion;
 mod error;
 pub mod events;
+pub mod external;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ports::{
     Clock, EventBus, HealthDataRepository, IdSource, IdentityProvider, InsightWriter, JobQueue, MultiFactor,
-    ObjectStore, Predictor, Sessions, TokenVerifier,
+    ObjectStore, Predictor, Scrubber, Sessions, TokenVerifier,
 };
 
 /// The ports of this process. Built once, in the composition root.
@@ -30,6 +30,8 @@ pub struct Platform {
     pub predictor: Arc<dyn Predictor>,
     /// Insights.
     pub insight: Arc<dyn InsightWriter>,
+    /// What removes the remains of what was deleted.
+    pub scrubber: Arc<dyn Scrubber>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids.

@@ -22,6 +22,7 @@ macro_rules! event_bus {
             a_subscriber_that_does_not_read_holds_up_nobody,
             a_subscriber_that_was_too_slow_is_told_and_goes_on,
             dropping_a_stream_ends_its_subscription_only,
+            forgetting_a_user_keeps_the_events_of_others,
         ] $($fixture)+ }
     };
 }
@@ -137,6 +138,22 @@ pub async fn dropping_a_stream_ends_its_subscription_only(fixture: EventBusFixtu
     }
     let published = in_time(publish(&*fixture.bus, 1)).await;
     assert_eq!(take(&mut stays, 1).await, published);
+}
+
+pub async fn forgetting_a_user_keeps_the_events_of_others(fixture: EventBusFixture) {
+    let mut events = fixture.bus.subscribe().await.unwrap();
+    let published = publish(&*fixture.bus, 5).await;
+    // Read, so that none of them waits for this subscriber when its user is forgotten.
+    assert_eq!(take(&mut events, 5).await, published);
+    fixture.bus.forget(published[2].user_id).await.unwrap();
+    assert_eq!(fixture.bus.forget(published[2].user_id).await.unwrap(), 0, "something was left");
+    let later = publish(&*fixture.bus, 5).await;
+    let mut got = Vec::new();
+    while got.len() < later.len() {
+        // An error item may say that some are missing.
+        got.extend(in_time(events.next()).await.expect("the stream goes on").ok());
+    }
+    assert_eq!(got, later);
 }
 
 pub async fn a_subscriber_gets_the_events_of_another_process_in_order(fixture: EventBusFixture) {

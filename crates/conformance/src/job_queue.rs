@@ -5,6 +5,7 @@ mod delivery;
 mod durable;
 mod leases;
 mod order;
+mod purge;
 mod receiving;
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::{Cursor, DeadLetter, JobQueue, Lease, MessageId, NewMessage};
 
-pub use self::{dead::*, delivery::*, durable::*, leases::*, order::*, receiving::*};
+pub use self::{dead::*, delivery::*, durable::*, leases::*, order::*, purge::*, receiving::*};
 
 /// One test per case on the queue of `$fixture`, a future of a [`JobQueueFixture`](crate::JobQueueFixture).
 #[macro_export]
@@ -31,6 +32,8 @@ macro_rules! job_queue {
             of_several_publishes_of_a_dedup_id_that_race_one_is_queued,
             stats_count_what_is_not_acknowledged,
             stats_of_an_empty_queue_are_zero,
+            purge_removes_the_messages_of_one_key_in_every_state,
+            a_purged_message_can_still_be_acknowledged,
             // Receiving.
             receive_returns_at_most_as_many_as_asked,
             receive_refuses_0_and_more_than_10,
@@ -157,6 +160,7 @@ mod tests {
                 include_str!("job_queue/durable.rs"),
                 include_str!("job_queue/leases.rs"),
                 include_str!("job_queue/order.rs"),
+                include_str!("job_queue/purge.rs"),
                 include_str!("job_queue/receiving.rs"),
             ],
         );

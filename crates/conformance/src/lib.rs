@@ -17,6 +17,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
 #![expect(clippy::missing_panics_doc, reason = "a case panics where the promise is broken")]
 
+mod authenticator;
 mod fixture;
 mod support;
 mod time;
@@ -28,6 +29,7 @@ pub mod job_queue;
 pub mod object_store;
 pub mod secret_store;
 
+pub use authenticator::Authenticator;
 pub use fixture::{
     EventBusFixture, Guard, HealthDataFixture, IdentityFixture, JobQueueFixture, Mailbox, ObjectStoreFixture,
     Reopen, RotateKeys, SecretStoreFixture,

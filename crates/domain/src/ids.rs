@@ -46,6 +46,8 @@ uuid_id! {
     InsightId,
     /// An analysis or insight that was asked for; what comes of it has the same id.
     RequestId,
+    /// One consent of a user that a clinician sees their data.
+    ConsentId,
     /// One sign-in: the family of refresh tokens that descend from it.
     SessionId,
     /// One entry of the audit trail.

@@ -8,7 +8,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 use crate::{
-    ids::{AnalysisId, AuditId, EventId, InsightId, RequestId, UploadId, UserId},
+    ids::{AnalysisId, AuditId, ConsentId, EventId, InsightId, RequestId, UploadId, UserId},
     metric::Metric,
 };
 
@@ -100,7 +100,7 @@ pub enum Kind {
     Patient,
     /// The intent to publish a job.
     Outbox,
-    /// A link (issuer, subject) -> user.
+    /// A link (issuer, subject) -> user; and its other half, in the user's partition.
     IdentityLink,
 }
 
@@ -252,6 +252,21 @@ impl RecordKey {
         Self::of_user(user, Kind::Idempotency, hex::encode(Sha256::digest(key)))
     }
 
+    /// A user's consent. Those to one clinician stand together: they are what is asked for.
+    pub fn consent(user: UserId, clinician: UserId, consent: ConsentId) -> Self {
+        Self::of_user(user, Kind::Consent, format_args!("{clinician}/{consent}"))
+    }
+
+    /// The range of a user's consents to `clinician`.
+    pub fn consents_to(clinician: UserId) -> SortRange {
+        SortRange::prefix(&SortKey(format!("{clinician}/")))
+    }
+
+    /// The other half of a consent, in the clinician's partition.
+    pub fn patient(clinician: UserId, user: UserId, consent: ConsentId) -> Self {
+        Self::of_user(clinician, Kind::Patient, format_args!("{user}/{consent}"))
+    }
+
     /// The intent to publish a job, in the shard that its user's id picks. `intent` is new for each: an upload and its
     /// deletion are two intents.
     pub fn outbox(user: UserId, intent: Uuid) -> Self {
@@ -267,6 +282,17 @@ impl RecordKey {
         hash.update([0]);
         hash.update(subject.as_bytes());
         Self::of(Partition::IdentityLinks, Kind::IdentityLink, hex::encode(hash.finalize()))
+    }
+
+    /// The other half of the link under `link`, in the partition of the user that it leads to: whether the link still holds,
+    /// and which of its sessions have ended.
+    pub fn linked_identity(user: UserId, link: &Self) -> Self {
+        Self::of_user(user, Kind::IdentityLink, link.sort.as_str())
+    }
+
+    /// The link of which `linked` is the other half.
+    pub fn link_of(linked: &Self) -> Self {
+        Self::of(Partition::IdentityLinks, Kind::IdentityLink, linked.sort.as_str().to_owned())
     }
 
     /// The range of segments of `metric` on the UTC days `[first, last]`.
@@ -349,5 +375,13 @@ mod tests {
     #[test]
     fn a_link_key_does_not_confuse_issuer_and_subject() {
         assert_ne!(RecordKey::identity_link("a", "bc"), RecordKey::identity_link("ab", "c"));
+    }
+
+    #[test]
+    fn each_half_of_a_link_leads_to_the_other() {
+        let link = RecordKey::identity_link("https://issuer.example", "subject");
+        let linked = RecordKey::linked_identity(USER, &link);
+        assert_eq!((linked.partition, linked.kind), (Partition::User(USER), Kind::IdentityLink));
+        assert_eq!(RecordKey::link_of(&linked), link);
     }
 }

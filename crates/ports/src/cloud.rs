@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    EventBus, HealthDataRepository, IdentityProvider, JobQueue, MultiFactor, ObjectStore, Result,
+    EventBus, HealthDataRepository, IdentityProvider, JobQueue, MultiFactor, ObjectStore, Result, Scrubber,
     SecretStore, Sessions, TokenVerifier,
 };
 
@@ -39,6 +39,9 @@ pub trait CloudProvider: Send + Sync + 'static {
 
     /// Accounts, and what belongs to them.
     fn identity(&self) -> Result<Identity>;
+
+    /// What removes the remains of what was deleted in any of these.
+    fn scrubber(&self) -> Result<Arc<dyn Scrubber>>;
 
     /// Secrets.
     fn secrets(&self) -> Result<Arc<dyn SecretStore>>;

@@ -36,6 +36,8 @@ pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event>> + Send>>;
 /// - Publishing without a subscriber succeeds.
 /// - A subscriber that does not read does not hold up publishers or other subscribers; it gets an error item, then goes on.
 /// - Dropping the stream ends the subscription.
+/// - `forget` removes what the bus still keeps of a user's events, and answers how many those were; subscribers of others miss
+///   none of theirs, but may get an error item.
 #[async_trait]
 pub trait EventBus: Send + Sync + 'static {
     /// Tells everyone who listens.
@@ -43,4 +45,7 @@ pub trait EventBus: Send + Sync + 'static {
 
     /// Listens from now on.
     async fn subscribe(&self) -> Result<EventStream>;
+
+    /// Keeps nothing of a user's events any longer.
+    async fn forget(&self, user: UserId) -> Result<u64>;
 }

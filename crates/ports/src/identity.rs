@@ -1,13 +1,13 @@
 //! Who people are: sign-up, sign-in, sessions, and the tokens that prove it.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use domain::ids::{SessionId, UserId};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::Result;
+use crate::{ExternalAccount, Result};
 
 /// An e-mail address: trimmed, lower-case, with one `@` between non-empty parts. Does not print.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -312,6 +312,8 @@ pub struct VerifiedToken {
     pub roles: BTreeSet<Role>,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// What an external issuer says of the bearer; `None` where the token is the identity provider's own.
+    pub external: Option<Arc<ExternalAccount>>,
 }
 
 /// Turns a bearer token into a person.

@@ -91,6 +91,8 @@ pub struct QueueStats {
 ///   a dead letter with a reason, and no longer blocks its ordering key.
 /// - `dead_letter` makes it one at once, with the given reason.
 /// - `redrive` queues dead letters again with a delivery count of 0; ids that are not dead letters are left out of the count.
+/// - `purge` removes all messages of an ordering key, whether waiting, delayed, leased or dead, and answers how many; those of
+///   other keys stay. Whoever holds one of them can still acknowledge it.
 /// - `stats` counts what is not acknowledged and what is dead.
 #[async_trait]
 pub trait JobQueue: Send + Sync + 'static {
@@ -117,6 +119,9 @@ pub trait JobQueue: Send + Sync + 'static {
 
     /// Queues dead letters again; answers how many.
     async fn redrive(&self, ids: &[MessageId]) -> Result<u64>;
+
+    /// Removes all messages of an ordering key; answers how many.
+    async fn purge(&self, ordering_key: &str) -> Result<u64>;
 
     /// What is waiting.
     async fn stats(&self) -> Result<QueueStats>;

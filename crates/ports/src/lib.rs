@@ -8,6 +8,7 @@ mod clock;
 mod cloud;
 mod error;
 mod events;
+mod external;
 mod health_data;
 mod identity;
 mod insight;
@@ -15,6 +16,7 @@ mod jobs;
 mod multi_factor;
 pub mod objects;
 mod predictor;
+mod scrubber;
 mod secrets;
 mod sessions;
 
@@ -22,6 +24,7 @@ pub use clock::{Clock, IdSource};
 pub use cloud::{CloudProvider, Identity};
 pub use error::{Cause, Error, ErrorKind, Outcome, Result};
 pub use events::{Event, EventBus, EventStream};
+pub use external::{ExternalAccount, ExternalToken, ExternalVerifier};
 pub use health_data::{
     Change, CommitLimits, Direction, HealthDataRepository, Page, Precondition, QUERY_LIMIT_MAX, Query,
     Record, Version, Write,
@@ -40,6 +43,7 @@ pub use objects::{
 pub use predictor::{
     ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, Predictor, Tensor, Weights,
 };
+pub use scrubber::Scrubber;
 pub use secrets::{Secret, SecretName, SecretStore};
 pub use sessions::{SessionInfo, Sessions};
 

@@ -256,3 +256,73 @@ async fn a_developer_sees_the_code_that_would_have_been_mailed() {
     assert!(refused.stdout.is_empty() && stderr(&refused).contains("development"), "{}", stderr(&refused));
     assert!(!stderr(&refused).contains(code));
 }
+
+/// `clarity users` on the data folder of a server that runs.
+fn users(server: &Server, arguments: &[&str]) -> Output {
+    let mut command = command(&[&["users"], arguments].concat());
+    command.arg("--data").arg(server.data.path()).output().unwrap()
+}
+
+#[tokio::test]
+async fn accounts_are_looked_after_while_the_server_runs() {
+    let server = Server::start(&[]);
+    let phone = server.phone().await;
+    let email = phone.email.to_uppercase();
+    let shown = stdout_json(&users(&server, &["show", &email, "--json"]));
+    assert_eq!(shown["user_id"], phone.user_id);
+    assert_eq!((&shown["email"], &shown["roles"]), (&json!(phone.email), &json!(["user"])));
+    assert_eq!(
+        (&shown["sessions"], &shown["disabled"], &shown["second_factor"]),
+        (&json!(1), &json!(false), &json!(false))
+    );
+
+    let output = users(&server, &["roles", &email, "user,clinician"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("user, clinician"), "{text}{}", stderr(&output));
+    assert!(text.contains("1 session ended"), "{text}");
+    assert_eq!(problem(&phone.get("auth/me").await.unwrap(), 401), "unauthorized");
+
+    let credentials = json!({ "email": phone.email, "password": phone.password });
+    let login = || read(phone.anonymous(Method::POST, "auth/login").json(&credentials));
+    let tokens = login().await.unwrap().expect(200).unwrap();
+    let me = || {
+        read(phone.anonymous(Method::GET, "auth/me").bearer_auth(tokens["access_token"].as_str().unwrap()))
+    };
+    assert_eq!(me().await.unwrap().expect(200).unwrap()["roles"], json!(["user", "clinician"]));
+    assert!(users(&server, &["disable", &email]).status.success());
+    assert_eq!(problem(&me().await.unwrap(), 401), "unauthorized");
+    assert_eq!(problem(&login().await.unwrap(), 403), "account-disabled");
+    assert!(users(&server, &["enable", &email]).status.success());
+    me().await.unwrap().expect(200).unwrap();
+    let ended = stdout_json(&users(&server, &["end-sessions", &email, "--json"]));
+    assert_eq!(ended["sessions"], 0);
+    assert_eq!(problem(&me().await.unwrap(), 401), "unauthorized");
+    login().await.unwrap().expect(200).unwrap();
+}
+
+#[test]
+fn what_cannot_be_done_to_an_account_is_said_with_what_to_do() {
+    let server = Server::start(&[]);
+    for (arguments, status, words) in [
+        (&["show", "anna"][..], 1, "no e-mail address"),
+        (&["show", "nobody@example.org"], 1, "no account has this address"),
+        (&["end-sessions", "nobody@example.org"], 1, "no account has this address"),
+        (&["roles", "nobody@example.org", "admin"], 2, "roles are user, clinician and operator"),
+        (&["roles", "nobody@example.org"], 2, "required"),
+    ] {
+        let output = users(&server, arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn roles_that_do_not_go_together_are_refused() {
+    let server = Server::start(&[]);
+    let phone = server.phone().await;
+    let output = users(&server, &["roles", &phone.email, "user,operator"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("`user,clinician` or `operator`"), "{}", stderr(&output));
+    phone.get("auth/me").await.unwrap().expect(200).unwrap();
+}

@@ -6,9 +6,13 @@ mod accounts;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod consents;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod dependency_rule;
+#[cfg(test)]
+mod external;
 #[cfg(test)]
 mod folder;
 #[cfg(test)]
@@ -21,6 +25,8 @@ mod kill_drill;
 mod listing;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use e2e::Phone;
+use e2e::{
+    Phone,
+    contract::{self, RESPONSE_FIELDS, SNAPSHOT},
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -163,4 +166,21 @@ async fn the_documentation_is_a_page() {
     let initializer =
         reqwest::get(server.url("/docs/swagger-initializer.js")).await.unwrap().text().await.unwrap();
     assert!(initializer.contains("/api/v1/openapi.json"));
+}
+
+#[test]
+fn a_change_of_the_contract_is_made_on_purpose() {
+    let document = contract::document().unwrap();
+    let snapshot: Value = serde_json::from_str(SNAPSHOT).unwrap();
+    let breaking = contract::breaking(&snapshot, &document);
+    assert!(
+        breaking.is_empty(),
+        "breaking:\n  {}\nClients that were written against the snapshot break. If that is meant, `make contract BREAKING=1` \
+         renews it.",
+        breaking.join("\n  ")
+    );
+    assert!(
+        document == snapshot && contract::response_fields(&document) == RESPONSE_FIELDS,
+        "the document has changed and breaks no client: `make contract` renews the snapshot under tests/contract"
+    );
 }

@@ -27,6 +27,8 @@ use super::{
 const READERS_MAX: u32 = 3;
 /// How long a transaction waits for those of other processes.
 const BUSY_MAX: Duration = Duration::from_secs(5);
+/// How long emptying the log waits for those who read it.
+const SCRUB_MAX: Duration = Duration::from_secs(20);
 /// How long it waits between two attempts.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// How many requests wait for the writer before further callers are held up.
@@ -66,6 +68,8 @@ impl Database {
             .foreign_keys(true)
             .pragma("wal_autocheckpoint", "4000")
             .pragma("journal_size_limit", "67108864")
+            // What is deleted is overwritten: an erased person must not be found in the file's free space.
+            .pragma("secure_delete", "ON")
             // What a statement of many rows needs to take itself back. On disk it would cost a file for each statement.
             .pragma("temp_store", "MEMORY")
             .busy_timeout(BUSY_MAX)
@@ -105,6 +109,12 @@ impl Database {
     /// goes through the group commit.
     pub async fn begin(&self, operation: &'static str) -> Result<WriteTransaction> {
         self.writer.begin().await.map_err(|error| sql_error(operation, error))
+    }
+
+    /// Leaves nothing in the files of what was deleted before the call: all that was written goes from the log into the
+    /// database, where deleted bytes are zero, and the log is emptied.
+    pub(super) async fn scrub(&self, operation: &'static str) -> Result<()> {
+        self.writer.truncate_log().await.map_err(|error| sql_error(operation, error))
     }
 
     pub(super) fn signals(&self) -> &Signals {
@@ -159,6 +169,29 @@ impl Writer {
                 Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Waits for the readers and writers of all processes that still need the log.
+    async fn truncate_log(&self) -> sqlx::Result<()> {
+        let deadline = Instant::now() + SCRUB_MAX;
+        loop {
+            // Others may write between two attempts.
+            let mut writing = Arc::clone(&self.0).lock_owned().await;
+            if writing.is_open {
+                writing.roll_back().await;
+            }
+            let outcome: sqlx::Result<(bool, i64, i64)> =
+                sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut writing.connection).await;
+            drop(writing);
+            match outcome {
+                Ok((false, ..)) => return Ok(()),
+                Ok((true, ..)) if Instant::now() < deadline => {}
+                Ok((true, ..)) => return Err(sqlx::Error::PoolTimedOut),
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+            sleep(BUSY_PAUSE).await;
         }
     }
 }

@@ -90,6 +90,19 @@ impl EventBus for SqliteEventBus {
         });
         Ok(Box::pin(stream))
     }
+
+    async fn forget(&self, user: UserId) -> Result<u64> {
+        const OPERATION: &str = "events.forget";
+        let mut transaction = self.database.begin(OPERATION).await?;
+        let forgotten = sqlx::query("DELETE FROM events WHERE user_id = ?")
+            .bind(&user.0.as_bytes()[..])
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| sql_error(OPERATION, error))?
+            .rows_affected();
+        transaction.commit(OPERATION).await?;
+        Ok(forgotten)
+    }
 }
 
 fn missed_some() -> Error {
@@ -118,7 +131,7 @@ async fn read(database: Database, fan_out: Arc<FanOut>, mut last: i64) {
         match events_after(&database, last).await {
             Ok(events) if !events.is_empty() => {
                 for (sequence, event) in events {
-                    // Numbers have no gaps, so one that is missing was swept.
+                    // Numbers have no gaps, so one that is missing was swept or forgotten.
                     if sequence > last + 1 {
                         fan_out.sender.send(Item::Missed(sequence - 1)).ok();
                     }

@@ -207,6 +207,19 @@ impl JobQueue for SqliteJobQueue {
         self.ask("jobs.redrive", |reply| JobRequest::Redrive(Redrive { ids, now_ms, reply })).await
     }
 
+    async fn purge(&self, ordering_key: &str) -> Result<u64> {
+        const OPERATION: &str = "jobs.purge";
+        let mut transaction = self.database.begin(OPERATION).await?;
+        let purged = sqlx::query("DELETE FROM messages WHERE ordering_key = ?")
+            .bind(ordering_key)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| sql_error(OPERATION, error))?
+            .rows_affected();
+        transaction.commit(OPERATION).await?;
+        Ok(purged)
+    }
+
     async fn stats(&self) -> Result<QueueStats> {
         const OPERATION: &str = "jobs.stats";
         self.bury(OPERATION).await?;

@@ -130,7 +130,8 @@ pub(super) async fn keep(accounts: &mut Accounts, address: &AddressKey, delivery
     accounts.put(&code_key(address, delivery.purpose), &mail, keep).await
 }
 
-/// Whether `given` is the address's code. A wrong one is counted; commit in either case.
+/// Whether `given` is the address's code. A wrong one is counted, and one that is not there as if it were: neither the answer
+/// nor its time tells whether a code was sent. Commit in either case.
 pub(super) async fn check(
     accounts: &mut Accounts,
     address: &AddressKey,
@@ -139,14 +140,20 @@ pub(super) async fn check(
 ) -> Result<bool> {
     let key = code_key(address, purpose);
     let now = accounts.now();
-    let Some(mut code) = accounts.get::<Code>(&key).await? else { return Ok(false) };
-    if code.expires_at <= now || code.wrong_attempts >= ATTEMPTS_MAX {
-        return Ok(false);
-    }
-    if code_hash(address, purpose, given.trim()).ct_eq(&code.hash).into() {
+    let code: Option<Code> = accounts.get(&key).await?;
+    let mut code = code.unwrap_or_else(|| Code {
+        hash: [0; 32],
+        expires_at: now,
+        wrong_attempts: ATTEMPTS_MAX,
+        user_id: None,
+        window_ends_at: after(now, WINDOW),
+        issued_in_window: 0,
+    });
+    let is_right: bool = code_hash(address, purpose, given.trim()).ct_eq(&code.hash).into();
+    if is_right && code.expires_at > now && code.wrong_attempts < ATTEMPTS_MAX {
         return Ok(true);
     }
-    code.wrong_attempts += 1;
+    code.wrong_attempts = code.wrong_attempts.saturating_add(1);
     put(accounts, &key, &code).await?;
     Ok(false)
 }

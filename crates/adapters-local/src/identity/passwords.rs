@@ -28,6 +28,9 @@ pub(super) struct Passwords {
     /// A hash of nothing: checking against it takes as long as checking against a user's.
     nobody: String,
     breached: Breached,
+    /// How many were hashed.
+    #[cfg(test)]
+    pub(super) hashed: std::sync::atomic::AtomicUsize,
 }
 
 impl Passwords {
@@ -39,7 +42,15 @@ impl Passwords {
         let PasswordCost { memory_kib, iterations, parallelism } = cost;
         let nobody = format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${output}");
         let running = Arc::new(Semaphore::new(RUNNING_MAX));
-        Ok(Self { params, running, waiting: Semaphore::new(WAITING_MAX), nobody, breached })
+        Ok(Self {
+            params,
+            running,
+            waiting: Semaphore::new(WAITING_MAX),
+            nobody,
+            breached,
+            #[cfg(test)]
+            hashed: std::sync::atomic::AtomicUsize::default(),
+        })
     }
 
     /// Whether it may be the password of the user at `email`.
@@ -92,6 +103,8 @@ impl Passwords {
         password: &SecretString,
         work: impl FnOnce(&[u8]) -> T + Send + 'static,
     ) -> Result<T> {
+        #[cfg(test)]
+        self.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let full =
             |_| Error::new(ErrorKind::RateLimited, OPERATION).with_cause("too many passwords at a time");
         let _place = self.waiting.try_acquire().map_err(full)?;
@@ -105,5 +118,22 @@ impl Passwords {
             work(password.expose_secret().as_bytes())
         });
         task.await.map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn checking_against_nobody_costs_as_much_as_against_somebody() {
+        for cost in [PasswordCost::LOWEST, PasswordCost { iterations: 3, ..PasswordCost::LOWEST }] {
+            let passwords = Passwords::new(cost, Breached::default()).unwrap();
+            let somebody = passwords.hash(&"correct horse battery".into()).await.unwrap();
+            let cost = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(cost(&passwords.nobody), cost(&somebody));
+            assert_eq!(passwords.nobody.len(), somebody.len());
+            assert!(PasswordHash::new(&passwords.nobody).is_ok());
+        }
     }
 }

@@ -10,6 +10,8 @@
 //! other inode (its own cannot be given to another file while it holds it open) and reads it from the start. Each record
 //! carries a checksum: a torn one at the end was never acknowledged and the next append overwrites it; anything else that
 //! does not fit means that revocations were lost, and then every key is replaced so that no token outlives its revocation.
+//!
+//! Sessions and users are named by hashes of their ids: who was erased is revoked for a while longer, and named nowhere.
 
 use std::{
     collections::HashMap,
@@ -56,21 +58,55 @@ pub(super) struct Standing {
     pub(super) generation: u64,
 }
 
+/// Stands for a session or a user.
+type Name = [u8; 16];
+
+fn name(kind: &[u8], id: Uuid) -> Name {
+    let digest = Sha256::new().chain_update(kind).chain_update(id.as_bytes()).finalize();
+    let mut name = Name::default();
+    name.copy_from_slice(&digest[..16]);
+    name
+}
+
+fn session_name(id: SessionId) -> Name {
+    name(b"session", id.0)
+}
+
+fn user_name(id: UserId) -> Name {
+    name(b"user", id.0)
+}
+
+#[derive(Clone, Copy)]
+enum Named {
+    Session,
+    User { version: u64, barred: bool },
+}
+
 #[derive(Clone, Copy)]
 struct Record {
-    mark: Mark,
+    name: Name,
+    named: Named,
     until: i64,
 }
 
 impl Record {
+    fn new(mark: Mark, until: i64) -> Self {
+        match mark {
+            Mark::Session(id) => Self { name: session_name(id), named: Named::Session, until },
+            Mark::User { user_id, version, barred } => {
+                Self { name: user_name(user_id), named: Named::User { version, barred }, until }
+            }
+        }
+    }
+
     fn encode(&self) -> [u8; RECORD] {
-        let (kind, id, version) = match self.mark {
-            Mark::Session(SessionId(id)) => (0, id, 0),
-            Mark::User { user_id: UserId(id), version, barred: false } => (1, id, version),
-            Mark::User { user_id: UserId(id), version, barred: true } => (2, id, version),
+        let (kind, version) = match self.named {
+            Named::Session => (3, 0),
+            Named::User { version, barred: false } => (4, version),
+            Named::User { version, barred: true } => (5, version),
         };
         let mut bytes = [0; RECORD];
-        bytes[..16].copy_from_slice(id.as_bytes());
+        bytes[..16].copy_from_slice(&self.name);
         bytes[16..24].copy_from_slice(&self.until.to_le_bytes());
         bytes[24..32].copy_from_slice(&version.to_le_bytes());
         bytes[32] = kind;
@@ -84,21 +120,21 @@ impl Record {
         if bytes.get(36..)? != &sum[..4] {
             return None;
         }
-        let id = Uuid::from_slice(&bytes[..16]).ok()?;
         let version = u64::from_le_bytes(bytes[24..32].try_into().ok()?);
-        let mark = match bytes[32] {
-            0 => Mark::Session(SessionId(id)),
-            kind @ (1 | 2) => Mark::User { user_id: UserId(id), version, barred: kind == 2 },
+        let named = match bytes[32] {
+            3 => Named::Session,
+            kind @ (4 | 5) => Named::User { version, barred: kind == 5 },
             _ => return None,
         };
-        Some(Self { mark, until: i64::from_le_bytes(bytes[16..24].try_into().ok()?) })
+        let until = i64::from_le_bytes(bytes[16..24].try_into().ok()?);
+        Some(Self { name: bytes[..16].try_into().ok()?, named, until })
     }
 }
 
 #[derive(Default)]
 struct State {
-    sessions: HashMap<SessionId, i64>,
-    users: HashMap<UserId, UserMark>,
+    sessions: HashMap<Name, i64>,
+    users: HashMap<Name, UserMark>,
     file: Option<File>,
     inode: u64,
     /// How far the file was read.
@@ -115,23 +151,28 @@ struct UserMark {
 
 impl State {
     fn insert(&mut self, record: Record) {
-        match record.mark {
-            Mark::Session(id) => {
-                self.sessions.insert(id, record.until);
+        let Record { name, named, until } = record;
+        match named {
+            Named::Session => {
+                self.sessions.insert(name, until);
             }
-            Mark::User { user_id, version, barred } => {
-                if self.users.get(&user_id).is_none_or(|known| known.version <= version) {
-                    self.users.insert(user_id, UserMark { version, barred, until: record.until });
+            Named::User { version, barred } => {
+                if self.users.get(&name).is_none_or(|known| known.version <= version) {
+                    self.users.insert(name, UserMark { version, barred, until });
                 }
             }
         }
     }
 
     fn records(&self) -> impl Iterator<Item = Record> {
-        let sessions =
-            self.sessions.iter().map(|(id, until)| Record { mark: Mark::Session(*id), until: *until });
-        let users = self.users.iter().map(|(id, user)| Record {
-            mark: Mark::User { user_id: *id, version: user.version, barred: user.barred },
+        let sessions = self.sessions.iter().map(|(name, until)| Record {
+            name: *name,
+            named: Named::Session,
+            until: *until,
+        });
+        let users = self.users.iter().map(|(name, user)| Record {
+            name: *name,
+            named: Named::User { version: user.version, barred: user.barred },
             until: user.until,
         });
         sessions.chain(users)
@@ -238,7 +279,7 @@ impl Revocations {
     /// Records `marks`; when this returns they survive a crash, and this process heeds them.
     pub(super) async fn append(&self, marks: Vec<Mark>, now: Timestamp) -> Result<()> {
         let until = rows::after(now, self.lifetime + SLACK).as_second();
-        let records: Vec<_> = marks.into_iter().map(|mark| Record { mark, until }).collect();
+        let records: Vec<_> = marks.into_iter().map(|mark| Record::new(mark, until)).collect();
         let Some(path) = self.path.clone() else {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             state.forget(now.as_second());
@@ -256,7 +297,7 @@ impl Revocations {
 
     /// The highest version of the marks of a user.
     pub(super) fn version(&self, user_id: UserId) -> Result<Option<u64>> {
-        self.with_state(|state| state.users.get(&user_id).map(|user| user.version))
+        self.with_state(|state| state.users.get(&user_name(user_id)).map(|user| user.version))
     }
 
     /// How a session and its user stand.
@@ -268,8 +309,11 @@ impl Revocations {
     ) -> Result<Standing> {
         let now = now.as_second();
         self.with_state(|state| Standing {
-            session_ended: state.sessions.get(&session_id).is_some_and(|until| *until > now),
-            user_barred: state.users.get(&user_id).is_some_and(|user| user.barred && user.until > now),
+            // Hashing costs more than the look-up, and mostly there is nothing to look up.
+            session_ended: !state.sessions.is_empty()
+                && state.sessions.get(&session_name(session_id)).is_some_and(|until| *until > now),
+            user_barred: !state.users.is_empty()
+                && state.users.get(&user_name(user_id)).is_some_and(|user| user.barred && user.until > now),
             generation: state.generation,
         })
     }

@@ -177,6 +177,7 @@ impl AccessTokens {
             issuer: claims.iss,
             roles: claims.roles.iter().map(|name| Role::parse(name)).collect::<Option<_>>()?,
             expires_at: Timestamp::from_second(expires_at).ok()?,
+            external: None,
         };
         Some(Signed {
             key_id,

@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use domain::ids::UserId;
 use futures::StreamExt as _;
 use ports::{Error, ErrorKind, Event, EventBus, EventStream, Result};
 use tokio::sync::broadcast;
@@ -37,5 +38,10 @@ impl EventBus for MemoryEventBus {
         let missed_some = |error| Error::new(ErrorKind::Unavailable, "events.subscribe").with_cause(error);
         let events = BroadcastStream::new(self.events.subscribe());
         Ok(Box::pin(events.map(move |event| event.map_err(missed_some))))
+    }
+
+    async fn forget(&self, _user: UserId) -> Result<u64> {
+        // What waits for a slow subscriber is on its way already; nothing else is kept.
+        Ok(0)
     }
 }

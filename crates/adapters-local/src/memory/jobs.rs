@@ -290,6 +290,13 @@ impl JobQueue for MemoryJobQueue {
         Ok(count)
     }
 
+    async fn purge(&self, ordering_key: &str) -> Result<u64> {
+        let mut messages = lock(&self.messages);
+        let before = messages.by_number.len();
+        messages.by_number.retain(|_, message| message.new.ordering_key.as_deref() != Some(ordering_key));
+        Ok((before - messages.by_number.len()) as u64)
+    }
+
     async fn stats(&self) -> Result<QueueStats> {
         let mut messages = lock(&self.messages);
         messages.end_leases(self.clock.now(), self.settings.deliveries_max);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod own;
+mod scrub;
 
 use std::{path::Path, sync::Arc};
 

@@ -3,7 +3,10 @@
 
 mod folder;
 mod hostile;
+mod passwords;
+mod remains;
 mod rules;
+mod second_factor;
 
 use std::{path::Path, sync::Arc};
 

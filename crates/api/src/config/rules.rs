@@ -1,12 +1,12 @@
 //! What types cannot say: ranges, settings that must fit one another, and what production refuses.
 
-use std::{fmt::Display, net::IpAddr, ops::RangeInclusive};
+use std::{fmt::Display, fs::File, net::IpAddr, ops::RangeInclusive};
 
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::{Config, GeminiRoute, Profile, Provider, Writer, decode, layers::Layers};
+use super::{Config, GeminiRoute, Profile, Provider, Writer, decode, issuers, layers::Layers};
 
 /// Secrets that stand in examples, and so are none.
 const EXAMPLE_SECRETS: [&str; 6] = ["change-me", "changeme", "example", "password", "secret", "..."];
@@ -22,6 +22,9 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
     rules.texts(config);
     rules.pairs(config);
     rules.gemini(config);
+    for problem in issuers::faults(&config.identity) {
+        rules.refuse("identity.issuers", problem);
+    }
     if let Some(linked) = linked {
         rules.linked(config, linked);
     }
@@ -136,6 +139,14 @@ impl Rules {
             });
             self.demand(web, key, "it is no web address; write it as https://host or https://host/path");
         }
+        let list = config.identity.breached_passwords_file.as_deref();
+        self.demand(
+            list.is_none_or(|path| {
+                File::open(path).is_ok_and(|file| file.metadata().is_ok_and(|file| file.is_file()))
+            }),
+            "identity.breached_passwords_file",
+            "it cannot be read as a file: correct the path or its permissions, or leave the key out",
+        );
         let filter = EnvFilter::try_new(&config.telemetry.log_level);
         self.demand(
             filter.is_ok(),

@@ -6,6 +6,8 @@ pub use inference::ExecutionProvider;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::Issuer;
+
 /// Which set of defaults and refusals applies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -125,6 +127,8 @@ pub struct Identity {
     pub lockout_duration_s: u64,
     pub breached_passwords_file: Option<PathBuf>,
     pub log_codes: bool,
+    #[serde(default)]
+    pub issuers: Vec<Issuer>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

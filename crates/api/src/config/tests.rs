@@ -297,6 +297,10 @@ fn settings_that_do_not_fit_one_another_are_faults() {
             [("identity.access_token_lifetime_s", "900"), ("identity.refresh_token_lifetime_s", "600")],
             "identity.access_token_lifetime_s",
         ),
+        (
+            [("identity.access_token_lifetime_s", "900"), ("identity.session_idle_s", "899")],
+            "identity.session_idle_s",
+        ),
     ] {
         assert_eq!(fault(&with_flags(&flags)).key, key);
     }
@@ -318,6 +322,19 @@ fn values_out_of_range_or_form_are_faults() {
     ] {
         assert_eq!(fault(&with_flags(&[(key, value)])).key, key, "{value}");
     }
+}
+
+#[test]
+fn a_list_of_breached_passwords_that_cannot_be_read_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("breached.txt");
+    let key = "identity.breached_passwords_file";
+    for wrong in [&list, &folder.path().to_owned()] {
+        assert_eq!(fault(&with_flags(&[(key, wrong.to_str().unwrap())])).key, key);
+    }
+    std::fs::write(&list, "password\n").unwrap();
+    let loaded = Config::load(&with_flags(&[(key, list.to_str().unwrap())])).unwrap();
+    assert_eq!(loaded.config.identity.breached_passwords_file, Some(list));
 }
 
 #[test]

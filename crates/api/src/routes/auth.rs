@@ -2,12 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use app::accounts::SignUp;
-use ports::{Email, Profile, ProfileUpdate, Role, SignIn, SignInContext, Tokens};
+use ports::{Email, ExternalAccount, Profile, ProfileUpdate, Role, SignIn, SignInContext, Tokens};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::{resource, seconds};
+use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Authenticated, Ctx, Json, Peer, bearer, parse},
     problem::{Problem, ProblemBody, ProblemKind},
@@ -224,7 +224,7 @@ pub(crate) async fn refresh(
     (status = 200, body = MessageResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn logout(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
-    context.app.platform.identity.sign_out(user.user_id, user.session_id).await?;
+    context.app.sign_out(user.user_id, user.session_id, user.external.as_deref()).await?;
     Ok(HttpResponse::Ok().json(MessageResponse { message: "Signed out".to_owned() }))
 }
 
@@ -233,6 +233,9 @@ pub(crate) async fn logout(context: Ctx, user: Authenticated) -> Result<HttpResp
     (status = 200, body = UserInfo),
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn me(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
+    if let Some(account) = &user.external {
+        return Ok(HttpResponse::Ok().json(external_info(&user, account)));
+    }
     let profile = context.app.platform.identity.profile(user.user_id).await?;
     // A token outlives its user by moments at most; then it is a token of nobody.
     let profile = profile.ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?;
@@ -243,6 +246,7 @@ pub(crate) async fn me(context: Ctx, user: Authenticated) -> Result<HttpResponse
 #[utoipa::path(put, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), request_body = UserUpdate, responses(
     (status = 200, body = UserUpdateResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The profile is kept by the issuer of the token", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "The address has another account", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update_me(
@@ -250,6 +254,10 @@ pub(crate) async fn update_me(
     user: Authenticated,
     body: Json<UserUpdate>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(account) = &user.external {
+        let detail = format!("this profile is kept by {}: change it there", account.provider);
+        return Err(Problem::new(ProblemKind::Forbidden).detail(detail));
+    }
     let address = body.0.email.as_deref().map(email).transpose()?;
     let update = ProfileUpdate { display_name: body.0.display_name, email: address, expected_version: None };
     let updated = update != ProfileUpdate::default();
@@ -264,12 +272,26 @@ pub(crate) async fn update_me(
 
 /// The public keys of the tokens issued here.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(
-    (status = 200, description = "RFC 7517 key set", body = Object),
+    (status = 200, description = "RFC 7517 key set", body = schemas::KeySet),
     (status = 404, description = "The issuer publishes its keys itself", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn jwks(context: Ctx) -> Result<HttpResponse, Problem> {
     let keys =
         context.app.platform.tokens.jwks().await?.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(keys))
+}
+
+/// What the token says of someone whose profile is elsewhere.
+fn external_info(user: &Authenticated, account: &ExternalAccount) -> UserInfo {
+    UserInfo {
+        user_id: user.user_id.to_string(),
+        id: user.user_id.to_string(),
+        email: account.email.as_ref().map(|email| email.expose().to_owned()),
+        email_verified: account.email_verified,
+        display_name: None,
+        auth_provider: account.provider.clone(),
+        roles: user.roles.iter().copied().map(Role::as_str).collect(),
+        created_at: seconds(account.since),
+    }
 }
 
 fn info(context: &Ctx, profile: Profile) -> UserInfo {

@@ -15,7 +15,7 @@ use super::seconds;
 use crate::{
     context::Context,
     extract::Ctx,
-    problem::{Problem, ProblemKind},
+    problem::{Problem, ProblemBody, ProblemKind},
 };
 
 /// Liveness.
@@ -35,6 +35,12 @@ pub(crate) async fn live(context: Ctx) -> HttpResponse {
         timestamp: seconds(context.app.platform.clock.now()),
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// Whether the process answers. The same as `GET /api/v1/health`, where load balancers look for it.
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, body = Live)))]
+pub(crate) async fn live_page(context: Ctx) -> HttpResponse {
+    live(context).await
 }
 
 /// One part, as it answered just now.
@@ -59,7 +65,7 @@ pub(crate) struct Health {
     database: &'static str,
     /// No cache is configured: `none`.
     cache: &'static str,
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, Part>)]
     dependencies: BTreeMap<&'static str, Part>,
 }
 
@@ -169,7 +175,7 @@ pub(crate) async fn database(context: Ctx) -> HttpResponse {
 /// Prometheus text, for callers on this machine only: it tells how much is going on.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses(
     (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),
-    (status = 404, description = "Not asked from this machine")))]
+    (status = 404, description = "Not asked from this machine", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn metrics(context: Ctx, request: HttpRequest) -> Result<HttpResponse, Problem> {
     if !request.peer_addr().is_some_and(|address| address.ip().is_loopback()) {
         return Err(Problem::new(ProblemKind::NotFound));

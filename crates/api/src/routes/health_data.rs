@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use app::{
+    audit::Caller,
     idempotency::Once,
     ingest::Rejection,
     readings::{Listing, Position},
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{auth::MessageResponse, resource, seconds};
+use super::{auth::MessageResponse, openapi::schemas, resource, seconds};
 use crate::{
     cursor,
     extract::{Ctx, HealthUser, UploadBody},
@@ -46,7 +47,7 @@ pub(crate) struct HealthDataUpload {
     /// The caller's own id.
     #[schema(value_type = String, format = "uuid")]
     user_id: String,
-    #[schema(value_type = Vec<Object>, max_items = 1000, example = json!([{
+    #[schema(value_type = Vec<Value>, max_items = 1000, example = json!([{
         "metric_type": "heart_rate", "biometric_data": {"heart_rate": 61}, "created_at": "2026-03-01T08:00:00Z"
     }]))]
     metrics: Vec<serde_json::Value>,
@@ -54,7 +55,9 @@ pub(crate) struct HealthDataUpload {
     upload_source: String,
     #[schema(example = "2026-03-01T08:00:05Z")]
     client_timestamp: String,
-    sync_token: Option<String>,
+    /// Not read.
+    #[schema(value_type = Value)]
+    sync_token: serde_json::Value,
 }
 
 /// One fault of an upload.
@@ -79,7 +82,7 @@ pub(crate) struct ReceiptBody {
     /// Samples that were held already.
     duplicate: usize,
     /// Refused samples; at most 1000 are listed.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<schemas::Rejection>)]
     rejected: Vec<Rejection>,
     /// How many were refused.
     rejected_total: usize,
@@ -207,6 +210,7 @@ const PAGES_MAX: usize = 100;
 
 /// What a listing is asked for.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Readings a page, 1 to 1000.
@@ -221,8 +225,10 @@ pub(crate) struct ListQuery {
     #[param(example = "heart_rate")]
     data_type: Option<String>,
     /// Readings that begin at or after this instant.
+    #[param(format = DateTime)]
     start_date: Option<String>,
     /// Readings that begin before this instant.
+    #[param(format = DateTime)]
     end_date: Option<String>,
     /// Readings of this source: its name, bundle or product type.
     source: Option<String>,
@@ -250,7 +256,7 @@ pub(crate) struct Reading {
     /// UCUM unit; `{code}` for a category.
     #[schema(example = "/min")]
     unit: &'static str,
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::Source)]
     source: Source,
 }
 
@@ -316,6 +322,15 @@ pub(crate) async fn list(
     user: HealthUser,
     request: actix_web::HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    page(&context, &user.caller, &request).await
+}
+
+/// A page of the readings of the user that `caller` asks for.
+pub(super) async fn page(
+    context: &Ctx,
+    caller: &Caller,
+    request: &actix_web::HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let query = web::Query::<ListQuery>::from_query(request.query_string())
         .map_err(|_hidden| Problem::field("", "a query parameter is unknown or has the wrong type"))?
         .into_inner();
@@ -332,7 +347,7 @@ pub(crate) async fn list(
     let filter = [&query.data_type, &query.start_date, &query.end_date, &query.source]
         .map(|part| part.as_deref().unwrap_or_default().to_owned())
         .join("\u{1f}");
-    let scope = format!("{}\u{1f}{filter}", user.user_id);
+    let scope = format!("{}\u{1f}{}\u{1f}{filter}", caller.actor, caller.user_id);
     let from = query
         .cursor
         .as_deref()
@@ -349,7 +364,7 @@ pub(crate) async fn list(
     if listing.start_ms.zip(listing.end_ms).is_some_and(|(start, end)| end < start) {
         return Err(Problem::field("end_date", "is before start_date"));
     }
-    let mut readings = context.app.list_readings(&user.caller, &listing).await?;
+    let mut readings = context.app.list_readings(caller, &listing).await?;
     readings.samples.drain(..skipped.min(readings.samples.len()));
     readings.has_newer |= skipped > 0;
     let position = |sample: &Sample, backwards: bool| {
@@ -364,7 +379,7 @@ pub(crate) async fn list(
     let next = readings.samples.last().filter(|_| readings.has_older).map(|sample| position(sample, false));
     let previous =
         readings.samples.first().filter(|_| readings.has_newer).map(|sample| position(sample, true));
-    let link = |cursor: Option<&str>| page_link(&query, limit, cursor);
+    let link = |cursor: Option<&str>| page_link(request.path(), &query, limit, cursor);
     Ok(HttpResponse::Ok().json(ReadingPage {
         data: readings.samples.iter().map(Reading::from).collect(),
         links: PageLinks {
@@ -398,7 +413,7 @@ fn instant(name: &str, text: &str) -> Result<i64, Problem> {
         .map_err(|_hidden| Problem::field(name, "not an RFC 3339 timestamp with an offset"))
 }
 
-fn page_link(query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
+fn page_link(path: &str, query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
     let mut parts = url::form_urlencoded::Serializer::new(String::new());
     parts.append_pair("limit", &limit.to_string());
     let filters = [
@@ -415,7 +430,7 @@ fn page_link(query: &ListQuery, limit: usize, cursor: Option<&str>) -> String {
     if let Some(cursor) = cursor {
         parts.append_pair("cursor", cursor);
     }
-    format!("/api/v1/health-data?{}", parts.finish())
+    format!("{}?{}", path.trim_end_matches('/'), parts.finish())
 }
 
 /// Where an upload stands.
@@ -426,7 +441,7 @@ pub(crate) struct ProcessingStatus {
     /// `received`, `processing`, `completed` or `failed`.
     status: &'static str,
     /// The job's own state: `stored`, `queued`, `processing`, `completed` or `failed`.
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::JobState)]
     state: JobState,
     /// 0 to 1, counted in states.
     progress: f64,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     health_data::{ReceiptBody, message, status_word, upload_id},
+    openapi::schemas,
     resource, seconds,
 };
 use crate::{
@@ -67,17 +68,19 @@ pub(crate) struct HealthKitUploadRequest {
     quantity_samples: Option<Vec<HealthKitSample>>,
     category_samples: Option<Vec<HealthKitSample>>,
     /// `value` or `workout_activity_type` is the `HKWorkoutActivityType`.
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     workouts: Option<Vec<serde_json::Value>>,
     /// Correlations hold their samples in `objects`.
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     correlation_samples: Option<Vec<serde_json::Value>>,
     /// UUIDs of samples that were deleted on the phone.
     deleted_samples: Option<Vec<String>>,
     /// `time_zone` is the zone of samples that name none.
     #[schema(value_type = Option<Object>, example = json!({"time_zone": "Europe/Berlin"}))]
     upload_metadata: Option<serde_json::Value>,
-    sync_token: Option<String>,
+    /// Not read.
+    #[schema(value_type = Value)]
+    sync_token: serde_json::Value,
 }
 
 /// An upload that is kept and will be processed.
@@ -103,7 +106,7 @@ pub(crate) struct HealthKitStatus {
     /// `received`, `processing`, `completed` or `failed`.
     status: &'static str,
     /// The job's own state.
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::JobState)]
     state: JobState,
     /// 0 to 1, counted in states.
     progress: f64,

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use app::{
     AppError,
+    audit::Caller,
     idempotency::Once,
     insights::{Insight, InsightRequest},
     requests::Pending,
@@ -17,7 +18,7 @@ use domain::ids::{InsightId, RequestId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{resource, seconds};
+use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Ctx, HealthUser, Json},
     problem::{Problem, ProblemBody, ProblemKind},
@@ -41,22 +42,23 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct InsightGenerationRequest {
     /// Not read: an insight speaks of the results that are stored here, whose methods are known.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     #[serde(default)]
     #[expect(dead_code, reason = "part of the shipped apps' request")]
     analysis_results: serde_json::Value,
     /// Not read: it would go to a language model unchecked.
     #[serde(default)]
+    #[schema(value_type = Value)]
     #[expect(dead_code, reason = "part of the shipped apps' request")]
-    context: Option<String>,
+    context: serde_json::Value,
     #[serde(default = "comprehensive")]
-    #[schema(default = "comprehensive")]
+    #[schema(default = "comprehensive", max_length = 64)]
     insight_type: String,
     #[serde(default = "yes")]
     #[schema(default = true)]
     include_recommendations: bool,
     #[serde(default = "english")]
-    #[schema(default = "en")]
+    #[schema(default = "en", pattern = "^[0-9A-Za-z-]{2,35}$")]
     language: String,
 }
 
@@ -97,10 +99,10 @@ pub(crate) struct InsightMetadata {
     method: String,
     insight_type: String,
     /// The figures that it was written from, each with method and coverage.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<schemas::Fact>)]
     facts: Vec<ports::Fact>,
     /// Tokens, where a language model wrote it.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<schemas::Usage>)]
     usage: Option<ports::Usage>,
 }
 
@@ -250,7 +252,7 @@ pub(crate) async fn stored(
 pub(crate) struct InsightHistory {
     success: bool,
     data: InsightList,
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::Nothing)]
     metadata: serde_json::Value,
 }
 
@@ -275,9 +277,14 @@ pub(crate) async fn history(
     if id.parse::<UserId>().ok() != Some(user.user_id) {
         return Err(Problem::new(ProblemKind::ForeignUser));
     }
-    let insights = context.app.insight_history(&user.caller).await?;
+    history_of(&context, &user.caller).await
+}
+
+/// The insights of the user that `caller` asks for.
+pub(super) async fn history_of(context: &Ctx, caller: &Caller) -> Result<HttpResponse, Problem> {
+    let insights = context.app.insight_history(caller).await?;
     let insights: Vec<InsightBody> =
-        insights.into_iter().map(|insight| InsightResponse::new(user.user_id, insight).data).collect();
+        insights.into_iter().map(|insight| InsightResponse::new(caller.user_id, insight).data).collect();
     let data = InsightList { count: insights.len(), insights };
     Ok(HttpResponse::Ok().json(InsightHistory { success: true, data, metadata: serde_json::json!({}) }))
 }
@@ -287,9 +294,9 @@ pub(crate) async fn history(
 pub(crate) struct InsightStatus {
     success: bool,
     /// `provider` and `model` of the configured writer.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::Writer)]
     data: serde_json::Value,
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::Nothing)]
     metadata: serde_json::Value,
 }
 

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::resource;
+use super::{openapi::schemas, resource};
 use crate::{
     extract::{Ctx, HealthUser},
     problem::{Problem, ProblemBody},
@@ -22,15 +22,18 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 
 /// A range of local days.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DayQuery {
-    /// The first day, such as 2026-03-01.
+    /// The first day.
+    #[param(format = Date, example = "2026-03-01")]
     start_date: Option<String>,
     /// The last day, included.
+    #[param(format = Date, example = "2026-03-14")]
     end_date: Option<String>,
 }
 
-fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
+pub(super) fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
     let query = web::Query::<DayQuery>::from_query(request.query_string())
         .map_err(|_hidden| Problem::field("", "the query parameters are start_date and end_date"))?;
     let day = |name: &str, text: &Option<String>| {
@@ -44,24 +47,24 @@ fn range(request: &HttpRequest) -> Result<DayRange, Problem> {
 /// `not_assessed`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DailyResponse {
-    #[schema(value_type = Vec<Object>)]
-    data: Vec<Daily>,
+    #[schema(value_type = Vec<schemas::Daily>)]
+    pub(super) data: Vec<Daily>,
 }
 
 /// Nights by the local date of waking.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SleepResponse {
-    #[schema(value_type = Vec<Object>)]
-    data: Vec<Night>,
+    #[schema(value_type = Vec<schemas::Night>)]
+    pub(super) data: Vec<Night>,
 }
 
 /// The newest circadian window and PAT week.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CircadianResponse {
-    #[schema(value_type = Option<Object>)]
-    circadian: Option<CircadianWindow>,
-    #[schema(value_type = Option<Object>)]
-    pat: Option<Embedding>,
+    #[schema(value_type = Option<schemas::CircadianWindow>)]
+    pub(super) circadian: Option<CircadianWindow>,
+    #[schema(value_type = Option<schemas::Embedding>)]
+    pub(super) pat: Option<Embedding>,
 }
 
 /// Aggregates of the caller's local days, oldest first.

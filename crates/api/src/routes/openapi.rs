@@ -1,6 +1,12 @@
 //! The OpenAPI document, generated from the handlers, and Swagger UI over it.
 
-use actix_web::HttpResponse;
+mod complete;
+pub(crate) mod schemas;
+
+use std::sync::LazyLock;
+
+use actix_web::{HttpResponse, http::header::ContentType, web::Bytes};
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -10,7 +16,11 @@ use utoipa::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{auth, events, health, health_data, healthkit, insights, measures, objects, operator, pat, root};
+use super::{
+    auth, clinician, consents, events, health, health_data, healthkit, insights, measures, objects, operator,
+    pat, root, users,
+};
+use crate::problem::{Problem, ProblemKind};
 
 /// Clarity's API.
 #[derive(OpenApi)]
@@ -22,15 +32,31 @@ use super::{auth, events, health, health_data, healthkit, insights, measures, ob
                        from how much; what could not be computed is not assessed, with the reason.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    servers((url = "/", description = "The server that this document comes from")),
+    tags(
+        (name = "auth", description = "Accounts, sign-in and tokens"),
+        (name = "health-data", description = "Uploads of metrics, and every reading that is held"),
+        (name = "healthkit", description = "Uploads of HealthKit's own samples"),
+        (name = "metrics", description = "What is computed: local days, nights, circadian rhythm"),
+        (name = "pat", description = "The Pretrained Actigraphy Transformer"),
+        (name = "insights", description = "Narratives from the caller's own results"),
+        (name = "events", description = "What happens to the caller's data, as it happens"),
+        (name = "objects", description = "Presigned URLs of stored objects"),
+        (name = "users", description = "What belongs to the caller: consents, the audit trail; and the data of those who consented to them"),
+        (name = "clinician", description = "Who consented to the caller"),
+        (name = "operator", description = "How the service stands, for whoever runs it; never health data"),
+        (name = "service", description = "The service itself: health, metrics and this document")
+    ),
     paths(
-        root::root, health::live, health::ready, health::detailed, health::database, health::metrics,
+        root::root, root::page, document, health::live, health::live_page, health::ready, health::detailed, health::database, health::metrics,
         auth::register, auth::login, auth::refresh, auth::logout, auth::me, auth::update_me, auth::jwks,
         health_data::upload, health_data::upload_alias, health_data::list, health_data::status, health_data::delete, health_data::delete_processing,
         healthkit::upload, healthkit::upload_alias, healthkit::status,
         pat::analyse_steps, pat::analyse_steps_alias, pat::analyse_points, pat::analyse_points_alias, pat::stored, pat::health, pat::models,
         insights::write, insights::write_alias, insights::stored, insights::history, insights::status,
         measures::daily, measures::sleep, measures::circadian,
-        operator::jobs,
+        consents::grant, consents::list, consents::stored, consents::change, consents::revoke,
+        users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, clinician::patients, operator::jobs,
         events::stream, objects::get, objects::put,
     ),
     modifiers(&Bearer, &OperationIds)
@@ -62,10 +88,28 @@ impl Modify for OperationIds {
     }
 }
 
-/// The document itself.
-pub(crate) async fn document() -> HttpResponse {
-    HttpResponse::Ok().json(ClarityApi::openapi())
+/// The whole contract: what the handlers say, completed by what they have in common.
+pub fn contract() -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(ClarityApi::openapi())?;
+    complete::complete(&mut document);
+    Ok(document)
 }
+
+static DOCUMENT: LazyLock<Result<Bytes, String>> = LazyLock::new(|| {
+    let document = contract().and_then(|document| serde_json::to_vec(&document));
+    document.map(Bytes::from).map_err(|error| error.to_string())
+});
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "service", responses(
+    (status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub(crate) async fn document() -> Result<HttpResponse, Problem> {
+    let document = DOCUMENT.as_ref().map_err(|_hidden| Problem::new(ProblemKind::Internal))?;
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(document.clone()))
+}
+
+#[cfg(test)]
+mod tests;
 
 /// Swagger UI, served from the binary.
 pub(crate) fn swagger() -> SwaggerUi {

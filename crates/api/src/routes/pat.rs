@@ -23,7 +23,7 @@ use ports::{ModelIdentity, ModelState, ModelStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{resource, seconds};
+use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Authenticated, Ctx, HealthUser, Json},
     problem::{Problem, ProblemBody, ProblemKind},
@@ -45,33 +45,35 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct StepDataRequest {
     /// One count a minute, at most 20,160 (14 days).
-    #[schema(max_items = 20160, example = json!([0, 12, 87]))]
+    #[schema(min_items = 1, max_items = 20160, example = json!([0, 12, 87]))]
     step_counts: Vec<u32>,
-    /// The minute of each count, RFC 3339.
-    #[schema(example = json!(["2026-03-01T08:00:00+01:00", "2026-03-01T08:01:00+01:00", "2026-03-01T08:02:00+01:00"]))]
+    /// The minute of each count, RFC 3339; as many as there are counts.
+    #[schema(min_items = 1, max_items = 20160, value_type = Vec<schemas::Instant>, example = json!(["2026-03-01T08:00:00+01:00", "2026-03-01T08:01:00+01:00", "2026-03-01T08:02:00+01:00"]))]
     timestamps: Vec<String>,
     /// Not read; the identity is the token's.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value)]
+    #[serde(default)]
     #[expect(dead_code, reason = "part of the shipped apps' request")]
-    user_metadata: Option<serde_json::Value>,
+    user_metadata: serde_json::Value,
 }
 
 /// One value at an instant.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct DataPoint {
-    #[schema(example = "2026-03-01T08:00:00+01:00")]
+    #[schema(format = DateTime, example = "2026-03-01T08:00:00+01:00")]
     timestamp: String,
-    #[schema(example = 12.0)]
+    #[schema(minimum = 0.0, example = 12.0)]
     value: f64,
 }
 
 /// Actigraphy as points.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct DirectActigraphyRequest {
+    #[schema(min_items = 1)]
     data_points: Vec<DataPoint>,
     /// Checked, and otherwise not used: the points carry their times, and those of one minute are added up.
     #[serde(default = "one")]
-    #[schema(default = 1.0)]
+    #[schema(exclusive_minimum = 0.0, default = 1.0)]
     sampling_rate: f64,
     /// Checked, and otherwise not used: the points say how long the recording is.
     #[serde(default = "twenty_four")]
@@ -111,17 +113,17 @@ pub(crate) struct ActigraphyAnalysis {
     mania_risk_score: Option<f64>,
     mania_alert_level: Option<String>,
     /// Each measure with method, coverage and sources.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::Circadian)]
     measures: domain::measures::circadian::Circadian,
     /// What could not be computed, and why.
     not_assessed: BTreeMap<&'static str, String>,
     /// The model that computed the embedding.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<schemas::ModelIdentity>)]
     model: Option<ModelIdentity>,
     /// Steps are not what PAT was trained on.
     experimental: bool,
     /// The minutes that were observed of the week that was embedded.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::Coverage)]
     coverage: domain::measures::Coverage,
 }
 
@@ -375,11 +377,11 @@ pub(crate) struct PatAnalysisResponse {
     message: Option<String>,
     analysis_date: Option<String>,
     /// Circadian measures by name; what was not assessed is left out.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, f64>)]
     pat_features: BTreeMap<&'static str, f64>,
     activity_embedding: Option<Vec<f32>>,
     /// Method, model and coverage.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::AnalysisMetadata)]
     metadata: serde_json::Value,
 }
 
@@ -455,9 +457,9 @@ pub(crate) struct PatHealth {
     status: &'static str,
     timestamp: String,
     version: &'static str,
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::InferenceEngine)]
     inference_engine: serde_json::Value,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<schemas::Model>)]
     pat_model: serde_json::Value,
 }
 
@@ -495,7 +497,7 @@ pub(crate) async fn health(context: Ctx, _user: Authenticated) -> HttpResponse {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ModelsInfo {
     /// Name, identity (version, sha-256, weights, licence, intended use) and state.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<schemas::Model>)]
     models: Vec<serde_json::Value>,
 }
 

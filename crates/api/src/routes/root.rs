@@ -33,3 +33,9 @@ pub(crate) async fn root() -> impl Responder {
         links: Links { docs: "/docs/", openapi: "/api/v1/openapi.json", health: "/api/v1/health" },
     })
 }
+
+/// Name, version, links. The same as `GET /api/v1`.
+#[utoipa::path(get, path = "/", tag = "service", responses((status = 200, body = Root)))]
+pub(crate) async fn page() -> impl Responder {
+    root().await
+}

@@ -71,6 +71,7 @@ pub(crate) fn app_at(
         sessions: Arc::clone(&identity) as _,
         multi_factor: Arc::clone(&identity) as _,
         identity,
+        scrubber: Arc::new(adapters_local::memory::MemoryScrubber),
         predictor: Arc::new(NoModels),
         insight: Arc::new(adapters_insight::TemplateWriter),
         clock,

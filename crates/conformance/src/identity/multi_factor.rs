@@ -1,71 +1,35 @@
 use std::time::Duration;
 
 use domain::ids::UserId;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use ports::{ChallengeKind, Denial, ErrorKind, Result, SignIn, SignInContext, denial};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha1::Sha1;
 
 use super::{PASSWORD, Person, assert_denied, secret};
 use crate::{
-    IdentityFixture,
+    Authenticator, IdentityFixture,
     support::{assert_refused, unique},
 };
 
-const STEP: Duration = Duration::from_secs(30);
-
-/// The authenticator app of a person.
-struct App {
-    secret: Vec<u8>,
-}
+/// The authenticator app of a person, by the adapter's time.
+struct App(Authenticator);
 
 impl App {
-    /// Reads what people would type in.
-    fn new(base32: &SecretString) -> Self {
-        let (mut secret, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
-        for digit in base32.expose_secret().bytes() {
-            let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-            let value = alphabet.iter().position(|known| *known == digit).expect("base32");
-            buffer = (buffer << 5 | u32::try_from(value).unwrap()) & 0xffff;
-            bits += 5;
-            if bits >= 8 {
-                bits -= 8;
-                secret.push((buffer >> bits & 0xff).try_into().unwrap());
-            }
-        }
-        assert!(secret.len() >= 16, "a secret of {} bytes", secret.len());
-        Self { secret }
+    fn new(secret: &SecretString) -> Self {
+        Self(Authenticator::new(secret))
     }
 
     /// What it shows now. It has shown something else before: codes work once.
     async fn next_code(&self, fixture: &IdentityFixture) -> SecretString {
-        fixture.time.advance(STEP).await;
+        fixture.time.advance(Authenticator::STEP).await;
         self.code(fixture)
     }
 
     fn code(&self, fixture: &IdentityFixture) -> SecretString {
-        self.codes(fixture)[1].as_str().into()
+        self.0.code(fixture.time.now())
     }
 
-    /// What it showed a moment ago, shows now, and will show next.
-    fn codes(&self, fixture: &IdentityFixture) -> [String; 3] {
-        let present = u64::try_from(fixture.time.now().as_second()).unwrap() / STEP.as_secs();
-        [present - 1, present, present + 1].map(|step| {
-            let mut mac = Hmac::<Sha1>::new_from_slice(&self.secret).unwrap();
-            mac.update(&step.to_be_bytes());
-            let tag = mac.finalize().into_bytes();
-            let offset = usize::from(tag[19] & 15);
-            let number = u32::from_be_bytes(tag[offset..offset + 4].try_into().unwrap()) & (u32::MAX >> 1);
-            format!("{:06}", number % 1_000_000)
-        })
-    }
-
-    /// None of those.
     fn wrong_code(&self, fixture: &IdentityFixture) -> SecretString {
-        let right = self.codes(fixture);
-        let wrong = ["000000", "111111", "222222", "333333"];
-        let wrong = wrong.into_iter().find(|code| right.iter().all(|right| right != code));
-        wrong.expect("three codes are not four").into()
+        self.0.wrong_code(fixture.time.now())
     }
 }
 
@@ -156,9 +120,9 @@ pub async fn a_second_set_up_replaces_the_first(fixture: IdentityFixture) {
     let person = fixture.person().await;
     let first = App::new(&fixture.multi_factor.set_up(person.user_id).await.unwrap().secret);
     let second = App::new(&fixture.multi_factor.set_up(person.user_id).await.unwrap().secret);
-    assert_ne!(first.secret, second.secret);
+    assert_ne!(first.0, second.0);
     let old = first.code(&fixture);
-    if second.codes(&fixture).iter().all(|code| code != old.expose_secret()) {
+    if second.0.codes(fixture.time.now()).iter().all(|code| code != old.expose_secret()) {
         assert_denied(fixture.multi_factor.verify(person.user_id, &old).await, Denial::WrongCode);
     }
     fixture.multi_factor.verify(person.user_id, &second.next_code(&fixture).await).await.unwrap();
@@ -282,7 +246,7 @@ pub async fn disabling_takes_a_code_or_a_recovery_code(fixture: IdentityFixture)
         assert_refused(fixture.multi_factor.disable(person.user_id, &recovery[0]).await, ErrorKind::NotFound);
         // It can be set up anew, with another secret.
         let again = App::new(&fixture.multi_factor.set_up(person.user_id).await.unwrap().secret);
-        assert_ne!(again.secret, app.secret);
+        assert_ne!(again.0, app.0);
     }
 }
 

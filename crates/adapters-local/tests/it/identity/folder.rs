@@ -19,7 +19,7 @@ const ADDRESS: &str = "anna@example.org";
 const RECORD: u64 = 40;
 
 impl Home {
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join("identity").join(name)
     }
 }

@@ -10,8 +10,8 @@ use conformance::ManualClock;
 use domain::ids::SessionId;
 use futures::future::join_all;
 use ports::{
-    ChallengeKind, Denial, Email, ErrorKind, IdSource, IdentityProvider, NewUser, ProfileUpdate, Sessions,
-    SignInContext, denial,
+    ChallengeKind, Denial, Email, ErrorKind, IdSource, IdentityProvider, NewUser, ProfileUpdate, Role,
+    Sessions, SignInContext, TokenVerifier, denial,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -249,6 +249,95 @@ async fn a_session_ends_when_it_is_idle_and_a_remembered_one_when_its_refresh_to
 }
 
 #[tokio::test]
+async fn whoever_steals_a_refresh_token_loses_it_with_its_owner_in_every_process() {
+    // The thief is first, or the owner is: nobody can tell which of the two it was.
+    for thief_is_first in [true, false] {
+        let home = Home::new().await;
+        let other = home.elsewhere().await;
+        let (first, second) =
+            if thief_is_first { (&other, &home.identity) } else { (&home.identity, &other) };
+        let stolen = home.tokens.refresh_token.clone();
+        let renewed = first.refresh(&stolen).await.unwrap();
+        let renewed = first.refresh(&renewed.refresh_token).await.unwrap();
+        assert!(verifies(second, renewed.access_token.expose_secret()).await);
+        assert_eq!(denied(second.refresh(&stolen).await), Denial::InvalidToken);
+        for identity in [&home.identity, &other, &home.elsewhere().await] {
+            assert!(!verifies(identity, home.token()).await);
+            assert!(!verifies(identity, renewed.access_token.expose_secret()).await);
+            assert_eq!(denied(identity.refresh(&renewed.refresh_token).await), Denial::InvalidToken);
+            assert_eq!(identity.sessions(home.tokens.user_id).await.unwrap(), []);
+        }
+        // The owner signs in anew.
+        sign_in(&home.identity, ADDRESS).await;
+    }
+}
+
+#[tokio::test]
+async fn ending_all_sessions_counts_at_once_in_another_process() {
+    let home = Home::new().await;
+    let other = home.elsewhere().await;
+    let kept = sign_in(&home.identity, ADDRESS).await;
+    home.identity.end_all(home.tokens.user_id, Some(kept.session_id)).await.unwrap();
+    assert!(!verifies(&other, home.token()).await);
+    assert!(verifies(&other, kept.access_token.expose_secret()).await);
+    let listed = other.sessions(home.tokens.user_id).await.unwrap();
+    assert_eq!(listed.iter().map(|session| session.id).collect::<Vec<_>>(), [kept.session_id]);
+}
+
+#[tokio::test]
+async fn new_roles_count_at_once_in_another_process() {
+    let home = Home::new().await;
+    let other = home.elsewhere().await;
+    assert!(verifies(&other, home.token()).await);
+    home.identity.set_roles(home.tokens.user_id, [Role::Operator].into()).await.unwrap();
+    assert!(!verifies(&other, home.token()).await);
+    assert_eq!(denied(other.refresh(&home.tokens.refresh_token).await), Denial::InvalidToken);
+    let tokens = sign_in(&other, ADDRESS).await;
+    let verified = home.identity.verify(tokens.access_token.expose_secret()).await.unwrap();
+    assert_eq!(verified.roles, [Role::Operator].into());
+}
+
+#[tokio::test]
+async fn failures_from_a_network_address_count_together_for_an_hour() {
+    let clock = Arc::new(ManualClock::default());
+    let identity = in_memory(Settings { lockout_address_failures: 3, ..settings() }, &clock);
+    sign_up(&identity, ADDRESS).await;
+    let from =
+        |address: &str| SignInContext { address: Some(address.parse().unwrap()), ..SignInContext::default() };
+    let mut stranger = 0;
+    let mut fail = async |address: &str| {
+        stranger += 1;
+        let email = email(&format!("nobody{stranger}@example.org"));
+        denied(identity.sign_in(&email, &secret("wrong password"), &from(address)).await)
+    };
+    // IPv4 in the clothes of IPv6 is the same address, and its neighbour is another.
+    for address in ["192.0.2.7", "::ffff:192.0.2.7"] {
+        assert_eq!(fail(address).await, Denial::WrongCredentials);
+        clock.advance_by(Duration::from_mins(30));
+    }
+    // An hour after the first one all of them are forgotten.
+    for address in ["192.0.2.7", "192.0.2.8", "192.0.2.7", "::ffff:192.0.2.7"] {
+        assert_eq!(fail(address).await, Denial::WrongCredentials);
+    }
+    let Denial::Locked { retry_after_seconds } = fail("192.0.2.7").await else { panic!("not locked") };
+    assert!((900..=901).contains(&retry_after_seconds), "{retry_after_seconds}");
+    sign_in_from(&identity, ADDRESS, &from("192.0.2.8")).await;
+    clock.advance_by(Duration::from_mins(15));
+    sign_in_from(&identity, ADDRESS, &from("192.0.2.7")).await;
+    assert_eq!(fail("192.0.2.7").await, Denial::WrongCredentials);
+}
+
+#[tokio::test]
+async fn a_device_may_call_itself_anything_of_200_characters() {
+    let (identity, _) = memory(settings());
+    let user_id = sign_up(&identity, ADDRESS).await;
+    let from = SignInContext { device: Some("ü".repeat(300)), ..SignInContext::default() };
+    sign_in_from(&identity, ADDRESS, &from).await;
+    let listed = identity.sessions(user_id).await.unwrap();
+    assert_eq!(listed[0].device, Some("ü".repeat(200)));
+}
+
+#[tokio::test]
 async fn an_access_token_is_no_refresh_token() {
     let home = Home::new().await;
     assert_eq!(denied(home.identity.refresh(&home.tokens.access_token).await), Denial::InvalidToken);
@@ -342,6 +431,9 @@ async fn settings_that_cannot_work_are_refused() {
         ErrorKind::InvalidInput
     );
     assert_eq!(refused(Settings { lockout_failures: 0, ..settings() }), ErrorKind::InvalidInput);
+    assert_eq!(refused(Settings { lockout_address_failures: 0, ..settings() }), ErrorKind::InvalidInput);
+    let idle = Duration::from_mins(59);
+    assert_eq!(refused(Settings { session_idle: idle, ..settings() }), ErrorKind::InvalidInput);
     let cost = adapters_local::identity::PasswordCost { memory_kib: 1, iterations: 1, parallelism: 1 };
     assert_eq!(refused(Settings { password_cost: cost, ..settings() }), ErrorKind::InvalidInput);
 }

@@ -1,0 +1,373 @@
+//! What the document says of types of the inner crates, which do not know of OpenAPI. The end-to-end tests hold every answer
+//! against the document, unknown fields included, so these cannot drift from what is sent.
+#![expect(dead_code, reason = "describes answers; other types are serialised")]
+
+use utoipa::ToSchema;
+
+/// RFC 3339, with an offset.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = DateTime)]
+pub(crate) struct Instant(String);
+
+/// How much of what a measure needs was observed.
+#[derive(ToSchema)]
+#[schema(example = json!({"observed": 1310, "expected": 1440, "of": "minutes"}))]
+pub(crate) struct Coverage {
+    /// How many were observed.
+    observed: u32,
+    /// How many there would be without a gap.
+    expected: u32,
+    of: CoverageOf,
+}
+
+/// What a coverage counts.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum CoverageOf {
+    Minutes,
+    Readings,
+    Nights,
+    Days,
+}
+
+/// A value with where it comes from, or the reason why there is none: exactly one of `value` and `not_assessed` is null.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "value": 8412.0, "unit": "{steps}", "method": "sum over the union of intervals, highest-priority source at each instant",
+    "coverage": {"observed": 1310, "expected": 1440, "of": "minutes"}, "sources": ["Apple Watch"], "not_assessed": null
+}))]
+pub(crate) struct Measure {
+    #[schema(required)]
+    value: Option<f64>,
+    /// UCUM.
+    unit: String,
+    /// The named published method.
+    method: String,
+    coverage: Coverage,
+    /// The sources that contributed, sorted, each once.
+    sources: Vec<String>,
+    /// Why there is no value.
+    #[schema(required)]
+    not_assessed: Option<String>,
+}
+
+/// The measures of one local day.
+#[derive(ToSchema)]
+pub(crate) struct Daily {
+    /// The local calendar day.
+    #[schema(format = Date, example = "2026-03-01")]
+    date: String,
+    /// The zone whose day it is: an IANA name, or an offset such as `+02:00`.
+    #[schema(example = "Europe/Berlin")]
+    zone: String,
+    /// How long the day was: 1440 minutes, except when the clock changed.
+    #[schema(example = 1440)]
+    day_length_minutes: u32,
+    step_count: Measure,
+    active_energy: Measure,
+    basal_energy: Measure,
+    distance: Measure,
+    flights_climbed: Measure,
+    exercise_time: Measure,
+    heart_rate_min: Measure,
+    heart_rate_max: Measure,
+    heart_rate_mean: Measure,
+    resting_heart_rate: Measure,
+    hrv_sdnn: Measure,
+    respiratory_rate: Measure,
+    oxygen_saturation: Measure,
+}
+
+/// One night: the main sleep of a local date.
+#[derive(ToSchema)]
+pub(crate) struct Night {
+    /// The local date of waking.
+    #[schema(format = Date, example = "2026-03-01")]
+    date: String,
+    /// When the session begins, in bed or asleep.
+    #[schema(format = DateTime, example = "2026-02-28T22:10:00Z")]
+    start: String,
+    #[schema(format = DateTime, example = "2026-03-01T06:02:00Z")]
+    end: String,
+    /// The zone of waking: an IANA name, or an offset such as `+02:00`.
+    #[schema(example = "Europe/Berlin")]
+    zone: String,
+    total_sleep_time: Measure,
+    time_in_bed: Measure,
+    sleep_efficiency: Measure,
+    sleep_onset_latency: Measure,
+    wake_after_sleep_onset: Measure,
+    awakenings: Measure,
+    core: Measure,
+    deep: Measure,
+    rem: Measure,
+    /// Time asleep of which no stage is known.
+    unspecified: Measure,
+    /// The middle of the sleep, as the local minute of day.
+    midpoint: Measure,
+    /// The other sleep of the date, in the order of time.
+    naps: Vec<Nap>,
+    /// What the sources told, merged, in the order of time; intervals in bed overlap with the others.
+    intervals: Vec<StageInterval>,
+}
+
+/// A shorter sleep on the date of a night.
+#[derive(ToSchema)]
+pub(crate) struct Nap {
+    #[schema(format = DateTime)]
+    start: String,
+    #[schema(format = DateTime)]
+    end: String,
+    total_sleep_time: Measure,
+}
+
+/// A time in one stage.
+#[derive(ToSchema)]
+pub(crate) struct StageInterval {
+    #[schema(format = DateTime)]
+    start: String,
+    #[schema(format = DateTime)]
+    end: String,
+    stage: SleepStage,
+}
+
+/// A value of `HKCategoryValueSleepAnalysis`.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum SleepStage {
+    InBed,
+    AsleepUnspecified,
+    Awake,
+    AsleepCore,
+    AsleepDeep,
+    AsleepRem,
+}
+
+/// Non-parametric circadian measures of rest and activity.
+#[derive(ToSchema)]
+pub(crate) struct Circadian {
+    /// IS, 0 to 1: how alike the days are.
+    interdaily_stability: Measure,
+    /// IV, about 0 to 2: how broken up a day is.
+    intradaily_variability: Measure,
+    /// Mean activity of the least active 5 hours of the mean day.
+    l5: Measure,
+    /// When they begin, as the local minute of day.
+    l5_onset: Measure,
+    /// Mean activity of the most active 10 hours of the mean day.
+    m10: Measure,
+    /// When they begin, as the local minute of day.
+    m10_onset: Measure,
+    /// RA, 0 to 1: `(M10 - L5) / (M10 + L5)`.
+    relative_amplitude: Measure,
+    /// How many local days were observed for at least half of their minutes.
+    days: Measure,
+}
+
+/// Circadian measures of a window of days.
+#[derive(ToSchema)]
+pub(crate) struct CircadianWindow {
+    /// The last local day of the window.
+    #[schema(format = Date, example = "2026-03-14")]
+    date: String,
+    #[schema(format = DateTime)]
+    start: String,
+    #[schema(format = DateTime)]
+    end: String,
+    #[schema(example = "Europe/Berlin")]
+    zone: String,
+    measures: Circadian,
+}
+
+/// The PAT embedding of seven days.
+#[derive(ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the field is called so in answers")]
+pub(crate) struct Embedding {
+    /// The last local day of the week.
+    #[schema(format = Date, example = "2026-03-14")]
+    date: String,
+    #[schema(format = DateTime)]
+    start: String,
+    #[schema(format = DateTime)]
+    end: String,
+    #[schema(example = "Europe/Berlin")]
+    zone: String,
+    /// 96 numbers without a unit.
+    #[schema(required, min_items = 96, max_items = 96)]
+    embedding: Option<Vec<f32>>,
+    method: String,
+    #[schema(required)]
+    model: Option<ModelIdentity>,
+    coverage: Coverage,
+    /// Steps a minute are not what PAT was trained on.
+    experimental: bool,
+    /// Why there is no embedding.
+    #[schema(required)]
+    not_assessed: Option<String>,
+}
+
+/// Which model gave an answer.
+#[derive(ToSchema)]
+pub(crate) struct ModelIdentity {
+    #[schema(example = "pat-s")]
+    name: String,
+    #[schema(example = "1.0.0")]
+    version: String,
+    /// SHA-256 of the model file, in hex.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    sha256: String,
+    weights: Weights,
+    intended_use: String,
+    licence: String,
+}
+
+/// Where a model's weights come from. Synthetic ones show that the way works; what they answer means nothing clinical.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Weights {
+    Published,
+    Trained,
+    Synthetic,
+}
+
+/// Whether a model can be used.
+#[derive(ToSchema)]
+pub(crate) struct ModelState {
+    /// `ready` or `unavailable`.
+    #[schema(example = "ready")]
+    state: String,
+    /// The largest deviation from a golden output, and the tolerance. Only of a model that is ready.
+    golden_check: Option<String>,
+    #[schema(example = "cpu")]
+    execution_provider: Option<String>,
+    /// Why it cannot be used.
+    reason: Option<String>,
+}
+
+/// A configured model.
+#[derive(ToSchema)]
+pub(crate) struct Model {
+    #[schema(example = "pat-s")]
+    name: String,
+    #[schema(required)]
+    identity: Option<ModelIdentity>,
+    state: ModelState,
+}
+
+/// What runs the models.
+#[derive(ToSchema)]
+pub(crate) struct InferenceEngine {
+    #[schema(example = "onnxruntime")]
+    runtime: String,
+    #[schema(required, example = "cpu")]
+    execution_provider: Option<String>,
+}
+
+/// How a stored analysis was made.
+#[derive(ToSchema)]
+pub(crate) struct AnalysisMetadata {
+    measures: Option<Circadian>,
+    method: Option<String>,
+    model: Option<ModelIdentity>,
+    coverage: Option<Coverage>,
+    experimental: Option<bool>,
+}
+
+/// Why one item of a body was not kept.
+#[derive(ToSchema)]
+pub(crate) struct Rejection {
+    /// JSON Pointer (RFC 6901) into the body.
+    #[schema(example = "/quantity_samples/3")]
+    pointer: String,
+    /// The client's id of the item, where it gave one.
+    #[schema(format = "uuid")]
+    id: Option<String>,
+    /// A stable word for programs.
+    #[schema(example = "out_of_range")]
+    code: String,
+    /// A sentence for people.
+    message: String,
+}
+
+/// Who measured, as HealthKit's source revision tells. What is not known is left out.
+#[derive(ToSchema)]
+#[schema(example = json!({"name": "Anna's Apple Watch", "product_type": "Watch6,2"}))]
+pub(crate) struct Source {
+    name: Option<String>,
+    /// Bundle identifier.
+    bundle: Option<String>,
+    product_type: Option<String>,
+}
+
+/// A derived figure that an insight speaks of.
+#[derive(ToSchema)]
+pub(crate) struct Fact {
+    /// A stable name.
+    #[schema(example = "sleep.total_sleep_time.mean")]
+    name: String,
+    #[schema(example = "mean total sleep time")]
+    label: String,
+    value: f64,
+    /// UCUM; empty for a ratio.
+    unit: String,
+    /// How many decimals are worth saying.
+    decimals: u8,
+    method: String,
+    #[schema(example = "13 of 14 nights")]
+    coverage: String,
+}
+
+/// What a language model used.
+#[derive(ToSchema)]
+pub(crate) struct Usage {
+    input_tokens: u64,
+    output_tokens: u64,
+}
+
+/// Which writer is configured.
+#[derive(ToSchema)]
+pub(crate) struct Writer {
+    #[schema(example = "template")]
+    provider: String,
+    #[schema(required)]
+    model: Option<String>,
+}
+
+/// Where a job stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum JobState {
+    Received,
+    Stored,
+    Queued,
+    Processing,
+    Completed,
+    Failed,
+}
+
+/// Nothing yet.
+#[derive(ToSchema)]
+#[schema(example = json!({}))]
+pub(crate) struct Nothing {}
+
+/// A JWK set (RFC 7517).
+#[derive(ToSchema)]
+pub(crate) struct KeySet {
+    keys: Vec<Key>,
+}
+
+/// A public key (RFC 7517, RFC 7518, RFC 8037): the members that its type has.
+#[derive(ToSchema)]
+#[schema(example = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "2026-03", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}))]
+pub(crate) struct Key {
+    kty: String,
+    kid: String,
+    alg: String,
+    #[schema(rename = "use")]
+    used_for: String,
+    crv: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+}

@@ -1,0 +1,34 @@
+//! Renews the snapshot of the contract from the binary, unless that would break clients.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use e2e::contract::{breaking, document, response_fields};
+use serde_json::Value;
+
+/// Renews `tests/contract` from what the binary says.
+#[derive(Parser)]
+struct Arguments {
+    /// Renew it although clients that were written against the snapshot will break.
+    #[arg(long)]
+    breaking: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let document = document()?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract");
+    let snapshot = folder.join("openapi.json");
+    let before: Value = serde_json::from_slice(&fs::read(&snapshot)?).context("the snapshot is not JSON")?;
+    let broken = breaking(&before, &document);
+    if !broken.is_empty() && !arguments.breaking {
+        bail!(
+            "breaking:\n  {}\n`make contract BREAKING=1` renews the snapshot all the same",
+            broken.join("\n  ")
+        );
+    }
+    fs::write(&snapshot, format!("{}\n", serde_json::to_string_pretty(&document)?))?;
+    fs::write(folder.join("response-fields.txt"), response_fields(&document))?;
+    Ok(())
+}

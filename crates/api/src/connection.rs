@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     begun: Cell<Option<Instant>>,
     /// When the last answer ended.
     answered: Cell<Option<Instant>>,
+    /// Whether a request came on it that nothing may follow.
+    spoilt: Cell<bool>,
 }
 
 /// A request under way; it is over when this is dropped.
@@ -53,6 +55,15 @@ impl Watch {
         self.in_flight.set(self.in_flight.get() + 1);
         self.begun.set(None);
         InFlight(Rc::clone(self))
+    }
+
+    /// From here on, nothing that comes on this connection is done: it may be a part of what was refused.
+    pub(crate) fn spoil(&self) {
+        self.spoilt.set(true);
+    }
+
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.spoilt.get()
     }
 
     fn is_waiting(&self) -> bool {

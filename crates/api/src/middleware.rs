@@ -110,8 +110,9 @@ pub(crate) async fn surround(
         return Err(Problem::new(ProblemKind::Internal).into());
     };
     let mut seen = Seen::of(&context, &mut request);
-    let in_flight = request.conn_data::<Rc<Watch>>().map(Watch::enter);
-    if let Err(problem) = screen::refuse(&request) {
+    let connection = request.conn_data::<Rc<Watch>>().cloned();
+    let in_flight = connection.as_ref().map(Watch::enter);
+    if let Err(problem) = screen::refuse(&request, connection.as_deref()) {
         let mut response = problem.response(&seen.id);
         response.head_mut().set_connection_type(ConnectionType::Close);
         return Ok(finish(&context, seen, request.into_response(response), None));

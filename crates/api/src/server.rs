@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{Clock, IdSource};
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio::{
+    net::TcpSocket,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
@@ -63,7 +64,7 @@ pub async fn start(
     let listener = if roles.serve {
         let listen = config.server.listen;
         Some(
-            TcpListener::bind(listen)
+            bind(listen)
                 .with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?,
         )
     } else {
@@ -111,6 +112,20 @@ async fn context(
     })
 }
 
+/// For how long the rest of a request that was answered early is read and thrown away.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted; more than the usual, or a thousand clients at once have to come again.
+const BACKLOG: u32 = 4096;
+
+fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // The port may still be known to connections of a process that is gone.
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
 fn serve(
     context: &web::Data<Context>,
     listener: TcpListener,
@@ -145,6 +160,8 @@ fn serve(
             })
             .keep_alive(keep_alive)
             .client_request_timeout(patience.head)
+            // An early answer, such as 413, would be lost to a client that still sends.
+            .client_disconnect_timeout(FAREWELL)
             .local_addr(address)
             .on_connect_ext(|connection: &Guarded, data| drop(data.insert(connection.watch())))
             .finish(map_config(app, |()| AppConfig::default()));

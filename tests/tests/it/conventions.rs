@@ -105,7 +105,7 @@ async fn head_answers_as_get_does_without_the_body() {
         let (get, head) = (ask(Method::GET).await, ask(Method::HEAD).await);
         assert_eq!(get.status(), head.status(), "{path}");
         assert_eq!(steady(get.headers()), steady(head.headers()), "{path}");
-        assert!(head.content_length().unwrap() > 0, "{path}");
+        assert_ne!(head.headers()["content-length"], "0", "{path}");
         assert!(head.bytes().await.unwrap().is_empty(), "{path}");
     }
     // A stream has a head and an end.

@@ -10,15 +10,30 @@ use actix_web::{
     web::Bytes,
 };
 
-use crate::problem::{Problem, ProblemKind};
+use crate::{
+    connection::Watch,
+    problem::{Problem, ProblemKind},
+};
 
 /// All of a request's header lines together.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
-/// Refuses what no route may see. After such a request the connection is closed: what follows on it may be a part of the
-/// request to whoever stands in between.
-pub(super) fn refuse(request: &ServiceRequest) -> Result<(), Problem> {
+/// Refuses what no route may see. After such a request the connection is closed, and nothing that follows on it is done: it may
+/// be a part of the request to whoever stands in between.
+pub(super) fn refuse(request: &ServiceRequest, connection: Option<&Watch>) -> Result<(), Problem> {
+    if connection.is_some_and(Watch::is_spoilt) {
+        let why = "it follows one that ended its connection";
+        return Err(Problem::new(ProblemKind::BadRequest).detail(why));
+    }
+    let outcome = judge(request);
+    if let (Err(_), Some(connection)) = (&outcome, connection) {
+        connection.spoil();
+    }
+    outcome
+}
+
+fn judge(request: &ServiceRequest) -> Result<(), Problem> {
     let (headers, uri) = (request.headers(), request.uri());
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > TARGET_BYTES_MAX) {
         return Err(Problem::new(ProblemKind::UriTooLong));

@@ -27,7 +27,7 @@ const CLIENTS: usize = 200;
 const WRITERS: usize = 20;
 
 fn start(data: &TempDir, listen: &str) -> anyhow::Result<Started> {
-    let clarity = Clarity::serve(data.path())?.args(&["--listen", listen]).set("server.lame_duck_ms", "1500");
+    let clarity = Clarity::serve_at(data.path(), listen)?.set("server.lame_duck_ms", "1500");
     block_in_place(|| clarity.start())
 }
 

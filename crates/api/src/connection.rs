@@ -6,7 +6,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -45,16 +45,22 @@ pub(crate) struct Watch {
     answered: Cell<Option<Instant>>,
     /// Whether a request came on it that nothing may follow.
     spoilt: Cell<bool>,
+    /// Who waits for what comes next.
+    reader: Cell<Option<Waker>>,
 }
 
 /// A request under way; it is over when this is dropped.
-pub(crate) struct InFlight(Rc<Watch>);
+pub(crate) struct InFlight {
+    watch: Rc<Watch>,
+    may_go_on: bool,
+}
 
 impl Watch {
-    pub(crate) fn enter(self: &Rc<Self>) -> InFlight {
+    /// A request begins, whose body may or may not go on after its answer.
+    pub(crate) fn enter(self: &Rc<Self>, may_go_on: bool) -> InFlight {
         self.in_flight.set(self.in_flight.get() + 1);
         self.begun.set(None);
-        InFlight(Rc::clone(self))
+        InFlight { watch: Rc::clone(self), may_go_on }
     }
 
     /// From here on, nothing that comes on this connection is done: it may be a part of what was refused.
@@ -79,9 +85,14 @@ impl Watch {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
-        self.0.begun.set(None);
-        self.0.answered.set(Some(Instant::now()));
+        let watch = &self.watch;
+        watch.in_flight.set(watch.in_flight.get().saturating_sub(1));
+        watch.begun.set(None);
+        watch.answered.set(Some(Instant::now()));
+        // The server's own clock for idle connections does not run before the whole body has come: this one has to.
+        if let Some(reader) = watch.reader.take().filter(|_| self.may_go_on) {
+            reader.wake();
+        }
     }
 }
 
@@ -210,6 +221,7 @@ impl AsyncRead for Guarded {
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         if !this.watch.is_waiting() {
             this.waiting.stop();
+            this.watch.reader.set(Some(context.waker().clone()));
             return outcome;
         }
         if buffer.filled().len() > before && this.watch.begun.get().is_none() {

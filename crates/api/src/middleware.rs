@@ -17,7 +17,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::{ConnectionType, Method, StatusCode},
+    http::{ConnectionType, Method, StatusCode, header},
     middleware::Next,
     web::Bytes,
 };
@@ -111,7 +111,8 @@ pub(crate) async fn surround(
     };
     let mut seen = Seen::of(&context, &mut request);
     let connection = request.conn_data::<Rc<Watch>>().cloned();
-    let in_flight = connection.as_ref().map(Watch::enter);
+    let may_go_on = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let in_flight = connection.as_ref().map(|connection| connection.enter(may_go_on));
     if let Err(problem) = screen::refuse(&request, connection.as_deref()) {
         let mut response = problem.response(&seen.id);
         response.head_mut().set_connection_type(ConnectionType::Close);

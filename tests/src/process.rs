@@ -30,8 +30,13 @@ pub struct Clarity {
 impl Clarity {
     /// `clarity serve` on a free port, as the development profile has it.
     pub fn serve(data: &Path) -> anyhow::Result<Self> {
+        Self::serve_at(data, "127.0.0.1:0")
+    }
+
+    /// `clarity serve` at this address.
+    pub fn serve_at(data: &Path, listen: &str) -> anyhow::Result<Self> {
         let mut clarity = Self::command("serve", data)?;
-        clarity.command.args(["--listen", "127.0.0.1:0"]);
+        clarity.command.args(["--listen", listen]);
         Ok(clarity)
     }
 

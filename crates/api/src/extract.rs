@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     future::{Ready, ready},
     io::Read,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     ops::Deref,
     pin::Pin,
     sync::Arc,
@@ -24,6 +24,7 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use crate::{
+    address,
     context::Context,
     middleware::{RequestId, is_traceparent},
     problem::{Problem, ProblemKind},
@@ -136,7 +137,7 @@ pub(crate) fn bearer(request: &HttpRequest) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
-/// The peer's address. A proxy's headers are not believed: anyone can write them.
+/// The client's address: the peer's, or behind trusted proxies the one that they name.
 pub(crate) struct Peer(pub IpAddr);
 
 impl FromRequest for Peer {
@@ -144,7 +145,9 @@ impl FromRequest for Peer {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip()))))
+        ready(context(request).map(|context| {
+            Self(address::client(&context.config.server, request.peer_addr(), request.headers()))
+        }))
     }
 }
 
@@ -190,6 +193,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(Problem::field("", "an array where an object is expected"));
     }
+    app::json::strict(body)?;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -223,6 +227,25 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     path.iter().map(part).collect()
 }
 
+/// Refuses a body that says of itself that it is something else. Without a type, or with the one that `curl -d` gives
+/// everything, it is taken for the JSON that it has to be.
+fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
+    let Some(value) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let value = value.to_str().unwrap_or("?").to_ascii_lowercase();
+    let mut parts = value.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let is_json = kind.ends_with("+json")
+        || ["", "application/json", "text/json", "text/plain", "application/octet-stream"].contains(&kind)
+        || kind == "application/x-www-form-urlencoded";
+    let is_utf8 = parts
+        .filter_map(|parameter| parameter.strip_prefix("charset="))
+        .all(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"));
+    if is_json && is_utf8 {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemKind::UnsupportedMedia).detail("bodies are application/json in UTF-8"))
+}
+
 /// What is reserved for a body before any of it has come.
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
@@ -237,6 +260,7 @@ async fn read(
         Problem::new(ProblemKind::TooLarge)
             .detail(format!("a body here has at most {bytes_max} bytes, decoded"))
     };
+    expect_json(request)?;
     let announced = header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
@@ -245,7 +269,8 @@ async fn read(
         let mut payload = payload;
         let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVED_BYTES_MAX));
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_hidden| Problem::field("", "the body broke off"))?;
+            let chunk = chunk
+                .map_err(|_hidden| Problem::new(ProblemKind::BadRequest).detail("the body broke off"))?;
             if body.len() + chunk.len() > bytes_max {
                 return Err(too_large());
             }
@@ -256,7 +281,11 @@ async fn read(
     let body = tokio::time::timeout(context.body_timeout(), receive)
         .await
         .map_err(|_hidden| Problem::new(ProblemKind::RequestTimeout))??;
-    let encoding = header(request, "content-encoding").unwrap_or("identity").trim().to_ascii_lowercase();
+    // All lines of it: two encodings in two lines are as many as two in one.
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    let encoding: Vec<&str> = encodings.map(|line| line.to_str().unwrap_or("?").trim()).collect();
+    let encoding = if encoding.is_empty() { "identity".to_owned() } else { encoding.join(",") };
+    let encoding = encoding.to_ascii_lowercase();
     match encoding.as_str() {
         "identity" | "" => Ok(body),
         "gzip" | "zstd" => {
@@ -279,13 +308,19 @@ enum DecodeFault {
     Malformed,
 }
 
+/// A frame says how much memory its decoding takes; none of what is accepted needs more than this.
+const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+
 fn decode(encoding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, DecodeFault> {
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX) + 1;
     let mut decoded = Vec::new();
     let outcome = if encoding == "gzip" {
         flate2::read::MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded)
     } else {
-        zstd::Decoder::with_buffer(body).and_then(|decoder| decoder.take(limit).read_to_end(&mut decoded))
+        zstd::Decoder::with_buffer(body).and_then(|mut decoder| {
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            decoder.take(limit).read_to_end(&mut decoded)
+        })
     };
     outcome.map_err(|_hidden| DecodeFault::Malformed)?;
     if decoded.len() > bytes_max { Err(DecodeFault::TooLarge) } else { Ok(decoded.into()) }

@@ -1,8 +1,10 @@
 //! The HTTP API, the composition root and the `clarity` binary.
 
+mod address;
 pub mod cli;
 mod commands;
 pub mod config;
+mod connection;
 mod context;
 mod cursor;
 mod extract;

@@ -12,6 +12,8 @@ use ports::{Denial, ErrorKind, denial, password_fault};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::limits::seconds_up;
+
 /// A refusal. The client gets fixed words; the chain of causes goes to the log, once.
 pub struct Problem {
     kind: ProblemKind,
@@ -20,8 +22,6 @@ pub struct Problem {
     retry_after: Option<Duration>,
     /// For the log only.
     cause: Option<String>,
-    /// Where the middleware has no response to put it into.
-    request_id: Option<String>,
 }
 
 /// Where in the request a fault is.
@@ -96,9 +96,13 @@ pub enum ProblemKind {
     PreconditionRequired,
     /// Too many bytes or days.
     TooLarge,
+    /// A target of too many bytes.
+    UriTooLong,
+    /// Headers of too many bytes.
+    HeadersTooLarge,
     /// A content type or encoding that is not understood.
     UnsupportedMedia,
-    /// The body took too long.
+    /// The request took too long to come.
     RequestTimeout,
     /// Too many requests.
     RateLimited,
@@ -154,13 +158,19 @@ impl ProblemKind {
                 ("precondition-required", StatusCode::PRECONDITION_REQUIRED, "The request needs an If-Match")
             }
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
+            Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG, "The target is too long"),
+            Self::HeadersTooLarge => (
+                "headers-too-large",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The headers are too large",
+            ),
             Self::UnsupportedMedia => (
                 "unsupported-media-type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type or encoding is not understood",
             ),
             Self::RequestTimeout => {
-                ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body took too long")
+                ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The request took too long to come")
             }
             Self::RateLimited => ("rate-limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Locked => ("locked", StatusCode::TOO_MANY_REQUESTS, "Locked after too many failures"),
@@ -175,11 +185,11 @@ impl ProblemKind {
 }
 
 /// How long a client should wait before it asks an unavailable service again.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Problem {
     pub fn new(kind: ProblemKind) -> Self {
-        Self { kind, detail: None, errors: Vec::new(), retry_after: None, cause: None, request_id: None }
+        Self { kind, detail: None, errors: Vec::new(), retry_after: None, cause: None }
     }
 
     /// A fault of one place in the request.
@@ -197,12 +207,6 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
-        self
-    }
-
-    #[must_use]
-    pub fn of_request(mut self, id: String) -> Self {
-        self.request_id = Some(id);
         self
     }
 
@@ -228,7 +232,8 @@ impl Problem {
         self.cause.as_deref()
     }
 
-    pub fn response(&self, request_id: &str) -> HttpResponse {
+    /// The document.
+    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
         let (name, status, title) = self.kind.parts();
         let body = ProblemBody {
             kind: format!("/problems/{name}"),
@@ -238,16 +243,20 @@ impl Problem {
             instance: request_id.to_owned(),
             errors: self.errors.clone(),
         };
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+
+    pub fn response(&self, request_id: &str) -> HttpResponse {
+        let status = self.kind.parts().1;
         let mut response = HttpResponse::build(status);
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if let Some(after) = self.retry_after.or(waits.then_some(RETRY_AFTER)) {
-            response.insert_header((header::RETRY_AFTER, after.as_secs().max(1).to_string()));
+        if let Some(after) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds_up(after).max(1).to_string()));
         }
-        response.body(serde_json::to_vec(&body).unwrap_or_default())
+        response.body(self.body(request_id))
     }
 }
 
@@ -272,7 +281,7 @@ impl ResponseError for Problem {
 
     /// The middleware renders problems, because only it knows the request's id; this serves what it does not see.
     fn error_response(&self) -> HttpResponse {
-        self.response(self.request_id.as_deref().unwrap_or_default())
+        self.response("")
     }
 }
 

@@ -17,25 +17,19 @@ pub(crate) mod pat;
 pub(crate) mod root;
 pub(crate) mod users;
 
-use std::future::{Ready, ready};
-
-use actix_web::{HttpResponse, Resource, web};
+use actix_web::{Resource, web};
 use jiff::Timestamp;
 
-use crate::problem::{Problem, ProblemKind};
+use crate::middleware::{nowhere, other_method};
 
 /// An instant as the shipped apps can read it: whole seconds, UTC.
 pub(crate) fn seconds(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A resource that answers methods it does not have with a problem.
+/// A resource that answers OPTIONS, and the methods it does not have with a problem.
 fn resource(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| problem(ProblemKind::MethodNotAllowed)))
-}
-
-fn problem(kind: ProblemKind) -> Ready<Result<HttpResponse, Problem>> {
-    ready(Err(Problem::new(kind)))
+    web::resource(path).default_service(web::to(other_method))
 }
 
 /// Binds every route.
@@ -70,7 +64,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         )
         .service(api)
         // Not to `/docs/`: without its slash, which is taken off every path, that is `/docs` again.
-        .service(web::redirect("/docs", "/docs/index.html").see_other())
+        .service(resource("/docs").route(web::get().to(openapi::docs)))
         .service(openapi::swagger())
-        .default_service(web::to(|| problem(ProblemKind::NotFound)));
+        .default_service(web::to(nowhere));
 }

@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, middleware::NormalizePath, web};
+use actix_http::{HttpService, Protocol};
+use actix_server::{Server, ServerHandle};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::{App as ActixApp, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
 use anyhow::Context as _;
 use app::App;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{Clock, IdSource};
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio::{
+    net::TcpSocket,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
@@ -20,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
+    connection::{Guarded, Patience},
     context::{Context, Lifecycle},
     limits::Limiter,
     middleware::surround,
@@ -54,11 +59,12 @@ pub async fn start(
     metrics: PrometheusHandle,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
 ) -> anyhow::Result<Running> {
+    raise_file_limit();
     // The port is bound before anything is opened: a port that is taken is found at once, and nothing was touched.
     let listener = if roles.serve {
         let listen = config.server.listen;
         Some(
-            TcpListener::bind(listen)
+            bind(listen)
                 .with_context(|| format!("{listen} cannot be listened on; choose another with --listen"))?,
         )
     } else {
@@ -73,6 +79,15 @@ pub async fn start(
         running.server = Some(serve(&running.context, listener)?);
     }
     Ok(running)
+}
+
+/// Lets this process hold as many connections as it may at all: the usual first limit is 1,024 files, which a thousand slow
+/// clients use up.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused, the limit is as it was.
+    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }).ok();
 }
 
 async fn context(
@@ -97,27 +112,71 @@ async fn context(
     })
 }
 
+/// For how long the rest of a request that was answered early is read and thrown away.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted; more than the usual, or a thousand clients at once have to come again.
+const BACKLOG: u32 = 4096;
+
+fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // The port may still be known to connections of a process that is gone.
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
 fn serve(
     context: &web::Data<Context>,
     listener: TcpListener,
 ) -> anyhow::Result<(ServerHandle, JoinHandle<std::io::Result<()>>)> {
-    let shared = context.clone();
-    let server = &context.config.server;
-    let http = HttpServer::new(move || {
-        ActixApp::new()
-            .app_data(shared.clone())
-            .wrap(NormalizePath::trim())
-            .wrap(actix_web::middleware::from_fn(surround))
-            .configure(routes::configure)
-    })
-    .workers(server.workers)
-    .keep_alive(Duration::from_millis(server.keep_alive_ms))
-    .client_request_timeout(Duration::from_millis(server.body_timeout_ms))
+    let (shared, server) = (context.clone(), &context.config.server);
+    let milliseconds = Duration::from_millis;
+    let patience = Patience {
+        head: milliseconds(server.head_timeout_ms),
+        idle: milliseconds(server.keep_alive_ms),
+        reader: milliseconds(server.request_timeout_ms),
+    };
+    let keep_alive = patience.idle;
+    let address = listener.local_addr()?;
     // What the lame duck leaves of the time, so that both together keep it.
-    .shutdown_timeout(server.shutdown_timeout_ms.saturating_sub(server.lame_duck_ms).div_ceil(1000))
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let shutdown = server.shutdown_timeout_ms.saturating_sub(server.lame_duck_ms).div_ceil(1000);
+    let builder = Server::build().workers(server.workers).disable_signals().shutdown_timeout(shutdown);
+    let stopping = builder.graceful_shutdown_signal();
+    // As actix-web's own server does it, with a clock around each connection.
+    let service = move || {
+        let (shared, stopping) = (shared.clone(), stopping.clone());
+        let connections = shared.clone();
+        let app = ActixApp::new()
+            .app_data(shared)
+            .wrap(from_fn(surround))
+            .configure(routes::configure)
+            .into_factory()
+            .map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(keep_alive)
+            .client_request_timeout(patience.head)
+            // An early answer, such as 413, would be lost to a client that still sends.
+            .client_disconnect_timeout(FAREWELL)
+            .local_addr(address)
+            .on_connect_ext(|connection: &Guarded, data| drop(data.insert(connection.watch())))
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| {
+            let context = connections.clone();
+            async move {
+                // Without it, small answers wait for the acknowledgement of the ones before.
+                stream.set_nodelay(true).ok();
+                let peer = stream.peer_addr().ok();
+                Ok((Guarded::new(stream, patience, context), Protocol::Http1, peer))
+            }
+        })
+        .and_then(http)
+    };
+    let http = builder.listen("http", listener, service)?.run();
     let handle = http.handle();
     Ok((handle, tokio::spawn(http)))
 }

@@ -209,6 +209,7 @@ fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BodyError> {
     if is_array(bytes) {
         return Err(BodyError::new("", "the body is an array where an object is expected"));
     }
+    crate::json::strict(bytes)?;
     serde_json::from_slice(bytes).map_err(|error| BodyError::json(&error))
 }
 

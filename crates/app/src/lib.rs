@@ -15,6 +15,7 @@ pub mod external;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;
+pub mod json;
 mod platform;
 mod process;
 pub mod readings;

@@ -8,6 +8,8 @@ mod cli;
 #[cfg(test)]
 mod consents;
 #[cfg(test)]
+mod conventions;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod dependency_rule;
@@ -29,6 +31,8 @@ mod openapi;
 mod people;
 #[cfg(test)]
 mod privacy;
+#[cfg(test)]
+mod robustness;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]

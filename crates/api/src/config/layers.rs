@@ -166,7 +166,8 @@ fn single(name: String, key: &str, text: &str, known: &Value) -> Layer {
     Layer { name, settings: value.into_dict().unwrap_or_default() }
 }
 
-/// Text from outside a file has no type of its own: it is read as what the key's default is. What cannot be read so stays
+/// Text from outside a file has no type of its own: it is read as what the key's default is, a list by its
+/// commas. What cannot be read so stays
 /// text, and decoding says what was expected. Keys without a default are all text.
 fn read_as(default: Option<&Value>, text: &str) -> Value {
     let read = match default {
@@ -174,6 +175,10 @@ fn read_as(default: Option<&Value>, text: &str) -> Value {
         Some(Value::Num(..)) => {
             let integer = text.parse::<i64>().ok().map(Value::from);
             integer.or_else(|| text.parse::<f64>().ok().map(Value::from))
+        }
+        Some(Value::Array(..)) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Some(Value::from(items.map(Value::from).collect::<Vec<_>>()))
         }
         _ => None,
     };

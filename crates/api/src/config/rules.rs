@@ -64,6 +64,7 @@ impl Rules {
     fn ranges_of_the_server(&mut self, config: &Config) {
         let server = &config.server;
         self.range("server.workers", server.workers, 1..=512);
+        self.range("server.head_timeout_ms", server.head_timeout_ms, 100..=3_600_000);
         self.range("server.body_timeout_ms", server.body_timeout_ms, 100..=3_600_000);
         self.range("server.request_timeout_ms", server.request_timeout_ms, 100..=3_600_000);
         self.range("server.keep_alive_ms", server.keep_alive_ms, 0..=3_600_000);
@@ -147,6 +148,13 @@ impl Rules {
             "identity.breached_passwords_file",
             "it cannot be read as a file: correct the path or its permissions, or leave the key out",
         );
+        for origin in &config.server.cors_origins {
+            let problem = format!(
+                "`{origin}` is no origin; write scheme, host and port as browsers do, such as https://app.example.org (and name each: \
+                 there is no `*`)"
+            );
+            self.demand(is_origin(origin), "server.cors_origins", problem);
+        }
         let filter = EnvFilter::try_new(&config.telemetry.log_level);
         self.demand(
             filter.is_ok(),
@@ -281,6 +289,13 @@ impl Rules {
             }
         }
     }
+}
+
+/// Whether `text` is an origin to the letter: a browser's header is compared with it byte by byte.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    })
 }
 
 /// Whether `text` is a URL of a protocol without encryption, to a host other than this one.

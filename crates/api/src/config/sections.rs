@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use inference::ExecutionProvider;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -66,12 +67,35 @@ impl fmt::Display for Provider {
     }
 }
 
+/// The header in which trusted proxies name the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddressHeader {
+    XForwardedFor,
+    Forwarded,
+}
+
+impl ClientAddressHeader {
+    pub const ALL: [Self; 2] = [Self::XForwardedFor, Self::Forwarded];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
     pub workers: usize,
+    pub trusted_proxies: Vec<IpNet>,
+    pub client_address_header: ClientAddressHeader,
+    pub cors_origins: Vec<String>,
+    pub head_timeout_ms: u64,
     pub body_timeout_ms: u64,
     pub request_timeout_ms: u64,
     pub keep_alive_ms: u64,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::seconds;
 use crate::{
+    address,
     context::Context,
     extract::Ctx,
     problem::{Problem, ProblemBody, ProblemKind},
@@ -177,7 +178,9 @@ pub(crate) async fn database(context: Ctx) -> HttpResponse {
     (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),
     (status = 404, description = "Not asked from this machine", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn metrics(context: Ctx, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    if !request.peer_addr().is_some_and(|address| address.ip().is_loopback()) {
+    // What a proxy on this machine passes on was asked by somebody else.
+    let is_local = request.peer_addr().is_some_and(|address| address.ip().to_canonical().is_loopback());
+    if !is_local || address::is_forwarded(request.headers()) {
         return Err(Problem::new(ProblemKind::NotFound));
     }
     if let Ok(stats) = context.app.platform.jobs.stats().await {

@@ -5,7 +5,11 @@ pub(crate) mod schemas;
 
 use std::sync::LazyLock;
 
-use actix_web::{HttpResponse, http::header::ContentType, web::Bytes};
+use actix_web::{
+    HttpResponse,
+    http::header::{self, ContentType},
+    web::Bytes,
+};
 use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
@@ -108,10 +112,15 @@ pub(crate) async fn document() -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(document.clone()))
 }
 
-#[cfg(test)]
-mod tests;
+/// To the first page of Swagger UI.
+pub(crate) async fn docs() -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, "/docs/index.html")).finish()
+}
 
 /// Swagger UI, served from the binary.
 pub(crate) fn swagger() -> SwaggerUi {
     SwaggerUi::new("/docs/{_:.*}").config(utoipa_swagger_ui::Config::new(["/api/v1/openapi.json"]))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ mod tests;
 pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
-    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat,
+    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, Live, LogFormat,
     Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
 };
 
@@ -33,6 +33,7 @@ pub struct Config {
     pub providers: Providers,
     pub identity: Identity,
     pub limits: Limits,
+    pub live: Live,
     pub ingest: Ingest,
     pub worker: Worker,
     pub measures: Measures,

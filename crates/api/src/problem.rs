@@ -98,6 +98,8 @@ pub enum ProblemKind {
     TooLarge,
     /// A content type or encoding that is not understood.
     UnsupportedMedia,
+    /// The path speaks another protocol.
+    UpgradeRequired,
     /// The body took too long.
     RequestTimeout,
     /// Too many requests.
@@ -158,6 +160,11 @@ impl ProblemKind {
                 "unsupported-media-type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type or encoding is not understood",
+            ),
+            Self::UpgradeRequired => (
+                "upgrade-required",
+                StatusCode::UPGRADE_REQUIRED,
+                "This is a WebSocket: connect with a version 13 handshake",
             ),
             Self::RequestTimeout => {
                 ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body took too long")
@@ -223,6 +230,11 @@ impl Problem {
         self.kind
     }
 
+    /// The first fault in words: where it is, and what is wrong.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.errors.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail))
+    }
+
     /// The chain of causes, for the log.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
@@ -242,6 +254,10 @@ impl Problem {
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            response.insert_header((header::UPGRADE, "websocket"));
+            response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
         }
         let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         if let Some(after) = self.retry_after.or(waits.then_some(RETRY_AFTER)) {

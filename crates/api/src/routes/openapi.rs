@@ -18,7 +18,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     auth, clinician, consents, events, health, health_data, healthkit, insights, measures, objects, operator,
-    pat, root, users,
+    pat, root, users, ws,
 };
 use crate::problem::{Problem, ProblemKind};
 
@@ -57,8 +57,9 @@ use crate::problem::{Problem, ProblemKind};
         measures::daily, measures::sleep, measures::circadian,
         consents::grant, consents::list, consents::stored, consents::change, consents::revoke,
         users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, clinician::patients, operator::jobs,
-        events::stream, objects::get, objects::put,
+        events::stream, ws::health_analysis, ws::room, ws::chat_room, objects::get, objects::put,
     ),
+    components(schemas(ws::ClientMessage, ws::ServerMessage)),
     modifiers(&Bearer, &OperationIds)
 )]
 pub struct ClarityApi;

@@ -17,8 +17,8 @@ mod tests;
 pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
-    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, Live, LogFormat,
-    Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
+    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, Live,
+    LogFormat, Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.

@@ -130,10 +130,7 @@ impl App {
     pub async fn event_position(&self, user: UserId, last: Option<EventId>) -> Result<Position> {
         let store = &*self.platform.health_data;
         let Some(head) = get::<EventHead>(store, &RecordKey::event_head(user)).await? else {
-            return Ok(Position {
-                after: BEGINNING,
-                has_gap: last.is_some_and(|last| last != BEGINNING),
-            });
+            return Ok(Position { after: BEGINNING, has_gap: last.is_some_and(|last| last != BEGINNING) });
         };
         let EventHead { first, last: latest } = head.body;
         let after = last.unwrap_or(latest);

@@ -100,8 +100,7 @@ impl Listener {
         let wake = async {
             while let Some(event) = self.live.next().await {
                 // An error item says that some were missed: the records have them.
-                let is_news =
-                    |event: &ports::Event| event.user_id == self.user && event.name != ROOM_EVENT;
+                let is_news = |event: &ports::Event| event.user_id == self.user && event.name != ROOM_EVENT;
                 if event.as_ref().map_or(true, is_news) {
                     return;
                 }

@@ -41,6 +41,7 @@ use crate::problem::{Problem, ProblemKind};
         (name = "pat", description = "The Pretrained Actigraphy Transformer"),
         (name = "insights", description = "Narratives from the caller's own results"),
         (name = "events", description = "What happens to the caller's data, as it happens"),
+        (name = "websocket", description = "Sockets: analyses as they run, and rooms that a user's devices share"),
         (name = "objects", description = "Presigned URLs of stored objects"),
         (name = "users", description = "What belongs to the caller: consents, the audit trail; and the data of those who consented to them"),
         (name = "clinician", description = "Who consented to the caller"),

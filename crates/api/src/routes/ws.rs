@@ -173,8 +173,8 @@ async fn open(
     if !is_handshake {
         return Err(Problem::new(ProblemKind::UpgradeRequired));
     }
-    let (response, socket, messages) = actix_ws::handle(request, payload)
-        .map_err(|_hidden| Problem::new(ProblemKind::UpgradeRequired))?;
+    let (response, socket, messages) =
+        actix_ws::handle(request, payload).map_err(|_hidden| Problem::new(ProblemKind::UpgradeRequired))?;
     // The seat is free when the connection is gone, not when it was told to go: one that is not read lingers.
     let seat = Arc::new(OnceLock::new());
     if let Some(login) = &login {

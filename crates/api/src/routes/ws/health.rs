@@ -32,7 +32,12 @@ pub(super) fn received(link: &Link, kind: &str, mut fields: Fields) -> Result<Wo
 
 /// An insight as the AI says it.
 pub(super) fn answer(insight: Insight) -> Body {
-    Body::Message { content: insight.narrative.narrative, user_id: AI.to_owned(), username: None, metadata: None }
+    Body::Message {
+        content: insight.narrative.narrative,
+        user_id: AI.to_owned(),
+        username: None,
+        metadata: None,
+    }
 }
 
 /// What a kept event says to its user.
@@ -75,12 +80,7 @@ pub(super) struct Analysis {
 
 impl Analysis {
     /// Checks what came.
-    pub(super) fn of(
-        link: &Link,
-        data: Option<Value>,
-        source: &str,
-        codes: Codes,
-    ) -> Result<Self, Refusal> {
+    pub(super) fn of(link: &Link, data: Option<Value>, source: &str, codes: Codes) -> Result<Self, Refusal> {
         let Some(Value::Object(data)) = data else {
             return Err(Refusal::new(codes.payload, "an object with data_points is expected"));
         };
@@ -157,7 +157,9 @@ pub(super) async fn write(
 fn failed(error: &AppError) -> Refusal {
     tracing::warn!(error = %error, "an analysis on a socket failed");
     let words = match error {
-        AppError::Port(error) if error.is_retryable() => "a part of the service is not available; try again later",
+        AppError::Port(error) if error.is_retryable() => {
+            "a part of the service is not available; try again later"
+        }
         _ => "something went wrong on our side",
     };
     Refusal::new(Code::HealthAnalysisError, words)

@@ -88,12 +88,8 @@ impl Room {
         if metadata_bytes > METADATA_BYTES_MAX {
             return Err(Refusal::new(Code::MessageParseError, "metadata has at most 4096 bytes"));
         }
-        let message = Body::Message {
-            content,
-            user_id: self.user_id(),
-            username: self.display_name.clone(),
-            metadata,
-        };
+        let message =
+            Body::Message { content, user_id: self.user_id(), username: self.display_name.clone(), metadata };
         let room = self.clone();
         Ok(Box::pin(async move {
             room.tell(message).await;
@@ -117,7 +113,8 @@ impl Room {
     }
 
     fn insight(&self, mut fields: Fields) -> Result<Work, Refusal> {
-        let codes = Codes { payload: Code::InvalidHealthInsightContent, data: Code::InvalidHealthInsightData };
+        let codes =
+            Codes { payload: Code::InvalidHealthInsightContent, data: Code::InvalidHealthInsightData };
         let analysis = Analysis::of(&self.link, fields.remove("content"), "ws/room", codes)?;
         let room = self.clone();
         Ok(Box::pin(async move {

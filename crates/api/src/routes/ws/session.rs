@@ -123,7 +123,8 @@ impl Outbox {
     fn push(&self, out: Out) {
         let bytes = out.bytes();
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if waiting + bytes > self.bytes_max || matches!(self.queue.try_send(out), Err(TrySendError::Full(_))) {
+        if waiting + bytes > self.bytes_max || matches!(self.queue.try_send(out), Err(TrySendError::Full(_)))
+        {
             self.is_stuck.cancel();
         }
     }
@@ -185,11 +186,7 @@ impl Link {
     }
 
     pub(super) fn refuse(&self, refusal: &Refusal) {
-        self.send(Body::Error {
-            error_code: refusal.code,
-            message: refusal.message.clone(),
-            details: None,
-        });
+        self.send(Body::Error { error_code: refusal.code, message: refusal.message.clone(), details: None });
     }
 
     pub(super) fn update(&self, status: Status, progress: u8, details: Option<String>) -> Body {
@@ -299,12 +296,11 @@ const BINARY: Ending = ending(CloseCode::Unsupported, "Messages are texts");
 fn malformed(error: &ProtocolError) -> Ending {
     match error {
         ProtocolError::Overflow => TOO_LARGE,
-        ProtocolError::Io(error) if is_utf8_fault(error) => {
-            ending(CloseCode::Invalid, "Not UTF-8")
-        }
+        ProtocolError::Io(error) if is_utf8_fault(error) => ending(CloseCode::Invalid, "Not UTF-8"),
         // The library's word for continuations that are too large together.
         ProtocolError::Io(error)
-            if error.kind() == std::io::ErrorKind::Other && error.to_string().contains("continuation size") =>
+            if error.kind() == std::io::ErrorKind::Other
+                && error.to_string().contains("continuation size") =>
         {
             TOO_LARGE
         }

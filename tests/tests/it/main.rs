@@ -12,6 +12,8 @@ mod demo;
 #[cfg(test)]
 mod dependency_rule;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod folder;
@@ -31,6 +33,8 @@ mod people;
 mod privacy;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `ws`: sockets. Here is what happens before one is open; what it says is in the modules below.
 
+mod frames;
 mod health;
 mod messages;
 mod relay;
@@ -14,7 +15,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
     http::header,
     web::{self, Bytes, Payload},
@@ -173,6 +174,11 @@ async fn open(
     if !is_handshake {
         return Err(Problem::new(ProblemKind::UpgradeRequired));
     }
+    let (mut payload, is_too_large) =
+        frames::guarded(payload.into_inner(), context.config.live.message_bytes_max);
+    let payload = Payload::from_request(request, &mut payload)
+        .await
+        .map_err(|_hidden| Problem::new(ProblemKind::Internal))?;
     let (response, socket, messages) =
         actix_ws::handle(request, payload).map_err(|_hidden| Problem::new(ProblemKind::UpgradeRequired))?;
     // The seat is free when the connection is gone, not when it was told to go: one that is not read lingers.
@@ -192,6 +198,7 @@ async fn open(
             .filter(|text| is_traceparent(text.as_bytes()))
             .map(str::to_owned),
         seat: Arc::clone(&seat),
+        is_too_large,
     };
     actix_web::rt::spawn(opening.run(socket, messages));
     Ok(response.map_body(|_, body| Held { body, _seat: seat }.boxed()))

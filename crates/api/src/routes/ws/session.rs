@@ -1,10 +1,11 @@
 //! One open socket: who is on it, what comes and goes, and when it ends.
 
 use std::{
+    cell::Cell,
     future::Future,
     num::NonZeroU32,
     pin::{Pin, pin},
-    str::Utf8Error,
+    rc::Rc,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -66,6 +67,8 @@ pub(super) struct Opening {
     pub(super) request_id: String,
     pub(super) traceparent: Option<String>,
     pub(super) seat: Arc<OnceLock<Seat>>,
+    /// Whether the bytes ended with a frame that is too large.
+    pub(super) is_too_large: Rc<Cell<bool>>,
 }
 
 /// Why a socket ends.
@@ -224,7 +227,7 @@ impl Opening {
                 let session = self.context.app.platform.ids.next();
                 let caller = self.caller(login.user_id);
                 let link = Link { context: Arc::clone(&self.context), caller, session, outbox };
-                let open = Open::new(link, self.channel, login.token);
+                let open = Open::new(link, self.channel, login.token, self.is_too_large);
                 let mut writer = pin!(write(socket.clone(), waiting, (waiting_bytes, is_stuck), patience));
                 let mut serving = pin!(open.run(&mut messages));
                 tokio::select! {
@@ -274,7 +277,7 @@ impl Opening {
                 Some(Ok(AggregatedMessage::Close(_))) | None => {
                     return Err(ending(CloseCode::Normal, "Bye"));
                 }
-                Some(Err(error)) => return Err(malformed(&error)),
+                Some(Err(error)) => return Err(malformed(&error, self.is_too_large.get())),
             }
         };
         let Ok(First::Auth { token }) = serde_json::from_str(&first) else {
@@ -293,8 +296,9 @@ impl Opening {
 const BINARY: Ending = ending(CloseCode::Unsupported, "Messages are texts");
 
 /// What a client did that is no WebSocket.
-fn malformed(error: &ProtocolError) -> Ending {
+fn malformed(error: &ProtocolError, is_too_large: bool) -> Ending {
     match error {
+        _ if is_too_large => TOO_LARGE,
         ProtocolError::Overflow => TOO_LARGE,
         ProtocolError::Io(error) if is_utf8_fault(error) => ending(CloseCode::Invalid, "Not UTF-8"),
         // The library's word for continuations that are too large together.
@@ -308,8 +312,9 @@ fn malformed(error: &ProtocolError) -> Ending {
     }
 }
 
+/// The library keeps the error of a whole message, and only the words of one that came in parts.
 fn is_utf8_fault(error: &std::io::Error) -> bool {
-    error.get_ref().and_then(|inner| inner.downcast_ref::<Utf8Error>()).is_some()
+    error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("utf-8")
 }
 
 const TOO_LARGE: Ending = ending(CloseCode::Size, "Message too large");
@@ -325,6 +330,7 @@ struct Open {
     link: Link,
     channel: Channel,
     token: SecretString,
+    is_too_large: Rc<Cell<bool>>,
     heard: Instant,
     messages: DefaultDirectRateLimiter,
     /// Messages beyond the limit are refused; too many of those end the socket.
@@ -333,13 +339,14 @@ struct Open {
 }
 
 impl Open {
-    fn new(link: Link, channel: Channel, token: SecretString) -> Self {
+    fn new(link: Link, channel: Channel, token: SecretString, is_too_large: Rc<Cell<bool>>) -> Self {
         let count = NonZeroU32::new(link.context.config.live.messages_per_minute).unwrap_or(NonZeroU32::MIN);
         let limiter = |count| RateLimiter::direct(Quota::per_minute(count));
         Self {
             link,
             channel,
             token,
+            is_too_large,
             heard: Instant::now(),
             messages: limiter(count),
             refused: limiter(count),
@@ -352,10 +359,11 @@ impl Open {
         let context = Arc::clone(&self.link.context);
         let Ok(events) = context.app.live_events().await else { return Some(FAULT) };
         let place = self.place().await;
-        self.greet();
+        // Before the greeting: who was greeted hears of those who come later, and not of this one any more.
         if let Place::Room(room) = &place {
             room.tell(room.joined()).await;
         }
+        self.greet();
         let ending = self.serve(messages, events, &place).await;
         if let Place::Room(room) = &place {
             room.tell(room.left()).await;
@@ -420,7 +428,8 @@ impl Open {
                     self.link.outbox.push(Out::Ping);
                 }
                 message = messages.next() => match self.incoming(message, place, &work).await {
-                    Ok(()) => {}
+                    // The writer, and the other connections of this thread, have their turn before the next one.
+                    Ok(()) => tokio::task::yield_now().await,
                     Err(ending) => return ending,
                 },
                 Some(event) = events.next() => {
@@ -480,7 +489,7 @@ impl Open {
             Some(Ok(AggregatedMessage::Binary(_))) => Err(Some(BINARY)),
             Some(Ok(AggregatedMessage::Close(_))) => Err(Some(ending(CloseCode::Normal, "Bye"))),
             Some(Err(error)) => {
-                let ending = malformed(&error);
+                let ending = malformed(&error, self.is_too_large.get());
                 if matches!(ending.code, CloseCode::Size) {
                     let max = self.link.context.config.live.message_bytes_max;
                     let words = format!("a message has at most {max} bytes");

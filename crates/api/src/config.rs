@@ -18,7 +18,7 @@ pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
     ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight,
-    Limits, LogFormat, Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
+    Limits, Live, LogFormat, Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.
@@ -33,6 +33,7 @@ pub struct Config {
     pub providers: Providers,
     pub identity: Identity,
     pub limits: Limits,
+    pub live: Live,
     pub ingest: Ingest,
     pub worker: Worker,
     pub measures: Measures,

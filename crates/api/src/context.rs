@@ -16,13 +16,14 @@ use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, limits::Limiter, platform::PresignedObjects};
+use crate::{config::Config, limits::Limiter, platform::PresignedObjects, seats::Live};
 
 /// Shared by all workers of the server.
 pub struct Context {
     pub app: Arc<App>,
     pub config: Arc<Config>,
     pub limiter: Limiter,
+    pub live: Live,
     pub metrics: PrometheusHandle,
     /// Serves presigned object URLs, where the object store is one that needs this process for it.
     pub presigned: Option<Arc<dyn PresignedObjects>>,

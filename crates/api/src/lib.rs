@@ -13,6 +13,7 @@ mod middleware;
 pub mod platform;
 mod problem;
 mod routes;
+mod seats;
 pub mod server;
 pub mod telemetry;
 mod terms;

@@ -102,6 +102,8 @@ pub enum ProblemKind {
     HeadersTooLarge,
     /// A content type or encoding that is not understood.
     UnsupportedMedia,
+    /// The path speaks another protocol.
+    UpgradeRequired,
     /// The request took too long to come.
     RequestTimeout,
     /// Too many requests.
@@ -169,6 +171,11 @@ impl ProblemKind {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type or encoding is not understood",
             ),
+            Self::UpgradeRequired => (
+                "upgrade-required",
+                StatusCode::UPGRADE_REQUIRED,
+                "This is a WebSocket: connect with a version 13 handshake",
+            ),
             Self::RequestTimeout => {
                 ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The request took too long to come")
             }
@@ -227,6 +234,11 @@ impl Problem {
         self.kind
     }
 
+    /// The first fault in words: where it is, and what is wrong.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.errors.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail))
+    }
+
     /// The chain of causes, for the log.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
@@ -253,7 +265,12 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        if let Some(after) = self.retry_after {
+        if status == StatusCode::UPGRADE_REQUIRED {
+            response.insert_header((header::UPGRADE, "websocket"));
+            response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
+        }
+        let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if let Some(after) = self.retry_after.or(waits.then_some(RETRY_AFTER)) {
             response.insert_header((header::RETRY_AFTER, seconds_up(after).max(1).to_string()));
         }
         response.body(self.body(request_id))

@@ -16,6 +16,7 @@ pub(crate) mod pages;
 pub(crate) mod pat;
 pub(crate) mod root;
 pub(crate) mod users;
+pub(crate) mod ws;
 
 use actix_web::{Resource, web};
 use jiff::Timestamp;
@@ -45,6 +46,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(users::configure)
         .configure(clinician::configure)
         .configure(operator::configure)
+        .configure(ws::configure)
         .service(resource("/events").route(web::get().to(events::stream)))
         .service(resource("/health").route(web::get().to(health::live)))
         .service(resource("/health/ready").route(web::get().to(health::ready)))

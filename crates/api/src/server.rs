@@ -30,6 +30,7 @@ use crate::{
     middleware::surround,
     platform::{self, Connected},
     routes,
+    seats::Live,
 };
 
 /// A running process: the server, the worker, or both.
@@ -103,6 +104,7 @@ async fn context(
     Ok(Context {
         app: Arc::new(App::new(connected.platform.clone(), crate::settings(&config))),
         limiter: Limiter::new(&config.limits),
+        live: Live::new(&config.live),
         config: Arc::new(config),
         metrics,
         presigned: connected.presigned.clone(),
@@ -274,8 +276,12 @@ impl Running {
             worker.stop.cancel();
         }
         if let Some((handle, task)) = self.server.take() {
-            tokio::time::sleep(Duration::from_millis(self.context.config.server.lame_duck_ms)).await;
+            // Those that listen are sent away in the middle of it: the balancer has had time to notice, and has some left to
+            // take them elsewhere.
+            let half = Duration::from_millis(self.context.config.server.lame_duck_ms) / 2;
+            tokio::time::sleep(half).await;
             self.context.lifecycle.streams.cancel();
+            tokio::time::sleep(half).await;
             handle.stop(true).await;
             task.await??;
         }

@@ -24,7 +24,7 @@ use domain::{
     time::{Interval, day_interval, local_date, timestamp},
 };
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
-use ports::{Error, ErrorKind, Event, Precondition, Query, Version, Write};
+use ports::{Error, ErrorKind, Precondition, Query, Version, Write};
 use serde_json::json;
 
 use crate::{
@@ -60,11 +60,8 @@ impl App {
             return Err(Error::new(ErrorKind::Conflict, "job.complete").into());
         };
         let subject = json!({ "upload_id": id, "status": completed.state, "days": days });
-        let (event, event_write) = self.event(user, "upload.completed", subject)?;
-        let writes = vec![replace(key, stored.version, encode(&completed)?), event_write];
-        self.platform.health_data.commit(writes).await?;
-        self.announce(event).await;
-        Ok(())
+        let writes = vec![replace(key, stored.version, encode(&completed)?)];
+        self.commit_with_event(user, "upload.completed", subject, writes).await
     }
 
     /// Marks the upload's job as processing; `None` where there is nothing left to do.
@@ -111,18 +108,8 @@ impl App {
             days.extend(self.days_of_deleted(user, stored.body.sequence).await?);
         }
         self.recompute(user, &days).await?;
-        let (event, event_write) =
-            self.event(user, "upload.deleted", json!({ "upload_id": id, "days": days }))?;
-        self.platform.health_data.commit(vec![event_write]).await?;
-        self.announce(event).await;
-        Ok(())
-    }
-
-    /// Wakes who listens now. The event is kept, so that others see it later.
-    pub(crate) async fn announce(&self, event: Event) {
-        if let Err(error) = self.platform.events.publish(event).await {
-            tracing::warn!(error = %error, "an event was kept but not announced");
-        }
+        let subject = json!({ "upload_id": id, "days": days });
+        self.commit_with_event(user, "upload.deleted", subject, Vec::new()).await
     }
 
     /// The local days of samples that change number `sequence` deleted. Ids do not say where their samples are, so all

@@ -140,13 +140,9 @@ impl App {
                 ("insight.completed", json!({ "insight_id": id }), vec![write])
             }
         };
-        let (event, event_write) = self.event(user, name, subject)?;
-        writes.push(event_write);
         writes.push(Write::delete(key, Precondition::VersionEquals(version)));
         writes.push(self.platform.audit(&caller, Action::Analyse, format!("request/{id}"))?);
-        self.platform.health_data.commit(writes).await?;
-        self.announce(event).await;
-        Ok(())
+        self.commit_with_event(user, name, subject, writes).await
     }
 
     /// Notes that what was asked for will not come, and why.

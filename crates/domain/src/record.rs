@@ -78,6 +78,8 @@ pub enum Kind {
     Audit,
     /// Something a phone can see on its event stream.
     Event,
+    /// One per user: the first and the latest event, which puts their commits into an order.
+    EventHead,
     /// Aggregates of one local day.
     Daily,
     /// One night, by the local date of waking.
@@ -224,6 +226,11 @@ impl RecordKey {
     /// An event.
     pub fn event(user: UserId, event: EventId) -> Self {
         Self::of_user(user, Kind::Event, event)
+    }
+
+    /// The user's latest event.
+    pub fn event_head(user: UserId) -> Self {
+        Self::of_user(user, Kind::EventHead, SINGLE)
     }
 
     /// A result of a local day: [`Kind::Daily`], [`Kind::Sleep`], [`Kind::Circadian`] or [`Kind::Embedding`].

@@ -14,6 +14,8 @@ mod demo;
 #[cfg(test)]
 mod dependency_rule;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod folder;
@@ -35,6 +37,8 @@ mod privacy;
 mod robustness;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
     let mut rules = Rules(Vec::new());
     rules.ranges_of_the_server(config);
     rules.ranges_of_the_pipeline(config);
+    rules.ranges_of_live(config);
     rules.texts(config);
     rules.pairs(config);
     rules.gemini(config);
@@ -111,6 +112,26 @@ impl Rules {
         self.range("insight.gemini.connect_timeout_ms", gemini.connect_timeout_ms, 100..=60_000);
         self.range("insight.gemini.timeout_ms", gemini.timeout_ms, 100..=600_000);
         self.range("insight.gemini.retries_max", gemini.retries_max, 0..=10);
+    }
+
+    fn ranges_of_live(&mut self, config: &Config) {
+        let live = &config.live;
+        self.range("live.streams_per_user_max", live.streams_per_user_max, 1..=1_000);
+        self.range("live.sockets_per_user_max", live.sockets_per_user_max, 1..=1_000);
+        self.range("live.message_bytes_max", live.message_bytes_max, 16_384..=16_777_216);
+        self.range("live.messages_per_minute", live.messages_per_minute, 1..=1_000_000);
+        self.range("live.points_max", live.points_max, 1..=100_000);
+        self.range("live.ping_interval_ms", live.ping_interval_ms, 100..=60_000);
+        self.range("live.dead_after_ms", live.dead_after_ms, 200..=600_000);
+        self.range("live.auth_timeout_ms", live.auth_timeout_ms, 100..=60_000);
+        self.range("live.write_timeout_ms", live.write_timeout_ms, 100..=600_000);
+        self.range("live.queue_messages_max", live.queue_messages_max, 8..=65_536);
+        self.range("live.queue_bytes_max", live.queue_bytes_max, 65_536..=16_777_216);
+        self.demand(
+            live.dead_after_ms >= live.ping_interval_ms.saturating_mul(2),
+            "live.dead_after_ms",
+            "it must be at least twice live.ping_interval_ms, so that one lost ping ends no socket",
+        );
     }
 
     fn texts(&mut self, config: &Config) {

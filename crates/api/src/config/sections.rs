@@ -169,6 +169,22 @@ pub struct Limits {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Live {
+    pub streams_per_user_max: usize,
+    pub sockets_per_user_max: usize,
+    pub message_bytes_max: usize,
+    pub messages_per_minute: u32,
+    pub points_max: usize,
+    pub ping_interval_ms: u64,
+    pub dead_after_ms: u64,
+    pub auth_timeout_ms: u64,
+    pub write_timeout_ms: u64,
+    pub queue_messages_max: usize,
+    pub queue_bytes_max: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ingest {
     pub raw_inline_bytes_max: usize,
     pub commit_attempts_max: u32,

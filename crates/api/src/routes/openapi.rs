@@ -22,7 +22,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     auth, clinician, consents, events, health, health_data, healthkit, insights, measures, objects, operator,
-    pat, root, users,
+    pat, root, users, ws,
 };
 use crate::problem::{Problem, ProblemKind};
 
@@ -45,6 +45,7 @@ use crate::problem::{Problem, ProblemKind};
         (name = "pat", description = "The Pretrained Actigraphy Transformer"),
         (name = "insights", description = "Narratives from the caller's own results"),
         (name = "events", description = "What happens to the caller's data, as it happens"),
+        (name = "websocket", description = "Sockets: analyses as they run, and rooms that a user's devices share"),
         (name = "objects", description = "Presigned URLs of stored objects"),
         (name = "users", description = "What belongs to the caller: consents, the audit trail; and the data of those who consented to them"),
         (name = "clinician", description = "Who consented to the caller"),
@@ -61,8 +62,9 @@ use crate::problem::{Problem, ProblemKind};
         measures::daily, measures::sleep, measures::circadian,
         consents::grant, consents::list, consents::stored, consents::change, consents::revoke,
         users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, clinician::patients, operator::jobs,
-        events::stream, objects::get, objects::put,
+        events::stream, ws::health_analysis, ws::room, ws::chat_room, objects::get, objects::put,
     ),
+    components(schemas(ws::ClientMessage, ws::ServerMessage)),
     modifiers(&Bearer, &OperationIds)
 )]
 pub struct ClarityApi;

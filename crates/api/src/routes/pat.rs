@@ -308,6 +308,12 @@ pub(crate) async fn analyse_points(
     if !(sampling_rate.is_finite() && sampling_rate > 0.0) {
         return Err(Problem::field("/sampling_rate", "points a minute, above 0"));
     }
+    let actigraphy = actigraphy(&data_points, "pat/analysis")?;
+    analyse(&context, &user, &terms, actigraphy).await
+}
+
+/// Counts by the minute: those of one minute are added up.
+pub(crate) fn actigraphy(data_points: &[DataPoint], source: &str) -> Result<Actigraphy, Problem> {
     let mut by_minute: BTreeMap<i64, f64> = BTreeMap::new();
     let mut zone = TimeZone::UTC;
     for (at, point) in data_points.iter().enumerate() {
@@ -322,8 +328,7 @@ pub(crate) async fn analyse_points(
         return Err(Problem::field("/data_points", "at least one point"));
     }
     let minutes = by_minute.into_iter().map(|(minute, count)| (minute * MINUTE_MS, count)).collect();
-    let actigraphy = Actigraphy { minutes, zone, source: "pat/analysis".to_owned() };
-    analyse(&context, &user, &terms, actigraphy).await
+    Ok(Actigraphy { minutes, zone, source: source.to_owned() })
 }
 
 /// Analyse actigraphy points. The same as `POST pat/analysis`, by the path that shipped apps call.

@@ -80,7 +80,7 @@ pub(crate) fn app_at(
     Arc::new(App::new(platform, settings()))
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         metrics_per_upload_max: 1000,
         samples_per_upload_max: 50_000,

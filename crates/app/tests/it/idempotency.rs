@@ -177,7 +177,7 @@ async fn what_was_promised_is_made_by_the_worker_under_the_promised_id() {
     settle(&app).await;
     app.insight(&anna, InsightId(id.0)).await.unwrap();
     assert!(matches!(app.pending(&anna, id).await, Err(AppError::NotFound)));
-    let events = app.events_after(anna.user_id, None).await.unwrap();
+    let events = app.events_after(anna.user_id, None, 100).await.unwrap();
     assert_eq!(events.iter().map(|event| event.1.as_str()).collect::<Vec<_>>(), ["insight.completed"]);
 }
 

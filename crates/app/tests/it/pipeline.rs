@@ -50,7 +50,7 @@ async fn an_upload_is_processed_and_its_status_says_so() {
     assert_eq!(days.len(), 1);
     assert_eq!((days[0].heart_rate_min.value(), days[0].heart_rate_max.value()), (Some(61.0), Some(83.0)));
     assert_eq!(days[0].step_count.value(), None);
-    assert_eq!(app.events_after(anna.user_id, None).await.unwrap().len(), 1);
+    assert_eq!(app.events_after(anna.user_id, None, 100).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

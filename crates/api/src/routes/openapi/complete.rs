@@ -21,7 +21,7 @@ const fn refusal(
     Refusal { status, name, description, example, title }
 }
 
-const REFUSALS: [Refusal; 14] = [
+const REFUSALS: [Refusal; 15] = [
     refusal(
         "400",
         "BadRequest",
@@ -76,6 +76,12 @@ const REFUSALS: [Refusal; 14] = [
         "Invalid",
         "Malformed or implausible input; `errors` says where",
         ("validation", "The request is not valid"),
+    ),
+    refusal(
+        "426",
+        "UpgradeRequired",
+        "The path speaks WebSocket: connect with a version 13 handshake",
+        ("upgrade-required", "This is a WebSocket: connect with a version 13 handshake"),
     ),
     refusal(
         "428",

@@ -17,8 +17,8 @@ mod tests;
 pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
-    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat,
-    Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
+    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat, Mail,
+    MailTransport, Measures, Profile, Provider, Providers, Server, Smtp, SmtpTls, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.
@@ -32,6 +32,7 @@ pub struct Config {
     pub data: Data,
     pub providers: Providers,
     pub identity: Identity,
+    pub mail: Mail,
     pub limits: Limits,
     pub ingest: Ingest,
     pub worker: Worker,
@@ -89,7 +90,9 @@ impl Config {
         if !faults.0.is_empty() {
             return Err(faults);
         }
-        Ok(Loaded { settings: decode::settings(&tree, &layers), config, warnings: layers.warnings })
+        let mut warnings = layers.warnings.clone();
+        warnings.extend(rules::warnings(&config));
+        Ok(Loaded { settings: decode::settings(&tree, &layers), config, warnings })
     }
 }
 

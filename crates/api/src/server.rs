@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use adapters_mail::SmtpMailer;
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, middleware::NormalizePath, web};
 use anyhow::Context as _;
 use app::App;
@@ -33,6 +34,7 @@ pub struct Running {
     pub context: web::Data<Context>,
     server: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
     worker: Option<Worker>,
+    smtp: Option<Arc<SmtpMailer>>,
 }
 
 struct Worker {
@@ -67,13 +69,16 @@ pub async fn start(
     let connected = platform::connect(&config, clock, ids).await?;
     let context = web::Data::new(context(config, &connected, metrics).await?);
     let worker = roles.work.then(|| start_worker(&context, &connected));
-    let mut running = Running { address: None, context, server: None, worker };
+    let mut running = Running { address: None, context, server: None, worker, smtp: connected.smtp };
     if let Some(listener) = listener {
         running.address = Some(listener.local_addr()?);
         running.server = Some(serve(&running.context, listener)?);
     }
     Ok(running)
 }
+
+/// How long mail that waits may hold up the stop.
+const MAIL_STOP: Duration = Duration::from_secs(3);
 
 async fn context(
     config: Config,
@@ -224,6 +229,9 @@ impl Running {
             for task in worker.tasks {
                 task.await?;
             }
+        }
+        if let Some(smtp) = self.smtp.take() {
+            smtp.stop(MAIL_STOP).await;
         }
         tracing::info!("stopped");
         Ok(())

@@ -16,6 +16,7 @@ type Keyed<K> = Option<DefaultKeyedRateLimiter<K>>;
 pub struct Limiter {
     registrations: Keyed<IpAddr>,
     logins: Keyed<IpAddr>,
+    codes: Keyed<IpAddr>,
     uploads: Keyed<UserId>,
     pat: Keyed<UserId>,
     clock: DefaultClock,
@@ -26,6 +27,7 @@ impl Limiter {
         Self {
             registrations: keyed(limits.registrations_per_hour, Quota::per_hour),
             logins: keyed(limits.logins_per_minute, Quota::per_minute),
+            codes: keyed(limits.codes_per_hour, Quota::per_hour),
             uploads: keyed(limits.uploads_per_hour, Quota::per_hour),
             pat: keyed(limits.pat_per_hour, Quota::per_hour),
             clock: DefaultClock::default(),
@@ -40,6 +42,11 @@ impl Limiter {
         self.check(self.logins.as_ref(), &address)
     }
 
+    /// Asking for a code by mail, and answering with one.
+    pub fn code(&self, address: IpAddr) -> Result<(), Problem> {
+        self.check(self.codes.as_ref(), &address)
+    }
+
     pub fn upload(&self, user: UserId) -> Result<(), Problem> {
         self.check(self.uploads.as_ref(), &user)
     }
@@ -50,7 +57,7 @@ impl Limiter {
 
     /// Forgets callers whose quota is whole again, so that memory does not grow with everybody who ever called.
     pub fn forget_idle(&self) {
-        self.registrations.iter().chain(&self.logins).for_each(RateLimiter::retain_recent);
+        self.registrations.iter().chain(&self.logins).chain(&self.codes).for_each(RateLimiter::retain_recent);
         self.uploads.iter().chain(&self.pat).for_each(RateLimiter::retain_recent);
     }
 

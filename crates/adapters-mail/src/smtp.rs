@@ -92,7 +92,8 @@ fn settings_error(cause: impl Into<ports::Cause>) -> Error {
 
 /// Whether a connection to `host` stays on this machine.
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl SmtpMailer {

@@ -17,8 +17,9 @@ mod tests;
 pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
-    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat, Mail,
-    MailTransport, Measures, Profile, Provider, Providers, Server, Smtp, SmtpTls, Telemetry, Worker, Writer,
+    Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight, Limits, LogFormat,
+    Mail, MailTransport, Measures, Profile, Provider, Providers, Server, Smtp, SmtpTls, Telemetry, Worker,
+    Writer,
 };
 
 /// Every setting, valid on its own and together.

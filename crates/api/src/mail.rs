@@ -47,13 +47,20 @@ mod tests {
     fn a_mail_says_the_code_how_long_it_holds_and_what_to_do_otherwise() {
         let to = Email::parse("anna@example.org").unwrap();
         for (kind, subject, otherwise) in [
-            (CodeMail::ConfirmEmail, "Confirm your e-mail address", "without the code nobody can use the account"),
+            (
+                CodeMail::ConfirmEmail,
+                "Confirm your e-mail address",
+                "without the code nobody can use the account",
+            ),
             (CodeMail::ResetPassword, "Your code for a new password", "your password stays as it is"),
         ] {
             let mail = kind.write(&to, &"271828".to_owned().into(), Duration::from_mins(15));
             assert_eq!((&mail.to, mail.subject.as_str()), (&to, subject));
             let text = mail.text.expose_secret();
-            assert!(text.contains("\n    271828\n") && text.contains("15 minutes") && text.contains(otherwise), "{text}");
+            assert!(
+                text.contains("\n    271828\n") && text.contains("15 minutes") && text.contains(otherwise),
+                "{text}"
+            );
             // Nothing to click on, and nothing of another alphabet that a server might mangle.
             assert!(!text.contains("http") && text.is_ascii());
         }

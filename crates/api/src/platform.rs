@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use app::Platform;
 use inference::Engine;
 use ports::{
-    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, SecretName, SecretStore,
+    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, SecretName,
+    SecretStore,
 };
 use secrecy::{ExposeSecret, SecretSlice};
 

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use adapters_mail::SmtpMailer;
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, middleware::NormalizePath, web};
+use adapters_mail::SmtpMailer;
 use anyhow::Context as _;
 use app::App;
 use metrics_exporter_prometheus::PrometheusHandle;

@@ -125,7 +125,8 @@ async fn a_code_works_once_also_for_many_at_a_time() {
     post(&phone, "auth/forgot-password", json!({ "email": phone.email })).await.expect(200).unwrap();
     let code = latest_code(data(&server), &phone.email);
     let answers = join_all((0..6).map(|at| {
-        let body = json!({ "email": phone.email, "code": code, "new_password": format!("{NEW_PASSWORD} {at}") });
+        let body =
+            json!({ "email": phone.email, "code": code, "new_password": format!("{NEW_PASSWORD} {at}") });
         post(&phone, "auth/reset-password", body)
     }))
     .await;
@@ -169,7 +170,8 @@ async fn probes(phone: &Phone, email: &str, wrong_code: &str) -> Vec<e2e::Answer
         post(phone, "auth/forgot-password", json!({ "email": email })).await,
         post(phone, "auth/confirm-email", confirm).await,
         post(phone, "auth/reset-password", reset.clone()).await,
-        post(phone, "auth/reset-password", json!({ "email": email, "code": "x", "new_password": "short" })).await,
+        post(phone, "auth/reset-password", json!({ "email": email, "code": "x", "new_password": "short" }))
+            .await,
         post(phone, "auth/login", json!({ "email": email, "password": "wrong password" })).await,
     ]
 }
@@ -205,7 +207,10 @@ fn median(mut times: Vec<Duration>) -> Duration {
 /// were left out would show as a multiple, and no noise does, because the two kinds take turns.
 #[tokio::test]
 async fn no_answer_comes_sooner_for_an_unknown_address() {
-    let server = Server::start(&[("identity.lockout_failures", "1000"), ("identity.lockout_address_failures", "1000")]);
+    let server = Server::start(&[
+        ("identity.lockout_failures", "1000"),
+        ("identity.lockout_address_failures", "1000"),
+    ]);
     let phone = anybody(&server);
     for (path, with) in [
         ("auth/login", json!({ "password": "wrong password" })),
@@ -238,11 +243,16 @@ async fn asking_for_codes_has_its_limit_by_network_address() {
         ("auth/forgot-password", json!({ "email": phone.email })),
         ("auth/resend-confirmation", json!({ "email": stranger() })),
         ("auth/confirm-email", json!({ "email": stranger(), "code": "000000" })),
-        ("auth/reset-password", json!({ "email": stranger(), "code": "000000", "new_password": NEW_PASSWORD })),
+        (
+            "auth/reset-password",
+            json!({ "email": stranger(), "code": "000000", "new_password": NEW_PASSWORD }),
+        ),
     ] {
         assert_ne!(post(&phone, path, body).await.status, 429, "{path}");
     }
-    for path in ["auth/forgot-password", "auth/resend-confirmation", "auth/confirm-email", "auth/reset-password"] {
+    for path in
+        ["auth/forgot-password", "auth/resend-confirmation", "auth/confirm-email", "auth/reset-password"]
+    {
         for email in [phone.email.clone(), stranger()] {
             let body = json!({ "email": email, "code": "000000", "new_password": NEW_PASSWORD });
             let answer = post(&phone, path, body).await;
@@ -258,7 +268,9 @@ async fn asking_for_codes_has_its_limit_by_network_address() {
 async fn what_is_no_address_is_a_fault_of_the_field() {
     let server = SHARED.get();
     let phone = anybody(&server);
-    for path in ["auth/confirm-email", "auth/resend-confirmation", "auth/forgot-password", "auth/reset-password"] {
+    for path in
+        ["auth/confirm-email", "auth/resend-confirmation", "auth/forgot-password", "auth/reset-password"]
+    {
         let body = json!({ "email": "nowhere", "code": "000000", "new_password": NEW_PASSWORD });
         assert_eq!(pointers(&post(&phone, path, body).await), ["/email"], "{path}");
         assert_eq!(problem(&post(&phone, path, json!({})).await, 422), "validation", "{path}");

@@ -48,9 +48,9 @@ async fn passwords_in_the_list_of_stolen_ones_are_not_taken() {
     let mut list = tempfile::NamedTempFile::new().unwrap();
     // One in plain text, one as haveibeenpwned.com has them.
     writeln!(list, "trustno1trustno1").unwrap();
-    writeln!(list, "{}:42", hex::encode_upper(<sha1::Sha1 as sha1::Digest>::digest("letmein letmein"))).unwrap();
-    let server =
-        Server::start(&[("identity.breached_passwords_file", list.path().to_str().unwrap())]);
+    writeln!(list, "{}:42", hex::encode_upper(<sha1::Sha1 as sha1::Digest>::digest("letmein letmein")))
+        .unwrap();
+    let server = Server::start(&[("identity.breached_passwords_file", list.path().to_str().unwrap())]);
     let phone = anybody(&server);
     let email = stranger();
     for password in ["trustno1trustno1", "letmein letmein"] {
@@ -64,7 +64,8 @@ async fn passwords_in_the_list_of_stolen_ones_are_not_taken() {
     post(&phone, "auth/forgot-password", json!({ "email": email })).await.expect(200).unwrap();
     let code = latest_code(server.data.path(), &email);
     let reset = async |password: &str| {
-        post(&phone, "auth/reset-password", json!({ "email": email, "code": code, "new_password": password })).await
+        post(&phone, "auth/reset-password", json!({ "email": email, "code": code, "new_password": password }))
+            .await
     };
     assert_eq!(pointers(&reset("trustno1trustno1").await), ["/new_password"]);
     reset("not in any list").await.expect(200).unwrap();

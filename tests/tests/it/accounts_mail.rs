@@ -46,7 +46,10 @@ async fn codes_arrive_by_mail_and_stand_nowhere_else() {
     sign_up(&phone, &email).await.expect(202).unwrap();
     let code = mailed_code(&smtp, &email, 1).await;
     let mail = &smtp.mails(&email)[0];
-    assert_eq!((mail.from.as_str(), mail.subject.as_str()), ("clarity@example.org", "Confirm your e-mail address"));
+    assert_eq!(
+        (mail.from.as_str(), mail.subject.as_str()),
+        ("clarity@example.org", "Confirm your e-mail address")
+    );
     assert!(mail.text.contains("15 minutes") && mail.text.contains("If it was not you"), "{}", mail.text);
     let body = json!({ "email": email, "code": code });
     post(&phone, "auth/confirm-email", body).await.expect(200).unwrap();

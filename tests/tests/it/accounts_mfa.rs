@@ -186,7 +186,11 @@ async fn what_was_not_asked_is_not_answered() {
     for challenge in ["SMS_MFA", "NEW_PASSWORD_REQUIRED", "NOTHING", ""] {
         let body = json!({ "session": session, "challenge": challenge, "code": codes[0] });
         let answer = post(&phone, "auth/challenge", body).await;
-        assert_eq!((problem(&answer, 422).as_str(), pointers(&answer)[0]), ("validation", "/challenge"), "{challenge}");
+        assert_eq!(
+            (problem(&answer, 422).as_str(), pointers(&answer)[0]),
+            ("validation", "/challenge"),
+            "{challenge}"
+        );
     }
     for session in ["", "x", phone.refresh_token.as_str(), phone.access_token.as_str()] {
         assert_eq!(problem(&respond(&phone, session, &codes[0]).await, 401), "unauthorized");

@@ -39,7 +39,10 @@ async fn a_change_of_what_was_changed_meanwhile_is_refused() {
     }
     assert_eq!(phone.get("auth/me").await.unwrap().body["display_name"], "Anna");
     assert_eq!(etag(&phone).await, second);
-    put(&phone, &format!("\"other\", {second}"), json!({ "display_name": "Carla" })).await.expect(200).unwrap();
+    put(&phone, &format!("\"other\", {second}"), json!({ "display_name": "Carla" }))
+        .await
+        .expect(200)
+        .unwrap();
     put(&phone, "*", json!({ "display_name": "Dora" })).await.expect(200).unwrap();
     let answer = put(&phone, "*", json!({})).await.expect(200).unwrap();
     assert_eq!((&answer["display_name"], &answer["updated"]), (&json!("Dora"), &json!(false)));
@@ -51,8 +54,7 @@ async fn of_changes_that_race_from_the_same_state_one_wins() {
     let phone = server.phone().await;
     let tag = etag(&phone).await;
     let names: Vec<String> = (0..8).map(|at| format!("name {at}")).collect();
-    let answers =
-        join_all(names.iter().map(|name| put(&phone, &tag, json!({ "display_name": name })))).await;
+    let answers = join_all(names.iter().map(|name| put(&phone, &tag, json!({ "display_name": name })))).await;
     let won: Vec<usize> = (0..8).filter(|at| answers[*at].status == 200).collect();
     assert_eq!(won.len(), 1);
     for (at, answer) in answers.iter().enumerate().filter(|(at, _)| *at != won[0]) {

@@ -225,7 +225,10 @@ async fn of_two_who_refresh_at_once_one_is_taken_for_a_thief() {
     let won: Vec<_> = [here, there].into_iter().filter(|answer| answer.status == 200).collect();
     assert_eq!(won.len(), 1);
     // And so the one that was first has nothing of it.
-    assert_eq!(problem(&me(&phone, won[0].body["access_token"].as_str().unwrap()).await, 401), "unauthorized");
+    assert_eq!(
+        problem(&me(&phone, won[0].body["access_token"].as_str().unwrap()).await, 401),
+        "unauthorized"
+    );
 }
 
 #[tokio::test]
@@ -237,7 +240,11 @@ async fn sessions_need_a_token() {
         (Method::DELETE, "auth/sessions".to_owned()),
         (Method::DELETE, format!("auth/sessions/{}", current(&phone).await)),
     ] {
-        assert_eq!(problem(&read(phone.anonymous(method, &path)).await.unwrap(), 401), "unauthorized", "{path}");
+        assert_eq!(
+            problem(&read(phone.anonymous(method, &path)).await.unwrap(), 401),
+            "unauthorized",
+            "{path}"
+        );
     }
     assert_eq!(sessions(&phone).await.len(), 1);
 }

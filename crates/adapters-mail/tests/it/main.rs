@@ -45,10 +45,11 @@ struct InMemory(Arc<MemoryMailer>);
 
 impl Inbox for InMemory {
     fn mails(&self, to: &Email) -> BoxFuture<'_, Vec<ReceivedMail>> {
-        let received = self.0.mails(to).into_iter().map(|mail| ReceivedMail {
-            subject: mail.subject,
-            text: mail.text.expose_secret().to_owned(),
-        });
+        let received = self
+            .0
+            .mails(to)
+            .into_iter()
+            .map(|mail| ReceivedMail { subject: mail.subject, text: mail.text.expose_secret().to_owned() });
         let received = received.collect();
         Box::pin(async { received })
     }

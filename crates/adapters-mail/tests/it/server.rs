@@ -243,7 +243,8 @@ impl State {
 
 fn delivered(session: &Session, raw: &[u8]) -> Delivered {
     let mail = mailparse::parse_mail(raw).unwrap();
-    let headers = mail.headers.iter().map(|header| (header.get_key(), header.get_value())).collect::<Vec<_>>();
+    let headers =
+        mail.headers.iter().map(|header| (header.get_key(), header.get_value())).collect::<Vec<_>>();
     let header = |name: &str| {
         headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
     };

@@ -231,10 +231,13 @@ async fn stopping_tries_what_waits_at_once_and_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn mail_goes_through_tls_and_so_does_the_password() {
-    for (security, encryption) in [(Security::Starttls, Encryption::Starttls), (Security::Tls, Encryption::Tls)] {
+    for (security, encryption) in
+        [(Security::Starttls, Encryption::Starttls), (Security::Tls, Encryption::Tls)]
+    {
         let authority = Authority::of("localhost");
         let server = SmtpServer::start(security, Some(authority.acceptor.clone())).await;
-        let credentials = Credentials { username: "clarity".to_owned(), password: "hunter2".to_owned().into() };
+        let credentials =
+            Credentials { username: "clarity".to_owned(), password: "hunter2".to_owned().into() };
         let settings = SmtpSettings {
             credentials: Some(credentials),
             ..encrypted(server.address, encryption, authority.pem.clone())
@@ -267,14 +270,15 @@ async fn without_starttls_neither_mail_nor_password_is_sent() {
 
 #[tokio::test]
 async fn a_server_that_the_authority_does_not_vouch_for_gets_nothing() {
-    for (security, encryption) in [(Security::Starttls, Encryption::Starttls), (Security::Tls, Encryption::Tls)] {
+    for (security, encryption) in
+        [(Security::Starttls, Encryption::Starttls), (Security::Tls, Encryption::Tls)]
+    {
         let (trusted, other_name) = (Authority::of("localhost"), Authority::of("elsewhere.example.org"));
         let stranger = Authority::of("localhost");
         for (of_server, trusted) in [(&stranger, &trusted), (&other_name, &other_name)] {
             let server = SmtpServer::start(security, Some(of_server.acceptor.clone())).await;
             let settings = encrypted(server.address, encryption, trusted.pem.clone());
-            let mailer =
-                SmtpMailer::new(SmtpSettings { retry_for: Duration::ZERO, ..settings }).unwrap();
+            let mailer = SmtpMailer::new(SmtpSettings { retry_for: Duration::ZERO, ..settings }).unwrap();
             mailer.check().await.unwrap_err();
             mailer.send(mail("anna@example.org")).await.unwrap();
             mailer.stop(PATIENCE).await;

@@ -242,7 +242,11 @@ impl Rules {
         }
         let smtp = &config.mail.smtp;
         let problem = "the smtp transport needs it: name the mail server";
-        self.demand(smtp.host.as_deref().is_some_and(|host| !host.trim().is_empty()), "mail.smtp.host", problem);
+        self.demand(
+            smtp.host.as_deref().is_some_and(|host| !host.trim().is_empty()),
+            "mail.smtp.host",
+            problem,
+        );
         let host = smtp.host.as_deref().unwrap_or("localhost");
         self.demand(
             smtp.tls != SmtpTls::None || is_this_machine(host),
@@ -279,7 +283,8 @@ impl Rules {
             "production refuses sign-up by addresses that nobody confirmed: set it to true, or identity.self_sign_up to false",
         );
         self.demand(
-            config.mail.transport == MailTransport::Smtp || !config.identity.email_confirmation_required
+            config.mail.transport == MailTransport::Smtp
+                || !config.identity.email_confirmation_required
                 || config.providers.identity != Provider::Local,
             "mail.transport",
             "production mails the codes that confirm addresses: set it to smtp",
@@ -329,7 +334,8 @@ impl Rules {
 }
 
 fn is_this_machine(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether `text` is a URL of a protocol without encryption, to a host other than this one.

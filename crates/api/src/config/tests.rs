@@ -383,7 +383,8 @@ fn mail_by_smtp_needs_a_server_and_a_private_way_to_it() {
     let with = |more: &[(&'static str, &'static str)]| {
         with_flags(&[&smtp[..], &[("mail.smtp.host", "mail.example.org")], more].concat())
     };
-    let loaded = Config::load(&with(&[("mail.smtp.password", "hunter2"), ("mail.smtp.username", "clarity")])).unwrap();
+    let loaded =
+        Config::load(&with(&[("mail.smtp.password", "hunter2"), ("mail.smtp.username", "clarity")])).unwrap();
     assert_eq!(loaded.settings["mail.smtp.password"].value, "***");
     assert_eq!(fault(&with(&[("mail.smtp.password", "hunter2")])).key, "mail.smtp.username");
     assert_eq!(fault(&with(&[("mail.smtp.username", "clarity")])).key, "mail.smtp.password");

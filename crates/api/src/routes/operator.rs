@@ -13,9 +13,9 @@ use crate::{
 };
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    config
-        .service(resource("/operator/jobs").route(web::get().to(jobs)))
-        .service(resource("/operator/users/{user_id}").route(web::get().to(user)).route(web::put().to(update_user)));
+    config.service(resource("/operator/jobs").route(web::get().to(jobs))).service(
+        resource("/operator/users/{user_id}").route(web::get().to(user)).route(web::put().to(update_user)),
+    );
 }
 
 /// What waits in the job queue.

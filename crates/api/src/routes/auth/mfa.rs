@@ -26,7 +26,9 @@ pub(crate) struct MfaSetup {
     #[schema(example = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")]
     secret: String,
     /// The same, to be scanned.
-    #[schema(example = "otpauth://totp/clarity:anna%40example.org?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=clarity")]
+    #[schema(
+        example = "otpauth://totp/clarity:anna%40example.org?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=clarity"
+    )]
     otpauth_uri: String,
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn latest_code(data: &Path, email: &str) -> String {
 
 /// Six digits that are none of these.
 pub(crate) fn other_code(codes: &[&str]) -> String {
-    (0..).map(|number| format!("{number:06}")).find(|code| !codes.contains(&code.as_str())).unwrap()
+    (0..1_000_000).map(|number| format!("{number:06}")).find(|code| !codes.contains(&code.as_str())).unwrap()
 }
 
 /// The parts of an answer that could tell one caller from another: all but the request's own id and time.

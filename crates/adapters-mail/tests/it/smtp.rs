@@ -9,7 +9,7 @@ use ports::{Email, ErrorKind, Mail, Mailer};
 use tokio::net::TcpSocket;
 
 use crate::{
-    capture, lines,
+    inbox::{capture, lines},
     server::{Fault, Security, SmtpServer},
     tls::Authority,
 };
@@ -184,7 +184,7 @@ async fn attempts_end_after_a_while() {
     let retry_for = Duration::from_millis(100);
     let settings = SmtpSettings { retry_for, waiting_max: 1, ..settings(server.address) };
     let mailer = SmtpMailer::new(settings).unwrap();
-    server.fail([Fault::Answer("CONNECT", "421 too busy"); 500]);
+    server.fail([Fault::Answer("CONNECT", "421 too busy"); 100]);
     mailer.send(mail("anna@example.org")).await.unwrap();
     done(&mailer).await;
     until("the next mail's attempt", || server.connections() >= 2).await;

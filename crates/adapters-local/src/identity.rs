@@ -40,7 +40,7 @@ use self::{
 };
 use crate::embedded::{Database, io_error};
 
-pub use self::codes::{CodePurpose, CodeSink, DevCode};
+pub use self::codes::{CODE_LIFETIME, CodePurpose, CodeSink, DevCode};
 
 /// What a password's hash costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,10 +87,10 @@ pub struct Settings {
     pub password_cost: PasswordCost,
     /// The list of passwords that nobody may choose, where there is one.
     pub breached_passwords: Option<PathBuf>,
-    /// Who delivers codes. Without one they are kept for [`LocalIdentity::dev_codes`].
+    /// Who delivers codes.
     pub code_sink: Option<Arc<dyn CodeSink>>,
-    /// Whether codes that are kept are also logged. For development only.
-    pub log_codes: bool,
+    /// Whether codes are kept for [`LocalIdentity::dev_codes`], for want of somebody who delivers them.
+    pub keep_codes: bool,
 }
 
 impl Settings {
@@ -110,7 +110,7 @@ impl Settings {
             password_cost: PasswordCost::RECOMMENDED,
             breached_passwords: None,
             code_sink: None,
-            log_codes: false,
+            keep_codes: true,
         }
     }
 
@@ -202,7 +202,7 @@ impl LocalIdentity {
         blocking(move || keys.rotate(now)).await
     }
 
-    /// The codes that were kept because nobody delivers them, newest last.
+    /// The codes that were kept, newest last.
     pub async fn dev_codes(&self) -> Result<Vec<DevCode>> {
         let mut mail = self.read("identity.dev_codes").await?.mail().await?;
         mail.sort_by_key(|mail| mail.expires_at);

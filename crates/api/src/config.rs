@@ -18,7 +18,8 @@ pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
     ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight,
-    Limits, Live, LogFormat, Measures, Profile, Provider, Providers, Server, Telemetry, Worker, Writer,
+    Limits, Live, LogFormat, Mail, MailTransport, Measures, Profile, Provider, Providers, Server, Smtp, SmtpTls,
+    Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.
@@ -32,6 +33,7 @@ pub struct Config {
     pub data: Data,
     pub providers: Providers,
     pub identity: Identity,
+    pub mail: Mail,
     pub limits: Limits,
     pub live: Live,
     pub ingest: Ingest,
@@ -90,7 +92,9 @@ impl Config {
         if !faults.0.is_empty() {
             return Err(faults);
         }
-        Ok(Loaded { settings: decode::settings(&tree, &layers), config, warnings: layers.warnings })
+        let mut warnings = layers.warnings.clone();
+        warnings.extend(rules::warnings(&config));
+        Ok(Loaded { settings: decode::settings(&tree, &layers), config, warnings })
     }
 }
 

@@ -9,6 +9,7 @@ mod context;
 mod cursor;
 mod extract;
 mod limits;
+mod mail;
 mod middleware;
 pub mod platform;
 mod problem;

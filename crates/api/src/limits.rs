@@ -27,6 +27,7 @@ struct Limit<K: Hash + Eq + Clone> {
 pub struct Limiter {
     registrations: Option<Limit<IpAddr>>,
     logins: Option<Limit<IpAddr>>,
+    codes: Option<Limit<IpAddr>>,
     uploads: Option<Limit<UserId>>,
     pat: Option<Limit<UserId>>,
     clock: DefaultClock,
@@ -40,6 +41,7 @@ impl Limiter {
         Self {
             registrations: Limit::new("registrations", limits.registrations_per_hour, HOUR),
             logins: Limit::new("logins", limits.logins_per_minute, MINUTE),
+            codes: Limit::new("codes", limits.codes_per_hour, HOUR),
             uploads: Limit::new("uploads", limits.uploads_per_hour, HOUR),
             pat: Limit::new("pat", limits.pat_per_hour, HOUR),
             clock: DefaultClock::default(),
@@ -54,6 +56,11 @@ impl Limiter {
         self.check(self.logins.as_ref(), &network(address))
     }
 
+    /// Asking for a code by mail, and answering with one.
+    pub fn code(&self, address: IpAddr) -> Result<(), Problem> {
+        self.check(self.codes.as_ref(), &network(address))
+    }
+
     pub fn upload(&self, user: UserId) -> Result<(), Problem> {
         self.check(self.uploads.as_ref(), &user)
     }
@@ -64,7 +71,8 @@ impl Limiter {
 
     /// Forgets callers whose quota is whole again, so that memory does not grow with everybody who ever called.
     pub fn forget_idle(&self) {
-        self.registrations.iter().chain(&self.logins).for_each(|limit| limit.limiter.retain_recent());
+        let by_address = self.registrations.iter().chain(&self.logins).chain(&self.codes);
+        by_address.for_each(|limit| limit.limiter.retain_recent());
         self.uploads.iter().chain(&self.pat).for_each(|limit| limit.limiter.retain_recent());
     }
 

@@ -2,15 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use adapters_mail::{Credentials, Encryption, LogMailer, SmtpMailer, SmtpSettings};
 use anyhow::Context as _;
 use app::Platform;
 use inference::Engine;
 use ports::{
-    Clock, CloudProvider, IdSource, InsightWriter, ObjectKey, PresignedMethod, SecretName, SecretStore,
+    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, SecretName,
+    SecretStore,
 };
 use secrecy::{ExposeSecret, SecretSlice};
 
-use crate::config::{Config, Provider, Writer};
+use crate::config::{Config, MailTransport, Provider, SmtpTls, Writer};
 
 #[cfg(not(any(feature = "local")))]
 compile_error!("enable at least one of the features: local");
@@ -27,6 +29,8 @@ pub struct Connected {
     pub secrets: Arc<dyn SecretStore>,
     pub presigned: Option<Arc<dyn PresignedObjects>>,
     pub engine: Arc<Engine>,
+    /// Where mail goes to a server.
+    pub smtp: Option<Arc<SmtpMailer>>,
     #[cfg(feature = "local")]
     pub local: Option<Arc<adapters_local::LocalCloud>>,
 }
@@ -65,11 +69,20 @@ pub async fn connect(
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 ) -> anyhow::Result<Connected> {
+    let smtp = match config.mail.transport {
+        MailTransport::Smtp => Some(Arc::new(smtp_mailer(config)?)),
+        MailTransport::Log => None,
+    };
+    // Without a mail server codes are for developers only.
+    let mailer: Option<Arc<dyn Mailer>> = match &smtp {
+        Some(smtp) => Some(Arc::clone(smtp) as _),
+        None => config.identity.log_codes.then(|| Arc::new(LogMailer) as _),
+    };
     let named = config.providers.by_port().map(|(_, provider)| provider);
     let providers = Providers {
         #[cfg(feature = "local")]
         local: if named.contains(&Provider::Local) {
-            Some(Arc::new(local::open(config, Arc::clone(&clock), Arc::clone(&ids)).await?))
+            Some(Arc::new(local::open(config, mailer, Arc::clone(&clock), Arc::clone(&ids)).await?))
         } else {
             None
         },
@@ -106,6 +119,7 @@ pub async fn connect(
         secrets: providers.of(config.providers.secrets)?.secrets()?,
         presigned,
         engine,
+        smtp,
         #[cfg(feature = "local")]
         local: providers.local,
     })
@@ -127,6 +141,32 @@ pub async fn secret_or_new(secrets: &dyn SecretStore, name: &str) -> anyhow::Res
     );
     Ok(secret.value)
 }
+
+fn smtp_mailer(config: &Config) -> anyhow::Result<SmtpMailer> {
+    let smtp = &config.mail.smtp;
+    let credentials = smtp.username.clone().zip(smtp.password.clone());
+    let mailer = SmtpMailer::new(SmtpSettings {
+        host: smtp.host.clone().context("mail.smtp.host is missing")?,
+        port: smtp.port,
+        encryption: match smtp.tls {
+            SmtpTls::Starttls => Encryption::Starttls,
+            SmtpTls::Tls => Encryption::Tls,
+            SmtpTls::None => Encryption::Plain,
+        },
+        credentials: credentials.map(|(username, password)| Credentials { username, password }),
+        authority: smtp.authority_file.clone(),
+        sender: config.mail.sender.clone(),
+        connect_timeout: Duration::from_millis(smtp.connect_timeout_ms),
+        timeout: Duration::from_millis(smtp.timeout_ms),
+        waiting_max: smtp.waiting_max,
+        retry_for: Duration::from_secs(smtp.retry_for_s),
+        retry_base: MAIL_RETRY_BASE,
+    });
+    mailer.context("mail cannot be sent with these settings")
+}
+
+/// Servers that greylist want to see the same mail again some time later, and say no again before that.
+const MAIL_RETRY_BASE: Duration = Duration::from_secs(2);
 
 fn inference_settings(config: &Config) -> inference::Settings {
     let executable = std::env::current_exe().ok();
@@ -163,7 +203,7 @@ pub fn time_and_ids() -> (Arc<dyn Clock>, Arc<dyn IdSource>) {
 #[cfg(feature = "local")]
 pub async fn dev_codes(config: &Config) -> anyhow::Result<Vec<(String, String, String, String)>> {
     let (clock, ids) = time_and_ids();
-    let codes = local::open(config, clock, ids).await?.local_identity().dev_codes().await?;
+    let codes = local::open(config, None, clock, ids).await?.local_identity().dev_codes().await?;
     let row = |code: adapters_local::identity::DevCode| {
         let (purpose, value) = (code.purpose.as_str().to_owned(), code.code.expose_secret().to_owned());
         (code.email.expose().to_owned(), purpose, value, code.expires_at.to_string())
@@ -287,12 +327,45 @@ mod gemini {
 
 #[cfg(feature = "local")]
 mod local {
-    use adapters_local::{LocalCloud, LocalSettings};
+    use adapters_local::{
+        LocalCloud, LocalSettings,
+        identity::{CODE_LIFETIME, CodePurpose, CodeSink},
+    };
+    use ports::Email;
+    use secrecy::SecretString;
 
     use super::*;
+    use crate::mail::CodeMail;
+
+    /// Mails codes.
+    struct MailedCodes(Arc<dyn Mailer>);
+
+    impl std::fmt::Debug for MailedCodes {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("MailedCodes(..)")
+        }
+    }
+
+    impl CodeSink for MailedCodes {
+        fn deliver(&self, email: &Email, purpose: CodePurpose, code: &SecretString) {
+            let kind = match purpose {
+                CodePurpose::ConfirmEmail => CodeMail::ConfirmEmail,
+                CodePurpose::ResetPassword => CodeMail::ResetPassword,
+            };
+            let mail = kind.write(email, code, CODE_LIFETIME);
+            let mailer = Arc::clone(&self.0);
+            // The request that asked for it does not wait, or its time would tell that there is an account.
+            tokio::spawn(async move {
+                if let Err(error) = mailer.send(mail).await {
+                    tracing::error!(error = %error, "a code could not be mailed");
+                }
+            });
+        }
+    }
 
     pub(super) async fn open(
         config: &Config,
+        mailer: Option<Arc<dyn Mailer>>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> anyhow::Result<LocalCloud> {
@@ -315,7 +388,8 @@ mod local {
                 lockout_address_failures: identity.lockout_address_failures,
                 lockout_duration: Duration::from_secs(identity.lockout_duration_s),
                 breached_passwords: identity.breached_passwords_file.clone(),
-                log_codes: identity.log_codes,
+                code_sink: mailer.map(|mailer| Arc::new(MailedCodes(mailer)) as _),
+                keep_codes: config.mail.transport == MailTransport::Log,
                 ..adapters_local::identity::Settings::new(&identity.issuer, &identity.audience)
             },
         };

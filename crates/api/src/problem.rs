@@ -70,6 +70,8 @@ pub enum ProblemKind {
     Unauthorized,
     /// Wrong e-mail or password.
     WrongCredentials,
+    /// The answer to a challenge is wrong.
+    WrongCode,
     /// The address is not confirmed.
     EmailNotVerified,
     /// The account is disabled.
@@ -128,6 +130,9 @@ impl ProblemKind {
             }
             Self::WrongCredentials => {
                 ("wrong-credentials", StatusCode::UNAUTHORIZED, "Wrong e-mail or password")
+            }
+            Self::WrongCode => {
+                ("wrong-code", StatusCode::UNAUTHORIZED, "The code is wrong, too old, or was used before")
             }
             Self::EmailNotVerified => {
                 ("email-not-verified", StatusCode::FORBIDDEN, "The e-mail address is not confirmed")

@@ -58,7 +58,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/health").route(web::get().to(health::live_page)))
         .service(resource("/health/db").route(web::get().to(health::database)))
         .service(resource("/metrics").route(web::get().to(health::metrics)))
-        .service(resource("/.well-known/jwks.json").route(web::get().to(auth::jwks)))
+        .service(resource("/.well-known/jwks.json").route(web::get().to(auth::keys::jwks)))
         .service(
             resource("/objects/{key:.*}")
                 .route(web::get().to(objects::get))

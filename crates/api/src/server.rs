@@ -10,6 +10,7 @@ use actix_http::{HttpService, Protocol};
 use actix_server::{Server, ServerHandle};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{App as ActixApp, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
+use adapters_mail::SmtpMailer;
 use anyhow::Context as _;
 use app::App;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -39,6 +40,7 @@ pub struct Running {
     pub context: web::Data<Context>,
     server: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
     worker: Option<Worker>,
+    smtp: Option<Arc<SmtpMailer>>,
 }
 
 struct Worker {
@@ -74,13 +76,16 @@ pub async fn start(
     let connected = platform::connect(&config, clock, ids).await?;
     let context = web::Data::new(context(config, &connected, metrics).await?);
     let worker = roles.work.then(|| start_worker(&context, &connected));
-    let mut running = Running { address: None, context, server: None, worker };
+    let mut running = Running { address: None, context, server: None, worker, smtp: connected.smtp };
     if let Some(listener) = listener {
         running.address = Some(listener.local_addr()?);
         running.server = Some(serve(&running.context, listener)?);
     }
     Ok(running)
 }
+
+/// How long mail that waits may hold up the stop.
+const MAIL_STOP: Duration = Duration::from_secs(3);
 
 /// Lets this process hold as many connections as it may at all: the usual first limit is 1,024 files, which a thousand slow
 /// clients use up.
@@ -289,6 +294,9 @@ impl Running {
             for task in worker.tasks {
                 task.await?;
             }
+        }
+        if let Some(smtp) = self.smtp.take() {
+            smtp.stop(MAIL_STOP).await;
         }
         tracing::info!("stopped");
         Ok(())

@@ -2,8 +2,8 @@ use std::{any::Any, sync::Arc};
 
 use futures::future::BoxFuture;
 use ports::{
-    Email, EventBus, HealthDataRepository, IdentityProvider, JobQueue, MultiFactor, ObjectStore, Result,
-    SecretStore, Sessions, TokenVerifier,
+    Email, EventBus, HealthDataRepository, IdentityProvider, JobQueue, Mailer, MultiFactor, ObjectStore,
+    Result, SecretStore, Sessions, TokenVerifier,
 };
 
 use crate::TimeControl;
@@ -70,6 +70,31 @@ pub struct IdentityFixture {
     pub mailbox: Arc<dyn Mailbox>,
     pub time: Arc<dyn TimeControl>,
     pub rotate_keys: RotateKeys,
+    pub guard: Guard,
+}
+
+/// A mail as its recipient sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReceivedMail {
+    pub subject: String,
+    /// With `\n` at the end of each line.
+    pub text: String,
+}
+
+/// Where the mails of a [`MailerFixture`] arrive.
+pub trait Inbox: Send + Sync + 'static {
+    /// What has arrived for `to` so far, in any order.
+    fn mails(&self, to: &Email) -> BoxFuture<'_, Vec<ReceivedMail>>;
+
+    /// From now on the receiving side does not answer (`true`), or answers again. Where there is no other side that could
+    /// be away, this does nothing.
+    fn hold(&self, held: bool);
+}
+
+/// What the cases of `mailer!` need.
+pub struct MailerFixture {
+    pub mailer: Arc<dyn Mailer>,
+    pub inbox: Arc<dyn Inbox>,
     pub guard: Guard,
 }
 

@@ -26,13 +26,14 @@ pub mod event_bus;
 pub mod health_data;
 pub mod identity;
 pub mod job_queue;
+pub mod mailer;
 pub mod object_store;
 pub mod secret_store;
 
 pub use authenticator::Authenticator;
 pub use fixture::{
-    EventBusFixture, Guard, HealthDataFixture, IdentityFixture, JobQueueFixture, Mailbox, ObjectStoreFixture,
-    Reopen, RotateKeys, SecretStoreFixture,
+    EventBusFixture, Guard, HealthDataFixture, IdentityFixture, Inbox, JobQueueFixture, Mailbox,
+    MailerFixture, ObjectStoreFixture, ReceivedMail, Reopen, RotateKeys, SecretStoreFixture,
 };
 pub use time::{ManualClock, TimeControl};
 

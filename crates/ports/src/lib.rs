@@ -13,6 +13,7 @@ mod health_data;
 mod identity;
 mod insight;
 mod jobs;
+mod mailer;
 mod multi_factor;
 pub mod objects;
 mod predictor;
@@ -35,6 +36,7 @@ pub use identity::{
 };
 pub use insight::{Fact, InsightFacts, InsightWriter, Narrative, Usage};
 pub use jobs::{DeadLetter, JobQueue, Lease, MessageId, NewMessage, QueueStats, Receipt};
+pub use mailer::{Mail, Mailer};
 pub use multi_factor::{MultiFactor, TotpSecret};
 pub use objects::{
     ByteRange, ByteStream, Object, ObjectKey, ObjectMeta, ObjectStore, PresignedMethod, PutOptions,

@@ -1,38 +1,96 @@
 //! Accounts: signing up, in and out, and what a token is good for.
 
+use std::path::Path;
+
 use e2e::{Answer, Phone, read};
 use futures::future::join_all;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::support::{Server, Shared, new_id, pointers, problem, without_instance};
+use crate::support::{Server, Shared, new_id, pointers, problem, run, stdout_json, without_instance};
 
 static SHARED: Shared = Shared::new();
 
-async fn login(phone: &Phone, email: &str, password: &str) -> Answer {
+pub(crate) const PASSWORD: &str = "a long password of ours";
+
+pub(crate) async fn login(phone: &Phone, email: &str, password: &str) -> Answer {
     let body = json!({ "email": email, "password": password });
     read(phone.anonymous(Method::POST, "auth/login").json(&body)).await.unwrap()
 }
 
-async fn register(phone: &Phone, body: &Value) -> Answer {
+pub(crate) async fn register(phone: &Phone, body: &Value) -> Answer {
     read(phone.anonymous(Method::POST, "auth/register").json(body)).await.unwrap()
 }
 
-async fn refresh(phone: &Phone, token: &str) -> Answer {
+pub(crate) async fn refresh(phone: &Phone, token: &str) -> Answer {
     let body = json!({ "refresh_token": token });
     read(phone.anonymous(Method::POST, "auth/refresh").json(&body)).await.unwrap()
 }
 
-async fn me(phone: &Phone, token: &str) -> Answer {
+pub(crate) async fn me(phone: &Phone, token: &str) -> Answer {
     read(phone.anonymous(Method::GET, "auth/me").bearer_auth(token)).await.unwrap()
 }
 
+/// Signs up without the tokens that this gives where no confirmation is asked for.
+pub(crate) async fn sign_up(phone: &Phone, email: &str) -> Answer {
+    register(phone, &json!({ "email": email, "password": PASSWORD })).await
+}
+
+pub(crate) async fn post(phone: &Phone, path: &str, body: Value) -> Answer {
+    read(phone.anonymous(Method::POST, path).json(&body)).await.unwrap()
+}
+
+/// Somebody without an account.
+pub(crate) fn anybody(server: &Server) -> Phone {
+    Phone {
+        client: reqwest::Client::new(),
+        address: server.address(),
+        email: stranger(),
+        password: PASSWORD.to_owned(),
+        access_token: String::new(),
+        refresh_token: String::new(),
+        user_id: String::new(),
+    }
+}
+
+/// The codes that `clarity dev codes` lists for an address, newest last.
+pub(crate) fn dev_codes(data: &Path, email: &str) -> Vec<String> {
+    let output = run(&["dev", "codes", "--json", "--data", data.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let codes = stdout_json(&output);
+    let of = codes.as_array().unwrap().iter().filter(|code| code["email"] == email);
+    of.map(|code| code["code"].as_str().unwrap().to_owned()).collect()
+}
+
+pub(crate) fn latest_code(data: &Path, email: &str) -> String {
+    dev_codes(data, email).pop().expect("a code was kept")
+}
+
+/// Six digits that are none of these.
+pub(crate) fn other_code(codes: &[&str]) -> String {
+    (0..1_000_000).map(|number| format!("{number:06}")).find(|code| !codes.contains(&code.as_str())).unwrap()
+}
+
+/// The parts of an answer that could tell one caller from another: all but the request's own id and time.
+pub(crate) fn shape(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
+    let own = ["date", "x-request-id", "ratelimit"];
+    let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let mut headers: Vec<_> =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    headers.sort();
+    let mut body = answer.body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("instance");
+    }
+    (answer.status.as_u16(), headers, body)
+}
+
 /// An address that nobody has signed up with.
-fn stranger() -> String {
+pub(crate) fn stranger() -> String {
     format!("{}@example.org", new_id())
 }
 
-fn retry_after(headers: &HeaderMap) -> u64 {
+pub(crate) fn retry_after(headers: &HeaderMap) -> u64 {
     headers["retry-after"].to_str().unwrap().parse().unwrap()
 }
 
@@ -51,6 +109,8 @@ async fn a_person_signs_up_and_in_and_is_who_they_are() {
         ("display_name", json!("Test")),
         ("auth_provider", json!("local")),
         ("roles", json!(["user"])),
+        ("first_name", Value::Null),
+        ("last_name", Value::Null),
     ] {
         assert_eq!(profile[field], expected, "{field}");
     }

@@ -4,6 +4,18 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod accounts_codes;
+#[cfg(test)]
+mod accounts_lockout;
+#[cfg(test)]
+mod accounts_mail;
+#[cfg(test)]
+mod accounts_mfa;
+#[cfg(test)]
+mod accounts_profile;
+#[cfg(test)]
+mod accounts_sessions;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod consents;
@@ -39,6 +51,9 @@ mod robustness;
 mod shutdown;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+#[path = "../../../crates/adapters-mail/tests/it/server.rs"]
+mod smtp_server;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

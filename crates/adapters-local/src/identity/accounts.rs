@@ -9,7 +9,7 @@ use ports::{
     ChallengeKind, Denial, Email, Error, ErrorKind, IdentityProvider, NewUser, Profile, ProfileUpdate,
     Result, Role, SignIn, SignInContext, Tokens,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::{
     CodePurpose, LocalIdentity,
@@ -348,7 +348,7 @@ impl LocalIdentity {
     ) -> Result<Option<Delivery>> {
         let delivery = codes::issue(accounts, address, purpose, user).await?;
         if let Some(delivery) = &delivery
-            && self.settings.code_sink.is_none()
+            && self.settings.keep_codes
         {
             codes::keep(accounts, address, delivery).await?;
         }
@@ -369,15 +369,8 @@ impl LocalIdentity {
 
     fn deliver(&self, delivery: Option<Delivery>) {
         let Some(Delivery { email, purpose, code }) = delivery else { return };
-        match &self.settings.code_sink {
-            Some(sink) => sink.deliver(&email, purpose, &code),
-            None if self.settings.log_codes => tracing::info!(
-                email = email.expose(),
-                purpose = purpose.as_str(),
-                code = code.expose_secret(),
-                "a code (development only)"
-            ),
-            None => {}
+        if let Some(sink) = &self.settings.code_sink {
+            sink.deliver(&email, purpose, &code);
         }
     }
 }

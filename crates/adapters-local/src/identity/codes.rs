@@ -15,7 +15,8 @@ use super::{
     rows::{Accounts, AddressKey, Code, Keep, Mail, User, after},
 };
 
-const LIFETIME: Duration = Duration::from_mins(15);
+/// How long a code is good for.
+pub const CODE_LIFETIME: Duration = Duration::from_mins(15);
 const ATTEMPTS_MAX: u32 = 5;
 /// An address gets only so many codes in this time. With the attempts of each that bounds guessing.
 const WINDOW: Duration = Duration::from_hours(1);
@@ -104,7 +105,7 @@ pub(super) async fn issue(
         return Ok(None);
     }
     let text = new_code()?;
-    let expires_at = after(now, LIFETIME);
+    let expires_at = after(now, CODE_LIFETIME);
     let code = Code {
         hash: code_hash(address, purpose, &text),
         expires_at,
@@ -124,7 +125,7 @@ pub(super) async fn keep(accounts: &mut Accounts, address: &AddressKey, delivery
         email: delivery.email.clone(),
         purpose: delivery.purpose,
         code: delivery.code.expose_secret().to_owned(),
-        expires_at: after(accounts.now(), LIFETIME),
+        expires_at: after(accounts.now(), CODE_LIFETIME),
     };
     let keep = Keep { owner: Some(Mail::OWNER), until: Some(mail.expires_at) };
     accounts.put(&code_key(address, delivery.purpose), &mail, keep).await

@@ -83,6 +83,7 @@ async fn parts(config: &Config) -> Vec<Finding> {
         }
     };
     let mut findings = vec![records(&connected).await, objects(&connected).await, queue(&connected).await];
+    findings.extend(mail(&connected).await);
     if tokio::time::timeout(Duration::from_secs(30), connected.engine.loaded()).await.is_err() {
         findings.push(Finding {
             check: "models",
@@ -151,6 +152,16 @@ async fn queue(connected: &Connected) -> Finding {
         |stats| format!("{} waiting, {} dead", stats.depth, stats.dead),
         "is another program holding the database?",
     )
+}
+
+async fn mail(connected: &Connected) -> Option<Finding> {
+    let smtp = connected.smtp.as_ref()?;
+    Some(finding(
+        "mail",
+        smtp.check().await,
+        |()| "the mail server let us in".to_owned(),
+        "is mail.smtp right: host, port, tls, username and password? is the way to the server free?",
+    ))
 }
 
 async fn models(connected: &Connected) -> Vec<Finding> {

@@ -10,8 +10,12 @@ use figment::{
 use super::{Config, Faults, Setting, layers::Layers};
 
 /// Keys whose values never leave the process.
-pub(super) const SECRETS: [&str; 3] =
-    ["insight.gemini.access_token", "insight.gemini.api_key", "telemetry.user_hash_key"];
+pub(super) const SECRETS: [&str; 4] = [
+    "insight.gemini.access_token",
+    "insight.gemini.api_key",
+    "mail.smtp.password",
+    "telemetry.user_hash_key",
+];
 
 /// Decodes what `layers` merged. Decoding stops at the first fault, so the faulty value is noted, replaced by its default, and the
 /// decoding begins again.

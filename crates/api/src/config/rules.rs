@@ -6,7 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::{Config, GeminiRoute, Profile, Provider, Writer, decode, issuers, layers::Layers};
+use super::{
+    Config, GeminiRoute, MailTransport, Profile, Provider, SmtpTls, Writer, decode, issuers, layers::Layers,
+};
 
 /// Secrets that stand in examples, and so are none.
 const EXAMPLE_SECRETS: [&str; 6] = ["change-me", "changeme", "example", "password", "secret", "..."];
@@ -26,6 +28,7 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
     for problem in issuers::faults(&config.identity) {
         rules.refuse("identity.issuers", problem);
     }
+    rules.mail(config);
     if let Some(linked) = linked {
         rules.linked(config, linked);
     }
@@ -41,6 +44,18 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
         rules.plain_text(layers);
     }
     rules.0
+}
+
+/// What is accepted, but probably not meant.
+pub(super) fn warnings(config: &Config) -> Option<String> {
+    let nobody_reads = config.identity.email_confirmation_required
+        && config.providers.identity == Provider::Local
+        && config.mail.transport == MailTransport::Log
+        && !config.identity.log_codes
+        && config.profile != Profile::Development;
+    nobody_reads.then(|| {
+        "mail.transport is log and identity.log_codes is false: nobody gets the codes that confirm addresses".to_owned()
+    })
 }
 
 struct Rules(Broken);
@@ -108,6 +123,12 @@ impl Rules {
         self.range("inference.sessions_per_model", inference.sessions_per_model, 1..=256);
         self.range("inference.queue_depth", inference.queue_depth, 1..=65_536);
         self.range("inference.deadline_ms", inference.deadline_ms, 10..=3_600_000);
+        let smtp = &config.mail.smtp;
+        self.range("mail.smtp.port", smtp.port, 1..=u16::MAX);
+        self.range("mail.smtp.connect_timeout_ms", smtp.connect_timeout_ms, 100..=600_000);
+        self.range("mail.smtp.timeout_ms", smtp.timeout_ms, 100..=600_000);
+        self.range("mail.smtp.waiting_max", smtp.waiting_max, 1..=1_000_000);
+        self.range("mail.smtp.retry_for_s", smtp.retry_for_s, 0..=900);
         let gemini = &config.insight.gemini;
         self.range("insight.gemini.connect_timeout_ms", gemini.connect_timeout_ms, 100..=60_000);
         self.range("insight.gemini.timeout_ms", gemini.timeout_ms, 100..=600_000);
@@ -244,6 +265,28 @@ impl Rules {
         }
     }
 
+    fn mail(&mut self, config: &Config) {
+        if config.mail.transport != MailTransport::Smtp {
+            return;
+        }
+        let smtp = &config.mail.smtp;
+        let problem = "the smtp transport needs it: name the mail server";
+        self.demand(
+            smtp.host.as_deref().is_some_and(|host| !host.trim().is_empty()),
+            "mail.smtp.host",
+            problem,
+        );
+        let host = smtp.host.as_deref().unwrap_or("localhost");
+        self.demand(
+            smtp.tls != SmtpTls::None || is_this_machine(host),
+            "mail.smtp.tls",
+            "codes go to another machine encrypted only: set it to starttls or tls",
+        );
+        let problem = "username and password belong together: give both or neither";
+        self.demand(smtp.username.is_some() || smtp.password.is_none(), "mail.smtp.username", problem);
+        self.demand(smtp.password.is_some() || smtp.username.is_none(), "mail.smtp.password", problem);
+    }
+
     fn linked(&mut self, config: &Config, linked: &[Provider]) {
         for (key, provider) in config.providers.by_port() {
             let problem =
@@ -267,6 +310,13 @@ impl Rules {
             config.identity.email_confirmation_required || !config.identity.self_sign_up,
             "identity.email_confirmation_required",
             "production refuses sign-up by addresses that nobody confirmed: set it to true, or identity.self_sign_up to false",
+        );
+        self.demand(
+            config.mail.transport == MailTransport::Smtp
+                || !config.identity.email_confirmation_required
+                || config.providers.identity != Provider::Local,
+            "mail.transport",
+            "production mails the codes that confirm addresses: set it to smtp",
         );
         self.demand(
             config.server.public_url.is_some(),
@@ -317,6 +367,11 @@ fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
     })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether `text` is a URL of a protocol without encryption, to a host other than this one.

@@ -155,11 +155,50 @@ pub struct Identity {
     pub issuers: Vec<Issuer>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTransport {
+    Log,
+    Smtp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpTls {
+    Starttls,
+    Tls,
+    None,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    pub transport: MailTransport,
+    pub sender: String,
+    pub smtp: Smtp,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    pub host: Option<String>,
+    pub port: u16,
+    pub tls: SmtpTls,
+    pub authority_file: Option<PathBuf>,
+    pub username: Option<String>,
+    pub password: Option<SecretString>,
+    pub connect_timeout_ms: u64,
+    pub timeout_ms: u64,
+    pub waiting_max: usize,
+    pub retry_for_s: u64,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub registrations_per_hour: u32,
     pub logins_per_minute: u32,
+    pub codes_per_hour: u32,
     pub uploads_per_hour: u32,
     pub pat_per_hour: u32,
     pub metrics_per_upload_max: usize,

@@ -377,17 +377,52 @@ fn each_gemini_route_needs_its_own_settings() {
 }
 
 #[test]
+fn mail_by_smtp_needs_a_server_and_a_private_way_to_it() {
+    let smtp = [("mail.transport", "smtp")];
+    assert_eq!(fault(&with_flags(&smtp)).key, "mail.smtp.host");
+    let with = |more: &[(&'static str, &'static str)]| {
+        with_flags(&[&smtp[..], &[("mail.smtp.host", "mail.example.org")], more].concat())
+    };
+    let loaded =
+        Config::load(&with(&[("mail.smtp.password", "hunter2"), ("mail.smtp.username", "clarity")])).unwrap();
+    assert_eq!(loaded.settings["mail.smtp.password"].value, "***");
+    assert_eq!(fault(&with(&[("mail.smtp.password", "hunter2")])).key, "mail.smtp.username");
+    assert_eq!(fault(&with(&[("mail.smtp.username", "clarity")])).key, "mail.smtp.password");
+    assert_eq!(fault(&with(&[("mail.smtp.tls", "none")])).key, "mail.smtp.tls");
+    for host in ["127.0.0.1", "localhost", "::1"] {
+        Config::load(&with(&[("mail.smtp.tls", "none"), ("mail.smtp.host", host)])).unwrap();
+    }
+    assert_eq!(fault(&with(&[("mail.smtp.timeout_ms", "1")])).key, "mail.smtp.timeout_ms");
+}
+
+#[test]
+fn codes_that_nobody_gets_are_warned_of() {
+    let staging = |flags: &[(&str, &str)]| {
+        let sources = Sources { profile: Some("staging".to_owned()), ..with_flags(flags) };
+        Config::load(&sources).unwrap().warnings
+    };
+    let warnings = staging(&[]);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("mail.transport"), "{warnings:?}");
+    assert!(staging(&[("mail.transport", "smtp"), ("mail.smtp.host", "mail.example.org")]).is_empty());
+    assert!(staging(&[("identity.log_codes", "true")]).is_empty());
+    assert!(staging(&[("identity.email_confirmation_required", "false")]).is_empty());
+}
+
+#[test]
 fn production_says_all_that_it_misses() {
     let faults = faults(&with_env(&[("CLARITY_PROFILE", "production")]));
-    assert_eq!(keys(&faults), ["providers.identity", "server.public_url", "telemetry.user_hash_key"]);
+    assert_eq!(
+        keys(&faults),
+        ["providers.identity", "mail.transport", "server.public_url", "telemetry.user_hash_key"]
+    );
     assert_eq!(faults[0].source, "built-in default.toml");
-    assert_eq!(faults[1].source, "not set");
+    assert_eq!(faults[2].source, "not set");
 }
 
 #[test]
 fn production_refuses_what_is_fit_for_a_laptop_only() {
     for (name, value, key) in [
-        ("CLARITY__PROVIDERS__IDENTITY", "local", "providers.identity"),
         ("CLARITY__IDENTITY__LOG_CODES", "true", "identity.log_codes"),
         ("CLARITY__TELEMETRY__USER_HASH_KEY", "change-me-change-me-change-me", "telemetry.user_hash_key"),
         ("CLARITY__TELEMETRY__USER_HASH_KEY", "short", "telemetry.user_hash_key"),
@@ -397,6 +432,8 @@ fn production_refuses_what_is_fit_for_a_laptop_only() {
     ] {
         assert_eq!(fault(&production(&[(name, value)])).key, key, "{value}");
     }
+    let local = faults(&production(&[("CLARITY__PROVIDERS__IDENTITY", "local")]));
+    assert_eq!(keys(&local), ["providers.identity", "mail.transport"]);
     let unconfirmed = [
         ("CLARITY__IDENTITY__SELF_SIGN_UP", "true"),
         ("CLARITY__IDENTITY__EMAIL_CONFIRMATION_REQUIRED", "false"),

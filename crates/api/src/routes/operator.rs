@@ -1,17 +1,21 @@
 //! `operator/*`: how the service runs. Nothing here comes from anybody's health data.
 
 use actix_web::{HttpResponse, web};
-use serde::Serialize;
+use domain::ids::UserId;
+use ports::{Profile, Role};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::resource;
+use super::{resource, seconds};
 use crate::{
-    extract::{Ctx, Operator},
-    problem::{Problem, ProblemBody},
+    extract::{Ctx, Json, Operator},
+    problem::{Problem, ProblemBody, ProblemKind},
 };
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    config.service(resource("/operator/jobs").route(web::get().to(jobs)));
+    config.service(resource("/operator/jobs").route(web::get().to(jobs))).service(
+        resource("/operator/users/{user_id}").route(web::get().to(user)).route(web::put().to(update_user)),
+    );
 }
 
 /// What waits in the job queue.
@@ -43,4 +47,87 @@ pub(crate) async fn jobs(context: Ctx, _operator: Operator) -> Result<HttpRespon
         dead: stats.dead,
         oldest_age_seconds: age.map(|seconds| u64::try_from(seconds).unwrap_or(0)),
     }))
+}
+
+/// What an operator sees of somebody: neither a name nor an address, and nothing of their health.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OperatedUser {
+    #[schema(example = "019b1f6e-0000-7000-8000-000000000000")]
+    user_id: String,
+    #[schema(example = json!(["user"]))]
+    roles: Vec<&'static str>,
+    /// Whether they are barred.
+    #[schema(example = false)]
+    disabled: bool,
+    #[schema(example = "2026-03-01T08:00:00Z")]
+    created_at: String,
+    #[schema(example = true)]
+    email_verified: bool,
+}
+
+/// What an operator changes of somebody.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct OperatedUserUpdate {
+    /// `true` bars them: no sign-in, and their tokens stop working at once. `false` undoes it.
+    #[schema(example = true)]
+    disabled: bool,
+}
+
+fn operated(profile: Profile) -> HttpResponse {
+    HttpResponse::Ok().json(OperatedUser {
+        user_id: profile.user_id.to_string(),
+        roles: profile.roles.into_iter().map(Role::as_str).collect(),
+        disabled: profile.disabled,
+        created_at: seconds(profile.created_at),
+        email_verified: profile.email_verified,
+    })
+}
+
+async fn profile_of(context: &Ctx, user_id: &str) -> Result<Profile, Problem> {
+    let not_found = || Problem::new(ProblemKind::NotFound);
+    let user_id: UserId = user_id.parse().map_err(|_hidden| not_found())?;
+    context.app.platform.identity.profile(user_id).await?.ok_or_else(not_found)
+}
+
+/// An account. For operators.
+#[utoipa::path(get, path = "/api/v1/operator/users/{user_id}", tag = "operator", security(("bearer" = [])),
+    params(("user_id" = String, Path, example = "019b1f6e-0000-7000-8000-000000000000")), responses(
+    (status = 200, body = OperatedUser),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The caller is no operator", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such account", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn user(
+    context: Ctx,
+    _operator: Operator,
+    user_id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    Ok(operated(profile_of(&context, &user_id).await?))
+}
+
+/// Bar somebody, or let them in again. For operators.
+#[utoipa::path(put, path = "/api/v1/operator/users/{user_id}", tag = "operator", security(("bearer" = [])),
+    params(("user_id" = String, Path, example = "019b1f6e-0000-7000-8000-000000000000")),
+    request_body = OperatedUserUpdate, responses(
+    (status = 200, body = OperatedUser),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The caller is no operator", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such account", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn update_user(
+    context: Ctx,
+    operator: Operator,
+    user_id: web::Path<String>,
+    body: Json<OperatedUserUpdate>,
+) -> Result<HttpResponse, Problem> {
+    let before = profile_of(&context, &user_id).await?;
+    if before.disabled != body.0.disabled {
+        context.app.platform.identity.set_disabled(before.user_id, body.0.disabled).await?;
+        tracing::info!(
+            operator = context.user_hash(operator.user_id),
+            user = context.user_hash(before.user_id),
+            disabled = body.0.disabled,
+            "an operator changed an account"
+        );
+    }
+    Ok(operated(profile_of(&context, &user_id).await?))
 }

@@ -56,6 +56,7 @@ pub(crate) struct HealthDataUpload {
     #[schema(example = "2026-03-01T08:00:05Z")]
     client_timestamp: String,
     /// Not read.
+    #[serde(default)]
     #[schema(value_type = Value)]
     sync_token: serde_json::Value,
 }

@@ -225,7 +225,7 @@ fn parameters(operation: &mut Value) {
     for parameter in &mut parameters {
         let is_id = parameter["in"] == "path"
             && parameter["name"].as_str().is_some_and(|name| name == "id" || name.ends_with("_id"));
-        let schema = &mut parameter["schema"];
+        let Some(schema) = parameter.get_mut("schema") else { continue };
         if is_id && schema["type"] == "string" {
             schema["format"] = json!("uuid");
         }
@@ -248,7 +248,8 @@ fn parameters(operation: &mut Value) {
 /// A body that may be absent is absent, and not `null`.
 fn request_body(operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
-    for (_, media) in body["content"].as_object_mut().into_iter().flatten() {
+    let content = body.get_mut("content").and_then(Value::as_object_mut);
+    for (_, media) in content.into_iter().flatten() {
         let choices = media["schema"]["oneOf"].as_array();
         if let Some([nothing, schema]) = choices.map(Vec::as_slice)
             && nothing["type"] == "null"
@@ -302,7 +303,8 @@ fn answers(operation: &mut Value, schemas: &Value) {
             }
             continue;
         }
-        if let Some(problem) = answer["content"].get_mut(PROBLEM) {
+        // Indexing would put a null where there is none.
+        if let Some(problem) = answer.get_mut("content").and_then(|content| content.get_mut(PROBLEM)) {
             *problem = json!({ "schema": { "$ref": "#/components/schemas/ProblemBody" } });
         }
         if description.is_empty() {

@@ -36,7 +36,7 @@ def fuzz(schemathesis, base, seed, examples):
     command = [
         schemathesis, "--config-file", str(HERE / "fuzz-api.toml"), "run", base + "/api/v1/openapi.json",
         "--phases", "examples,coverage,fuzzing,stateful", "--checks", "all",
-        "--max-examples", str(examples), "--seed", str(seed), "--workers", "2",
+        "--max-examples", str(examples), "--seed", str(seed), "--workers", "1",
     ]
     output = []
     with tempfile.TemporaryDirectory() as folder:

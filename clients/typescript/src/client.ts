@@ -1,4 +1,4 @@
-// A client of the Clarity API. The types and paths in schema.d.ts are generated from the OpenAPI document by `make clients`;
+// A client of the Clarity API. The types and paths in schema.ts are generated from the OpenAPI document by `make clients`;
 // this file adds what a document cannot say: tokens that renew themselves, and the event stream.
 
 import createClient, { type Client } from "openapi-fetch";

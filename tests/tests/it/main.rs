@@ -6,6 +6,8 @@ mod accounts;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod consents;
 #[cfg(test)]
 mod demo;
@@ -15,6 +17,8 @@ mod dependency_rule;
 mod external;
 #[cfg(test)]
 mod folder;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod http;
 #[cfg(test)]

@@ -132,6 +132,7 @@ const ALWAYS_THERE: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 /// Completes a document that was generated from the handlers.
 pub(super) fn complete(document: &mut Value) {
     components(document);
+    formats(document);
     let schemas = document["components"]["schemas"].clone();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
@@ -209,6 +210,44 @@ fn components(document: &mut Value) {
             "example": "respond-async",
         },
     });
+}
+
+/// Fields that are called so hold instants; so do those whose names end in `_at`.
+const INSTANTS: [&str; 8] = [
+    "timestamp",
+    "client_timestamp",
+    "analysis_timestamp",
+    "analysis_date",
+    "start_date",
+    "end_date",
+    "last_updated",
+    "end",
+];
+
+/// What is taken for an address: a name, and a domain of at least two labels.
+const EMAIL: &str = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$";
+
+/// What a name says of a field whose schema says only that it is text.
+fn formats(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    for (_, schema) in schemas {
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (name, property) in properties.into_iter().flatten() {
+            let format = match name.as_str() {
+                "email" => "email",
+                name if name == "id" || name.ends_with("_id") => "uuid",
+                name if name.ends_with("_at") || INSTANTS.contains(&name) => "date-time",
+                _ => continue,
+            };
+            let kind = &property["type"];
+            if property["format"].is_null() && (kind == "string" || *kind == json!(["string", "null"])) {
+                property["format"] = json!(format);
+                if format == "email" {
+                    property["pattern"] = json!(EMAIL);
+                }
+            }
+        }
+    }
 }
 
 fn common_headers() -> Value {

@@ -141,6 +141,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/clinician/patients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Those whose consent to the caller holds now, by their ids. */
+        get: operations["clinician_patients"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -619,6 +636,145 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users/me/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that was done to the caller's data, and by whom, newest first. */
+        get: operations["users_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/consents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's consents, ended ones included. */
+        get: operations["users_list"];
+        put?: never;
+        /** Let a clinician see the caller's data. */
+        post: operations["users_grant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/consents/{consent_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A consent of the caller's. */
+        get: operations["users_stored"];
+        /** Change how far and how long a consent goes. */
+        put: operations["users_change"];
+        post?: never;
+        /** End a consent: its clinician is refused from now on. */
+        delete: operations["users_revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/health-data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The readings of a user, newest first. */
+        get: operations["users_readings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/insights": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The insights of a user, newest first, at most 100. */
+        get: operations["users_insights"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/metrics/circadian": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest circadian window and PAT week of a user. */
+        get: operations["users_circadian"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/metrics/daily": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The local days of a user, oldest first. */
+        get: operations["users_daily"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/metrics/sleep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The nights of a user, oldest first. */
+        get: operations["users_sleep"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -699,6 +855,7 @@ export interface components {
              * @description Intradaily variability (IV).
              */
             activity_fragmentation?: number | null;
+            /** Format: date-time */
             analysis_timestamp: string;
             /**
              * Format: double
@@ -739,6 +896,7 @@ export interface components {
             sleep_stages?: string[] | null;
             /** Format: double */
             total_sleep_time?: number | null;
+            /** Format: uuid */
             user_id: string;
             /** Format: double */
             wake_after_sleep_onset?: number | null;
@@ -762,6 +920,38 @@ export interface components {
             processing_time_ms?: number | null;
             /** @example completed */
             status: string;
+        };
+        /** @description One entry of the audit trail. */
+        AuditEntry: {
+            /**
+             * @description What was done, such as `upload`, `read`, `delete`, `analyse`, `export` or `grant_consent`.
+             * @example read
+             */
+            action: string;
+            /**
+             * @description `self` or `clinician`.
+             * @example self
+             */
+            actor: string;
+            /** Format: uuid */
+            actor_id: string;
+            /** @example 2026-03-01T08:00:00Z */
+            at: string;
+            /**
+             * Format: uuid
+             * @description The `X-Request-Id` of the request that did it.
+             */
+            request_id: string;
+            /**
+             * @description To what.
+             * @example health_data
+             */
+            resource: string;
+        };
+        /** @description A page of the audit trail. */
+        AuditPage: {
+            data: components["schemas"]["AuditEntry"][];
+            pagination: components["schemas"]["NextPage"];
         };
         /** @description Non-parametric circadian measures of rest and activity. */
         Circadian: {
@@ -802,6 +992,77 @@ export interface components {
             start: string;
             /** @example Europe/Berlin */
             zone: string;
+        };
+        /** @description A consent. */
+        ConsentBody: {
+            /** @description As the user named them; `null` where that was by id. */
+            clinician_email?: string | null;
+            /** Format: uuid */
+            clinician_id: string;
+            /** Format: uuid */
+            consent_id: string;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @example 2026-05-30T08:00:00Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it was ended.
+             */
+            revoked_at?: string | null;
+            /**
+             * @example [
+             *       "metrics",
+             *       "readings",
+             *       "insights"
+             *     ]
+             */
+            scope: components["schemas"]["ScopeWord"][];
+        };
+        /** @description The caller's consents, the newest first. */
+        ConsentList: {
+            data: components["schemas"]["ConsentBody"][];
+        };
+        /** @description Whom to let in: a clinician, by address or by id. */
+        ConsentRequest: {
+            /** @example doctor@example.org */
+            clinician_email?: string | null;
+            /** Format: uuid */
+            clinician_id?: string | null;
+            /**
+             * Format: date-time
+             * @description At most a year ahead; 90 days where it is not said.
+             */
+            expires_at?: string | null;
+            /**
+             * @description To what; to everything where it is not said.
+             * @example [
+             *       "metrics",
+             *       "readings",
+             *       "insights"
+             *     ]
+             */
+            scope?: components["schemas"]["ScopeWord"][] | null;
+        };
+        /** @description How a consent is to be from now on. */
+        ConsentUpdate: {
+            /**
+             * Format: date-time
+             * @description At most a year ahead.
+             */
+            expires_at: string;
+            /**
+             * @example [
+             *       "metrics"
+             *     ]
+             */
+            scope: components["schemas"]["ScopeWord"][];
         };
         /**
          * @description How much of what a measure needs was observed.
@@ -890,13 +1151,13 @@ export interface components {
              * @description Checked, and otherwise not used: the points say how long the recording is.
              * @default 24
              */
-            duration_hours: number;
+            duration_hours?: number;
             /**
              * Format: double
              * @description Checked, and otherwise not used: the points carry their times, and those of one minute are added up.
              * @default 1
              */
-            sampling_rate: number;
+            sampling_rate?: number;
         };
         /** @description The PAT embedding of seven days. */
         Embedding: {
@@ -968,6 +1229,7 @@ export interface components {
             };
             /** @description `healthy`; `degraded` when a part is down that others do without; `unhealthy` when a required one is. */
             status: string;
+            /** Format: date-time */
             timestamp: string;
             version: string;
         };
@@ -994,6 +1256,7 @@ export interface components {
             status: string;
             /** @description Grows with each of the user's uploads. */
             sync_token?: string | null;
+            /** Format: date-time */
             timestamp: string;
             validation_errors: components["schemas"]["ValidationFault"][];
         };
@@ -1002,7 +1265,10 @@ export interface components {
          *     `activity_data` or `mental_health_data`.
          */
         HealthDataUpload: {
-            /** @example 2026-03-01T08:00:05Z */
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:05Z
+             */
             client_timestamp: string;
             /**
              * @example [
@@ -1017,7 +1283,7 @@ export interface components {
              */
             metrics: unknown[];
             /** @description Not read. */
-            sync_token: unknown;
+            sync_token?: unknown;
             /** @example apple_health */
             upload_source: string;
             /**
@@ -1028,8 +1294,13 @@ export interface components {
         };
         /** @description One HealthKit sample. */
         HealthKitSample: {
-            device?: Record<string, never> | null;
-            /** @example 2026-03-01T08:00:00+01:00 */
+            device?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00+01:00
+             */
             end_date: string;
             /**
              * Format: uuid
@@ -1037,9 +1308,12 @@ export interface components {
              */
             identifier: string;
             /** @description `HKTimeZone` names the IANA zone of the reading. */
-            metadata?: Record<string, never> | null;
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
             source_name?: string | null;
             /**
+             * Format: date-time
              * @description RFC 3339 with the local offset.
              * @example 2026-03-01T08:00:00+01:00
              */
@@ -1064,6 +1338,7 @@ export interface components {
         HealthKitStatus: {
             /** @description Why the job failed. */
             error?: string | null;
+            /** Format: date-time */
             last_updated: string;
             /**
              * Format: double
@@ -1087,9 +1362,16 @@ export interface components {
             deleted_samples?: string[] | null;
             quantity_samples?: components["schemas"]["HealthKitSample"][] | null;
             /** @description Not read. */
-            sync_token: unknown;
-            /** @description `time_zone` is the zone of samples that name none. */
-            upload_metadata?: Record<string, never> | null;
+            sync_token?: unknown;
+            /**
+             * @description `time_zone` is the zone of samples that name none.
+             * @example {
+             *       "time_zone": "Europe/Berlin"
+             *     }
+             */
+            upload_metadata?: {
+                [key: string]: unknown;
+            } | null;
             /**
              * Format: uuid
              * @description The caller's own id, if it is given at all.
@@ -1101,6 +1383,7 @@ export interface components {
         /** @description An upload that is kept and will be processed. */
         HealthKitUploadResponse: {
             message: string;
+            /** Format: date-time */
             queued_at: string;
             receipts: components["schemas"]["ReceiptBody"];
             /** @description Items of each list of the body. */
@@ -1127,6 +1410,7 @@ export interface components {
              * @description Nothing computes one.
              */
             confidence_score?: number | null;
+            /** Format: date-time */
             generated_at: string;
             /** Format: uuid */
             insight_id: string;
@@ -1135,6 +1419,7 @@ export interface components {
             /** @description What could not be assessed, and why. */
             not_assessed: string[];
             recommendations: string[];
+            /** Format: uuid */
             user_id: string;
         };
         /** @description What an insight is asked for. */
@@ -1144,11 +1429,11 @@ export interface components {
             /** @description Not read: it would go to a language model unchecked. */
             context?: unknown;
             /** @default true */
-            include_recommendations: boolean;
+            include_recommendations?: boolean;
             /** @default comprehensive */
-            insight_type: string;
+            insight_type?: string;
             /** @default en */
-            language: string;
+            language?: string;
         };
         /** @description The caller's insights. */
         InsightHistory: {
@@ -1259,6 +1544,7 @@ export interface components {
         Live: {
             /** @example healthy */
             status: string;
+            /** Format: date-time */
             timestamp: string;
             version: string;
         };
@@ -1343,6 +1629,17 @@ export interface components {
             start: string;
             total_sleep_time: components["schemas"]["Measure"];
         };
+        /** @description Where a page stands. */
+        NextPage: {
+            has_next: boolean;
+            /** @description For the `cursor` of the next request. */
+            next_cursor?: string | null;
+            /**
+             * @description How many entries were asked for.
+             * @example 50
+             */
+            page_size: number;
+        };
         /** @description One night: the main sleep of a local date. */
         Night: {
             awakenings: components["schemas"]["Measure"];
@@ -1422,6 +1719,7 @@ export interface components {
         /** @description A stored analysis. */
         PatAnalysisResponse: {
             activity_embedding?: number[] | null;
+            /** Format: date-time */
             analysis_date?: string | null;
             message?: string | null;
             /** @description Method, model and coverage. */
@@ -1441,8 +1739,37 @@ export interface components {
             service: string;
             /** @description `healthy` when the model is verified and answers; else `unavailable`. */
             status: string;
+            /** Format: date-time */
             timestamp: string;
             version: string;
+        };
+        /** @description Someone who consented. */
+        PatientBody: {
+            /** Format: uuid */
+            consent_id: string;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @example 2026-05-30T08:00:00Z
+             */
+            expires_at: string;
+            /**
+             * @example [
+             *       "metrics"
+             *     ]
+             */
+            scope: components["schemas"]["ScopeWord"][];
+            /** Format: uuid */
+            user_id: string;
+        };
+        /** @description A page of those who consented. */
+        PatientPage: {
+            data: components["schemas"]["PatientBody"][];
+            pagination: components["schemas"]["NextPage"];
         };
         /** @description `application/problem+json`. */
         ProblemBody: {
@@ -1475,9 +1802,11 @@ export interface components {
         /** @description Where an upload stands. */
         ProcessingStatus: {
             accepted_metrics: number;
+            /** Format: date-time */
             created_at: string;
             /** @description Why the job failed. */
             error?: string | null;
+            /** Format: date-time */
             last_updated: string;
             /** Format: uuid */
             processing_id: string;
@@ -1497,7 +1826,10 @@ export interface components {
         Reading: {
             /** @example heart_rate */
             data_type: string;
-            /** @description When it ends. */
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
             end: string;
             /** Format: uuid */
             id: string;
@@ -1509,7 +1841,10 @@ export interface components {
             /** @description LOINC code, where there is one. */
             loinc?: string | null;
             source: components["schemas"]["Source"];
-            /** @description When it begins: whole seconds; `timestamp_ms` has the rest. */
+            /**
+             * Format: date-time
+             * @description When it begins: whole seconds; `timestamp_ms` has the rest.
+             */
             timestamp: string;
             /**
              * Format: int64
@@ -1577,6 +1912,11 @@ export interface components {
             /** @description Its version. */
             version: string;
         };
+        /**
+         * @description What of the data.
+         * @enum {string}
+         */
+        ScopeWord: "metrics" | "readings" | "insights";
         /** @description Nights by the local date of waking. */
         SleepResponse: {
             data: components["schemas"]["Night"][];
@@ -1657,11 +1997,16 @@ export interface components {
         UserInfo: {
             /** @example local */
             auth_provider: string;
-            /** @example 2026-03-01T08:00:00Z */
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
             created_at: string;
             display_name?: string | null;
+            /** Format: email */
             email?: string | null;
             email_verified: boolean;
+            /** Format: uuid */
             id: string;
             /**
              * @example [
@@ -1669,11 +2014,15 @@ export interface components {
              *     ]
              */
             roles: string[];
+            /** Format: uuid */
             user_id: string;
         };
         /** @description Who signs in. */
         UserLogin: {
-            /** @example anna@example.org */
+            /**
+             * Format: email
+             * @example anna@example.org
+             */
             email: string;
             /** Format: password */
             password: string;
@@ -1682,7 +2031,10 @@ export interface components {
         UserRegister: {
             /** @example Anna */
             display_name?: string | null;
-            /** @example anna@example.org */
+            /**
+             * Format: email
+             * @example anna@example.org
+             */
             email: string;
             /**
              * Format: password
@@ -1693,13 +2045,16 @@ export interface components {
         /** @description What the caller changes. An absent field stays; a `null` name is taken away. */
         UserUpdate: {
             display_name?: string | null;
+            /** Format: email */
             email?: string | null;
         };
         /** @description What was changed. */
         UserUpdateResponse: {
             display_name?: string | null;
+            /** Format: email */
             email?: string | null;
             updated: boolean;
+            /** Format: uuid */
             user_id: string;
         };
         /** @description One fault of an upload. */
@@ -2201,6 +2556,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description The profile is kept by the issuer of the token */
             403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
             /** @description The address has another account */
@@ -2284,6 +2640,37 @@ export interface operations {
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    clinician_patients: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Entries a page, 1 to 1000. */
+                limit: number;
+                /** @description From `pagination.next_cursor`. */
+                cursor: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of those who consented. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PatientPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The caller is no clinician */
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3396,6 +3783,392 @@ export interface operations {
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             /** @description The model is not available */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Entries a page, 1 to 1000. */
+                limit: number;
+                /** @description From `pagination.next_cursor`. */
+                cursor: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the audit trail. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller's consents, the newest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_grant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body answer the same consent again */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentRequest"];
+            };
+        };
+        responses: {
+            /** @description A consent. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description A request with the same idempotency key is in progress */
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            /** @description Nobody of that address or id is a clinician; or another fault */
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_stored: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                consent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A consent. */
+            200: {
+                headers: {
+                    /** @description For `If-Match` */
+                    ETag?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_change: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of the consent that is changed; required */
+                "If-Match"?: string;
+            };
+            path: {
+                consent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentUpdate"];
+            };
+        };
+        responses: {
+            /** @description A consent. */
+            200: {
+                headers: {
+                    /** @description For `If-Match` */
+                    ETag?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The consent was ended */
+            409: components["responses"]["Conflict"];
+            /** @description It was changed since it was read */
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            /** @description Without `If-Match` */
+            428: components["responses"]["PreconditionRequired"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                consent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A consent. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_readings: {
+        parameters: {
+            query?: {
+                /** @description Readings a page, 1 to 1000. */
+                limit?: number;
+                /** @description From `pagination.next_cursor` or `previous_cursor`. */
+                cursor?: string;
+                /** @description Without a cursor: the page, counted from 1. It counts readings, so pages shift when newer ones come; cursors do not. */
+                page?: number;
+                /**
+                 * @description A metric by its short name or HealthKit identifier.
+                 * @example heart_rate
+                 */
+                data_type?: string;
+                /** @description Readings that begin at or after this instant. */
+                start_date?: string;
+                /** @description Readings that begin before this instant. */
+                end_date?: string;
+                /** @description Readings of this source: its name, bundle or product type. */
+                source?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The caller, or who consented to them */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of readings. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadingPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_insights: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The caller, or who consented to them */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller's insights. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InsightHistory"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_circadian: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The caller, or who consented to them */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest circadian window and PAT week. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CircadianResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_daily: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The first day.
+                 * @example 2026-03-01
+                 */
+                start_date?: string;
+                /**
+                 * @description The last day, included.
+                 * @example 2026-03-14
+                 */
+                end_date?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The caller, or who consented to them */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /**
+             * @description Local days. Every measure holds `value`, `unit` (UCUM), `method`, `coverage`, `sources` and, where `value` is null, why in
+             *     `not_assessed`.
+             */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DailyResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_sleep: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The first day.
+                 * @example 2026-03-01
+                 */
+                start_date?: string;
+                /**
+                 * @description The last day, included.
+                 * @example 2026-03-14
+                 */
+                end_date?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The caller, or who consented to them */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nights by the local date of waking. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SleepResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };

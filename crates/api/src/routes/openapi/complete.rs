@@ -234,7 +234,11 @@ fn formats(document: &mut Value) {
         let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
         for (name, property) in properties.into_iter().flatten() {
             let format = match name.as_str() {
-                "email" => "email",
+                "email" => {
+                    // No format: what JSON Schema calls an e-mail address is less than what is one.
+                    property["pattern"] = json!(EMAIL);
+                    continue;
+                }
                 name if name == "id" || name.ends_with("_id") => "uuid",
                 name if name.ends_with("_at") || INSTANTS.contains(&name) => "date-time",
                 _ => continue,
@@ -242,9 +246,6 @@ fn formats(document: &mut Value) {
             let kind = &property["type"];
             if property["format"].is_null() && (kind == "string" || *kind == json!(["string", "null"])) {
                 property["format"] = json!(format);
-                if format == "email" {
-                    property["pattern"] = json!(EMAIL);
-                }
             }
         }
     }

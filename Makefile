@@ -1,4 +1,5 @@
-# What one does with this repository. `make` alone lists it. Needs Rust, gcc and Python 3; everything else is fetched into .tools.
+# What one does with this repository. `make` alone lists it. Needs Rust, gcc, Python 3 and Node.js 20; everything else is fetched
+# into .tools, and the client's packages into clients/typescript/node_modules.
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -7,6 +8,10 @@ TOOLS := $(CURDIR)/.tools
 LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libonnxruntime.dylib,libonnxruntime.so)
 LLVM_COV_VERSION := 0.9.1
 DRILL_KILLS ?= 200
+CLIENT := clients/typescript
+FUZZ := $(TOOLS)/fuzz-venv
+FUZZ_CASES ?= 5000
+FUZZ_SEED ?= 20260301
 
 # One set of features for check, test and lint: another set would compile the dependencies once more.
 WORKSPACE := --workspace --all-features
@@ -14,15 +19,15 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench drill conformance contract coverage onnxruntime clean
+.PHONY: help run test lint bench drill conformance contract clients fuzz-api coverage onnxruntime clean
 
 help: ## Lists the targets.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: onnxruntime ## Starts the server, sends it a fortnight of a simulated person's data as a phone would, shows what comes of it, and keeps serving.
 	$(CARGO) run --release -p api --bin clarity -- demo
 
-test: onnxruntime ## Runs every test. The last line is the sum.
+test: onnxruntime $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
 	$(CARGO) build $(WORKSPACE) --bins
 	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
 
@@ -47,6 +52,27 @@ contract: ## Renews the snapshot of the HTTP contract under tests/contract; BREA
 	$(CARGO) build $(WORKSPACE) --bins
 	$(TARGET)/debug/contract $(if $(BREAKING),--breaking)
 
+clients: contract ## Generates the TypeScript client from the contract, and builds it.
+	$(MAKE) $(CLIENT)/node_modules/.package-lock.json
+	cd $(CLIENT) && npm run --silent generate && npm run --silent build
+
+# What npm fetched, from the lock file.
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package.json $(CLIENT)/package-lock.json
+	cd $(CLIENT) && npm ci --silent
+
+$(CLIENT)/dist: $(CLIENT)/node_modules/.package-lock.json $(CLIENT)/tsconfig.json $(wildcard $(CLIENT)/src/*) $(wildcard $(CLIENT)/test/*)
+	cd $(CLIENT) && npm run --silent build
+	@touch $@
+
+fuzz-api: onnxruntime $(FUZZ)/bin/schemathesis ## Fuzzes the API with at least FUZZ_CASES (5000) cases, from the seed FUZZ_SEED.
+	$(CARGO) build $(WORKSPACE) --bins
+	$(PYTHON) scripts/fuzz-api.py $(TARGET)/debug/clarity $(FUZZ)/bin/schemathesis $(FUZZ_CASES) $(FUZZ_SEED)
+
+$(FUZZ)/bin/schemathesis: scripts/requirements-fuzz.txt
+	$(PYTHON) -m venv --clear $(FUZZ)
+	$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-fuzz.txt
+	@touch $@
+
 coverage: onnxruntime ## Measures which lines the tests reach; the report is coverage/html/index.html.
 	@sh scripts/llvm-cov.sh $(LLVM_COV_VERSION) $(TOOLS)
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) llvm-cov $(WORKSPACE) --html --output-dir coverage
@@ -61,4 +87,4 @@ onnxruntime: ## Fetches the ONNX Runtime library and lays it where the binaries 
 
 clean: ## Removes what was built and fetched. Leaves ./data, which is yours.
 	$(CARGO) clean
-	rm -rf "$(TOOLS)" coverage
+	rm -rf "$(TOOLS)" coverage $(CLIENT)/node_modules $(CLIENT)/dist

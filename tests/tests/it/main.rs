@@ -18,6 +18,8 @@ mod accounts_sessions;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod consents;
 #[cfg(test)]
 mod conventions;
@@ -31,6 +33,8 @@ mod events;
 mod external;
 #[cfg(test)]
 mod folder;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod http;
 #[cfg(test)]

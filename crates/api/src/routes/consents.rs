@@ -214,7 +214,7 @@ pub(crate) async fn stored(
 
 /// Change how far and how long a consent goes.
 #[utoipa::path(put, path = "/api/v1/users/me/consents/{consent_id}", tag = "users", security(("bearer" = [])), request_body = ConsentUpdate,
-    params(("consent_id" = String, Path), ("If-Match" = Option<String>, Header, description = "The ETag of the consent that is changed; required")), responses(
+    params(("consent_id" = String, Path), ("If-Match" = String, Header, description = "The ETag of the consent that is changed")), responses(
     (status = 200, body = ConsentBody, headers(("ETag" = String, description = "For `If-Match`"))),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),

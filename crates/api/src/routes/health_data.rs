@@ -47,7 +47,7 @@ pub(crate) struct HealthDataUpload {
     /// The caller's own id.
     #[schema(value_type = String, format = "uuid")]
     user_id: String,
-    #[schema(value_type = Vec<Value>, max_items = 1000, example = json!([{
+    #[schema(value_type = Vec<Value>, min_items = 1, max_items = 1000, example = json!([{
         "metric_type": "heart_rate", "biometric_data": {"heart_rate": 61}, "created_at": "2026-03-01T08:00:00Z"
     }]))]
     metrics: Vec<serde_json::Value>,
@@ -56,6 +56,7 @@ pub(crate) struct HealthDataUpload {
     #[schema(example = "2026-03-01T08:00:05Z")]
     client_timestamp: String,
     /// Not read.
+    #[serde(default)]
     #[schema(value_type = Value)]
     sync_token: serde_json::Value,
 }

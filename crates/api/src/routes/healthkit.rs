@@ -51,10 +51,10 @@ pub(crate) struct HealthKitSample {
     #[schema(example = "2026-03-01T08:00:00+01:00")]
     end_date: String,
     source_name: Option<String>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
     device: Option<serde_json::Value>,
     /// `HKTimeZone` names the IANA zone of the reading.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
     metadata: Option<serde_json::Value>,
 }
 
@@ -76,9 +76,10 @@ pub(crate) struct HealthKitUploadRequest {
     /// UUIDs of samples that were deleted on the phone.
     deleted_samples: Option<Vec<String>>,
     /// `time_zone` is the zone of samples that name none.
-    #[schema(value_type = Option<Object>, example = json!({"time_zone": "Europe/Berlin"}))]
+    #[schema(value_type = Option<BTreeMap<String, Value>>, example = json!({"time_zone": "Europe/Berlin"}))]
     upload_metadata: Option<serde_json::Value>,
     /// Not read.
+    #[serde(default)]
     #[schema(value_type = Value)]
     sync_token: serde_json::Value,
 }

@@ -9,6 +9,7 @@ use crate::{cursor, extract::Ctx, problem::Problem};
 
 /// Which page.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
     /// Entries a page, 1 to 1000.

@@ -138,6 +138,7 @@ const ALWAYS_THERE: [&str; 2] = ["/api/v1", "/api/v1/openapi.json"];
 /// Completes a document that was generated from the handlers.
 pub(super) fn complete(document: &mut Value) {
     components(document);
+    formats(document);
     let schemas = document["components"]["schemas"].clone();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
@@ -217,6 +218,45 @@ fn components(document: &mut Value) {
     });
 }
 
+/// Fields that are called so hold instants; so do those whose names end in `_at`.
+const INSTANTS: [&str; 8] = [
+    "timestamp",
+    "client_timestamp",
+    "analysis_timestamp",
+    "analysis_date",
+    "start_date",
+    "end_date",
+    "last_updated",
+    "end",
+];
+
+/// What is taken for an address: a name, and a domain of at least two labels.
+const EMAIL: &str = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@.\s\x00-\x1f\x7f-\x9f]+(\.[^@.\s\x00-\x1f\x7f-\x9f]+)+$";
+
+/// What a name says of a field whose schema says only that it is text.
+fn formats(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    for (_, schema) in schemas {
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (name, property) in properties.into_iter().flatten() {
+            let format = match name.as_str() {
+                "email" => {
+                    // No format: what JSON Schema calls an e-mail address is less than what is one.
+                    property["pattern"] = json!(EMAIL);
+                    continue;
+                }
+                name if name == "id" || name.ends_with("_id") => "uuid",
+                name if name.ends_with("_at") || INSTANTS.contains(&name) => "date-time",
+                _ => continue,
+            };
+            let kind = &property["type"];
+            if property["format"].is_null() && (kind == "string" || *kind == json!(["string", "null"])) {
+                property["format"] = json!(format);
+            }
+        }
+    }
+}
+
 fn common_headers() -> Value {
     json!({ "X-Request-Id": { "$ref": "#/components/headers/X-Request-Id" } })
 }
@@ -231,7 +271,7 @@ fn parameters(operation: &mut Value) {
     for parameter in &mut parameters {
         let is_id = parameter["in"] == "path"
             && parameter["name"].as_str().is_some_and(|name| name == "id" || name.ends_with("_id"));
-        let schema = &mut parameter["schema"];
+        let Some(schema) = parameter.get_mut("schema") else { continue };
         if is_id && schema["type"] == "string" {
             schema["format"] = json!("uuid");
         }
@@ -254,7 +294,8 @@ fn parameters(operation: &mut Value) {
 /// A body that may be absent is absent, and not `null`.
 fn request_body(operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
-    for (_, media) in body["content"].as_object_mut().into_iter().flatten() {
+    let content = body.get_mut("content").and_then(Value::as_object_mut);
+    for (_, media) in content.into_iter().flatten() {
         let choices = media["schema"]["oneOf"].as_array();
         if let Some([nothing, schema]) = choices.map(Vec::as_slice)
             && nothing["type"] == "null"
@@ -308,7 +349,8 @@ fn answers(operation: &mut Value, schemas: &Value) {
             }
             continue;
         }
-        if let Some(problem) = answer["content"].get_mut(PROBLEM) {
+        // Indexing would put a null where there is none.
+        if let Some(problem) = answer.get_mut("content").and_then(|content| content.get_mut(PROBLEM)) {
             *problem = json!({ "schema": { "$ref": "#/components/schemas/ProblemBody" } });
         }
         if description.is_empty() {

@@ -145,6 +145,7 @@ fn operations_say_what_they_do_and_can_meet() {
                     answer["description"].as_str().is_some_and(|text| !text.is_empty()),
                     "{what}: {status}"
                 );
+                assert!(answer.get("content").is_none_or(Value::is_object), "{what}: {status}");
                 assert!(answer["headers"]["X-Request-Id"].is_object(), "{what}: {status}");
                 kinds.insert(status.as_str());
             }

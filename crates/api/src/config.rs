@@ -18,8 +18,8 @@ pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
     ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight,
-    Limits, Live, LogFormat, Mail, MailTransport, Measures, Profile, Provider, Providers, Server, Smtp, SmtpTls,
-    Telemetry, Worker, Writer,
+    Limits, Live, LogFormat, Mail, MailTransport, Measures, Profile, Provider, Providers, Server, Smtp,
+    SmtpTls, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.

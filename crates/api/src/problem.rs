@@ -151,11 +151,9 @@ impl ProblemKind {
             Self::InProgress => {
                 ("in-progress", StatusCode::CONFLICT, "The same request is still being answered")
             }
-            Self::IdempotencyMismatch => (
-                "idempotency-mismatch",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "The idempotency key belongs to another request",
-            ),
+            Self::IdempotencyMismatch => {
+                ("idempotency-mismatch", StatusCode::UNPROCESSABLE_ENTITY, "Another request has this key")
+            }
             Self::PreconditionFailed => (
                 "precondition-failed",
                 StatusCode::PRECONDITION_FAILED,
@@ -176,11 +174,9 @@ impl ProblemKind {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type or encoding is not understood",
             ),
-            Self::UpgradeRequired => (
-                "upgrade-required",
-                StatusCode::UPGRADE_REQUIRED,
-                "This is a WebSocket: connect with a version 13 handshake",
-            ),
+            Self::UpgradeRequired => {
+                ("upgrade-required", StatusCode::UPGRADE_REQUIRED, "This is a WebSocket of version 13")
+            }
             Self::RequestTimeout => {
                 ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The request took too long to come")
             }

@@ -14,7 +14,10 @@ fn typescript() -> PathBuf {
 
 fn node(script: &str, arguments: &[&str]) -> Output {
     let folder = typescript();
-    assert!(folder.join(script).is_file(), "{script} is not there: `make clients/typescript/dist` builds the client");
+    assert!(
+        folder.join(script).is_file(),
+        "{script} is not there: `make clients/typescript/dist` builds the client"
+    );
     let mut command = Command::new("node");
     command.current_dir(folder).arg(script).args(arguments).stdin(Stdio::null());
     command.output().unwrap()
@@ -42,5 +45,8 @@ fn the_types_of_the_typescript_client_are_those_of_the_contract() {
         [contract.to_str().unwrap(), "--default-non-nullable", "false", "--output", fresh.to_str().unwrap()];
     succeeded(&node("node_modules/openapi-typescript/bin/cli.js", &arguments));
     let committed = fs::read_to_string(typescript().join("src/schema.ts")).unwrap();
-    assert!(fs::read_to_string(fresh).unwrap() == committed, "the contract has changed: `make clients` renews the client");
+    assert!(
+        fs::read_to_string(fresh).unwrap() == committed,
+        "the contract has changed: `make clients` renews the client"
+    );
 }

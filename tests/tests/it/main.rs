@@ -54,10 +54,10 @@ mod robustness;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
-mod sockets;
-#[cfg(test)]
 #[path = "../../../crates/adapters-mail/tests/it/server.rs"]
 mod smtp_server;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a token costs, and how much of it is the signature.
 //!
-//! Each case runs on one thread, which does nothing else, so that its time is time of the processor.
+//! Time of the processor: each case runs on one thread, and whatever else the machine does is not counted.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark ends where something fails")]
 
@@ -8,15 +8,51 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 
 use adapters_jwks::{Issuers, JwksVerifier, PublicKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{
+    BatchSize, Criterion, criterion_group, criterion_main,
+    measurement::{Measurement, ValueFormatter, WallTime},
+};
 use fixture::{Home, SIGNERS, claims, merged};
 use ports::ExternalVerifier;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/fixture.rs"]
 mod fixture;
+
+/// Time of the processor on this thread.
+struct CpuTime;
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        self.start().saturating_sub(start)
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_nanos() as f64
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
 
 /// A verifier that has the keys and remembers no token.
 fn fresh(home: &Home) -> Issuers {
@@ -25,8 +61,9 @@ fn fresh(home: &Home) -> Issuers {
     Issuers::new(vec![verifier]).unwrap()
 }
 
-fn verify(criterion: &mut Criterion) {
-    let runtime = Runtime::new().unwrap();
+fn verify(criterion: &mut Criterion<CpuTime>) {
+    // Of one thread: the connection's.
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let home = runtime.block_on(Home::new());
     let mut group = criterion.benchmark_group("verify");
     for signer in &*SIGNERS {
@@ -72,8 +109,9 @@ fn verify(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
+fn short() -> Criterion<CpuTime> {
     Criterion::default()
+        .with_measurement(CpuTime)
         .sample_size(50)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))

@@ -20,6 +20,7 @@ const TOKEN_ID_LENGTH_MAX: usize = 512;
 pub(crate) struct Times {
     not_before: Option<i64>,
     issued_at: Option<i64>,
+    signed_in_at: Option<i64>,
     expires_at: i64,
 }
 
@@ -34,6 +35,7 @@ impl Times {
             && self.expires_at <= latest.saturating_add(lifetime_max)
             && self.expires_at.saturating_sub(began) <= lifetime_max.saturating_add(leeway)
             && self.issued_at.is_none_or(|issued| issued <= latest)
+            && self.signed_in_at.is_none_or(|signed_in| signed_in <= latest)
             && self.not_before.is_none_or(|start| start <= latest)
     }
 }
@@ -64,12 +66,13 @@ pub(crate) fn read(claims: &Map<String, Value>, settings: &IssuerSettings) -> Op
         expires_at: claims.get("exp")?.as_i64()?,
         not_before: optional(claims, "nbf", Value::as_i64).ok()?,
         issued_at: optional(claims, "iat", Value::as_i64).ok()?,
+        signed_in_at: optional(claims, "auth_time", Value::as_i64).ok()?,
     };
     if !is_ours || times.expires_at < 0 {
         return None;
     }
     let expires_at = times.expires_at.checked_add(seconds(settings.leeway))?;
-    let issued_at = times.issued_at.map(Timestamp::from_second).transpose().ok()?;
+    let began_at = times.signed_in_at.or(times.issued_at).map(Timestamp::from_second).transpose().ok()?;
     let token = ExternalToken {
         issuer: settings.issuer.clone(),
         session_id: session(claims, subject, times)?,
@@ -79,7 +82,7 @@ pub(crate) fn read(claims: &Map<String, Value>, settings: &IssuerSettings) -> Op
         email: text("email").and_then(Email::parse),
         // Cognito writes it as a text in some tokens.
         email_verified: claims.get("email_verified").is_some_and(|value| value == true || value == "true"),
-        issued_at,
+        began_at,
         expires_at: Timestamp::from_second(expires_at).ok()?,
     };
     Some((token, times))

@@ -90,9 +90,9 @@ pub async fn connect(
     let identity = providers.of(config.providers.identity)?.identity()?;
     let engine = Engine::start(inference_settings(config));
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
-    let tokens = match &config.identity.issuers[..] {
-        [] => identity.tokens,
-        external => issuers::table(external, (identity.tokens, &health_data), (&clock, &ids))?,
+    let identity = match &config.identity.issuers[..] {
+        [] => identity,
+        external => issuers::with(external, identity, &health_data, (&clock, &ids))?,
     };
     let platform = Platform {
         health_data,
@@ -100,7 +100,7 @@ pub async fn connect(
         jobs: providers.of(config.providers.jobs)?.jobs()?,
         events: providers.of(config.providers.events)?.events()?,
         identity: identity.accounts,
-        tokens,
+        tokens: identity.tokens,
         sessions: identity.sessions,
         multi_factor: identity.multi_factor,
         scrubber: providers.of(config.providers.health_data)?.scrubber()?,
@@ -245,22 +245,27 @@ impl Connected {
 /// The issuers whose tokens are accepted beside the identity provider's own.
 mod issuers {
     use adapters_jwks::{Algorithm, IssuerSettings, Issuers, JwksVerifier};
-    use app::external::IssuerTable;
-    use ports::{HealthDataRepository, Role, TokenVerifier};
+    use app::external::{AllSessions, IssuerTable};
+    use ports::{HealthDataRepository, Identity, Role};
 
     use super::{Arc, Clock, Duration, IdSource};
     use crate::config::{Group, Issuer, Signature};
 
-    pub(super) fn table(
+    pub(super) fn with(
         external: &[Issuer],
-        (own, health_data): (Arc<dyn TokenVerifier>, &Arc<dyn HealthDataRepository>),
+        own: Identity,
+        store: &Arc<dyn HealthDataRepository>,
         (clock, ids): (&Arc<dyn Clock>, &Arc<dyn IdSource>),
-    ) -> anyhow::Result<Arc<dyn TokenVerifier>> {
+    ) -> anyhow::Result<Identity> {
         let verifier = |issuer| JwksVerifier::new(settings(issuer), Arc::clone(clock));
         let verifiers = external.iter().map(verifier).collect::<ports::Result<_>>()?;
         let issuers = Arc::new(Issuers::new(verifiers)?);
-        let (store, time) = (Arc::clone(health_data), (Arc::clone(clock), Arc::clone(ids)));
-        Ok(Arc::new(IssuerTable::new(own, issuers, store, time)))
+        let time = (Arc::clone(clock), Arc::clone(ids));
+        Ok(Identity {
+            tokens: Arc::new(IssuerTable::new(own.tokens, issuers, Arc::clone(store), time)),
+            sessions: Arc::new(AllSessions::new(own.sessions, Arc::clone(store), Arc::clone(clock))),
+            ..own
+        })
     }
 
     fn settings(issuer: &Issuer) -> IssuerSettings {

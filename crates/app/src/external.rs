@@ -17,7 +17,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use ports::{
     Clock, Denial, Error, ErrorKind, ExternalAccount, ExternalToken, ExternalVerifier, HealthDataRepository,
-    IdSource, Precondition, Result, TokenVerifier, VerifiedToken, Version, Write,
+    IdSource, Precondition, Result, SessionInfo, Sessions, TokenVerifier, VerifiedToken, Version, Write,
 };
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -52,33 +52,45 @@ enum Link {
 struct Standing {
     issuer: String,
     since: Timestamp,
-    /// Tokens from before that instant are void.
+    /// When all sessions ended.
     #[serde(default)]
-    valid_from: Option<Timestamp>,
+    all_ended: Option<AllEnded>,
     /// Sessions that have ended, and until when that is remembered.
     #[serde(default)]
     ended: BTreeMap<SessionId, Timestamp>,
 }
 
+/// The end of all sessions that began before an instant, but one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct AllEnded {
+    at: Timestamp,
+    except: Option<SessionId>,
+}
+
 impl Standing {
     fn admits(&self, token: &ExternalToken) -> bool {
-        let is_new_enough = self.valid_from.is_none_or(|from| is_after(token, from));
-        is_new_enough && !self.ended.contains_key(&token.session_id)
+        let has_ended = |all: AllEnded| !is_after(token, all.at) && all.except != Some(token.session_id);
+        !self.all_ended.is_some_and(has_ended) && !self.ended.contains_key(&token.session_id)
     }
 
     fn end(&mut self, session: SessionId, now: Timestamp) {
         self.ended.retain(|_, until| *until > now);
         self.ended.insert(session, later(now, REMEMBERED));
-        if self.ended.len() > ENDED_MAX {
-            self.ended.clear();
-            self.valid_from = Some(now);
+        let oldest = self.ended.iter().min_by_key(|(_, until)| **until).map(|(session, _)| *session);
+        if let Some(oldest) = oldest.filter(|_| self.ended.len() > ENDED_MAX) {
+            self.ended.remove(&oldest);
+            self.end_all(None, now);
         }
+    }
+
+    fn end_all(&mut self, except: Option<SessionId>, now: Timestamp) {
+        self.all_ended = Some(AllEnded { at: now, except });
     }
 }
 
-/// Whether a token was certainly issued after `instant`, by whichever clock.
+/// Whether the sign-in that a token comes from was certainly after `instant`, by whichever clock.
 fn is_after(token: &ExternalToken, instant: Timestamp) -> bool {
-    token.issued_at.is_some_and(|issued| issued > later(instant, SKEW))
+    token.began_at.is_some_and(|began| began > later(instant, SKEW))
 }
 
 fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
@@ -138,7 +150,7 @@ impl IssuerTable {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, OPERATION).with_cause("the link changed at every attempt"))
+        Err(busy())
     }
 
     async fn standing(&self, user: UserId, link: &RecordKey) -> Result<Option<Standing>> {
@@ -157,7 +169,7 @@ impl IssuerTable {
         let standing = Standing {
             issuer: token.issuer.clone(),
             since: self.clock.now(),
-            valid_from: None,
+            all_ended: None,
             ended: BTreeMap::new(),
         };
         let writes = vec![
@@ -217,6 +229,34 @@ impl TokenVerifier for IssuerTable {
     }
 }
 
+/// The sessions of the identity provider and of external issuers together.
+pub struct AllSessions {
+    own: Arc<dyn Sessions>,
+    store: Arc<dyn HealthDataRepository>,
+    clock: Arc<dyn Clock>,
+}
+
+impl AllSessions {
+    /// External sessions beside those that `own` keeps.
+    pub fn new(own: Arc<dyn Sessions>, store: Arc<dyn HealthDataRepository>, clock: Arc<dyn Clock>) -> Self {
+        Self { own, store, clock }
+    }
+}
+
+#[async_trait]
+impl Sessions for AllSessions {
+    /// Those of the identity provider: only an issuer knows where its people are signed in.
+    async fn sessions(&self, user_id: UserId) -> Result<Vec<SessionInfo>> {
+        self.own.sessions(user_id).await
+    }
+
+    async fn end_all(&self, user_id: UserId, except: Option<SessionId>) -> Result<()> {
+        let now = self.clock.now();
+        change_standings(&*self.store, user_id, |standing| standing.end_all(except, now)).await?;
+        self.own.end_all(user_id, except).await
+    }
+}
+
 impl App {
     /// Ends a session of the user. When this returns, none of its tokens is good any more, in any process.
     pub async fn sign_out(
@@ -225,55 +265,71 @@ impl App {
         session: SessionId,
         external: Option<&ExternalAccount>,
     ) -> Result<()> {
-        match external {
-            None => self.platform.identity.sign_out(user, session).await,
-            Some(_) => self.end_external_session(user, session).await,
+        if external.is_none() {
+            return self.platform.identity.sign_out(user, session).await;
         }
-    }
-
-    async fn end_external_session(&self, user: UserId, session: SessionId) -> Result<()> {
-        let store = &*self.platform.health_data;
-        for _ in 0..ATTEMPTS {
-            let mut writes = Vec::new();
-            for (key, Stored { body: mut standing, version }) in self.standings(user).await? {
-                standing.end(session, self.platform.clock.now());
-                writes.push(replace(key, version, encode(&standing)?));
-            }
-            match store.commit(writes).await {
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                outcome => return outcome,
-            }
-        }
-        Err(Error::new(ErrorKind::Unavailable, OPERATION)
-            .with_cause("another session ended at every attempt"))
+        let now = self.platform.clock.now();
+        change_standings(&*self.platform.health_data, user, |standing| standing.end(session, now)).await
     }
 
     /// Removes the links that lead to the user, both halves of each, and answers how many there were. From then on the user's
     /// external tokens are refused; one that was issued later belongs to a new user.
     pub async fn forget_external_identities(&self, user: UserId) -> Result<usize> {
         let store = &*self.platform.health_data;
-        let standings = self.standings(user).await?;
-        for (key, Stored { version, .. }) in &standings {
-            let link = RecordKey::link_of(key);
-            let mut writes = vec![Write::delete(key.clone(), Precondition::VersionEquals(*version))];
-            if let Some(Stored { body: Link::User(linked), version }) = get::<Link>(store, &link).await?
-                && linked == user
-            {
-                writes.push(grave(&link, version, self.platform.clock.now())?);
+        for _ in 0..ATTEMPTS {
+            let standings = standings(store, user).await?;
+            let mut writes = Vec::new();
+            for (key, Stored { version, .. }) in &standings {
+                let link = RecordKey::link_of(key);
+                writes.push(Write::delete(key.clone(), Precondition::VersionEquals(*version)));
+                if let Some(Stored { body: Link::User(linked), version }) = get::<Link>(store, &link).await?
+                    && linked == user
+                {
+                    writes.push(grave(&link, version, self.platform.clock.now())?);
+                }
             }
-            store.commit(writes).await?;
+            match store.commit(writes).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                outcome => return outcome.map(|()| standings.len()),
+            }
         }
-        Ok(standings.len())
+        Err(busy())
     }
+}
 
-    /// The user's halves of the links that lead to them.
-    async fn standings(&self, user: UserId) -> Result<Vec<(RecordKey, Stored<Standing>)>> {
-        let store = &*self.platform.health_data;
-        let records = query_all(store, Partition::User(user), Kind::IdentityLink, SortRange::all()).await?;
-        let read = |record: ports::Record| {
-            let body = decode(&record)?;
-            Ok((record.key, Stored { body, version: record.version }))
-        };
-        records.into_iter().map(read).collect()
+fn busy() -> Error {
+    Error::new(ErrorKind::Unavailable, OPERATION).with_cause("the link changed at every attempt")
+}
+
+/// Changes what counts for each link that leads to the user.
+async fn change_standings(
+    store: &dyn HealthDataRepository,
+    user: UserId,
+    change: impl Fn(&mut Standing),
+) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let mut writes = Vec::new();
+        for (key, Stored { body: mut standing, version }) in standings(store, user).await? {
+            change(&mut standing);
+            writes.push(replace(key, version, encode(&standing)?));
+        }
+        match store.commit(writes).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            outcome => return outcome,
+        }
     }
+    Err(busy())
+}
+
+/// The user's halves of the links that lead to them.
+async fn standings(
+    store: &dyn HealthDataRepository,
+    user: UserId,
+) -> Result<Vec<(RecordKey, Stored<Standing>)>> {
+    let records = query_all(store, Partition::User(user), Kind::IdentityLink, SortRange::all()).await?;
+    let read = |record: ports::Record| {
+        let body = decode(&record)?;
+        Ok((record.key, Stored { body, version: record.version }))
+    };
+    records.into_iter().map(read).collect()
 }

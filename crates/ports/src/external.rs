@@ -25,8 +25,8 @@ pub struct ExternalToken {
     pub email: Option<Email>,
     /// Whether the issuer says that the address is theirs.
     pub email_verified: bool,
-    /// When it was issued, where the token says so.
-    pub issued_at: Option<Timestamp>,
+    /// When the bearer signed in, or else when the token was issued, as far as it says either.
+    pub began_at: Option<Timestamp>,
     /// When it ends, with what clocks may differ by.
     pub expires_at: Timestamp,
 }

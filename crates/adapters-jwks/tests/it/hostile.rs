@@ -248,6 +248,9 @@ fn with_other_claims(forger: &Forger<'_>, now: i64) -> Cases {
         ("iat", i64::MIN.to_string()),
         // Issued too long ago for what it promises.
         ("iat", (now - 90_000).to_string()),
+        ("auth_time", late.to_string()),
+        ("auth_time", format!("\"{now}\"")),
+        ("auth_time", i64::MIN.to_string()),
         ("jti", "1".to_owned()),
         ("jti", "\"\"".to_owned()),
         ("jti", format!("\"{}\"", "j".repeat(513))),

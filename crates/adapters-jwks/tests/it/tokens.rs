@@ -22,7 +22,7 @@ async fn a_token_of_each_algorithm_says_who_is_meant() {
         assert_eq!(token.email.as_ref().unwrap().expose(), "anna@example.org");
         assert!(token.email_verified);
         let now = home.clock.now().as_second();
-        assert_eq!(token.issued_at.unwrap().as_second(), now);
+        assert_eq!(token.began_at.unwrap().as_second(), now);
         assert_eq!(token.expires_at.as_second(), now + 3_600 + 60);
         assert!(!format!("{token:?}").contains("anna"), "{token:?}");
     }
@@ -158,6 +158,14 @@ async fn what_is_not_configured_is_not_taken_on_trust() {
     assert!(home.said(&without(&[], json!({}))).await.is_none());
     assert!(home.said(&without(&["aud"], json!({ "token_use": "id" }))).await.is_none());
     assert!(home.said(&without(&["aud", "client_id"], json!({}))).await.is_none());
+}
+
+#[tokio::test]
+async fn a_refreshed_token_begins_with_its_sign_in() {
+    let home = Home::new().await;
+    let now = home.clock.now().as_second();
+    let token = home.said(&merged(home.claims(), json!({ "auth_time": now - 86_400 }))).await.unwrap();
+    assert_eq!(token.began_at.unwrap().as_second(), now - 86_400);
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use adapters_local::SystemIds;
-use app::{App, external::IssuerTable};
+use app::{
+    App,
+    external::{AllSessions, IssuerTable},
+};
 use async_trait::async_trait;
 use conformance::ManualClock;
 use domain::{
@@ -13,7 +16,7 @@ use domain::{
 use futures::future::join_all;
 use ports::{
     Clock, Denial, Error, ErrorKind, ExternalToken, ExternalVerifier, HealthDataRepository, Query, Role,
-    TokenVerifier, VerifiedToken, Write, denial,
+    Sessions, TokenVerifier, VerifiedToken, Write, denial,
 };
 use uuid::Uuid;
 
@@ -35,7 +38,7 @@ impl ExternalVerifier for Gullible {
             provider: "example".to_owned(),
             email: None,
             email_verified: false,
-            issued_at: Some(issued_at.parse().unwrap()),
+            began_at: Some(issued_at.parse().unwrap()),
             expires_at: jiff::Timestamp::MAX,
         })))
     }
@@ -169,6 +172,36 @@ async fn more_ended_sessions_than_are_told_apart_end_all_that_began_before() {
     assert!(is_refused(table.verify(&open).await));
     home.clock.advance_by(Duration::from_secs(61));
     assert_eq!(user(&table, &home.token("anna", 6_000)).await, account.user_id);
+}
+
+#[tokio::test]
+async fn the_end_of_all_sessions_spares_one_and_what_begins_later() {
+    let home = Home::new();
+    let table = home.table();
+    let (kept, other, bert) = (home.token("anna", 1), home.token("anna", 2), home.token("bert", 1));
+    let account = table.verify(&kept).await.unwrap();
+    for token in [&other, &bert] {
+        table.verify(token).await.unwrap();
+    }
+    let platform = &home.app.platform;
+    let (store, clock) = (Arc::clone(&platform.health_data), Arc::clone(&platform.clock));
+    let sessions = AllSessions::new(Arc::clone(&platform.sessions), store, clock);
+    assert_eq!(sessions.sessions(account.user_id).await.unwrap(), []);
+    // A session that had ended before does not come back.
+    home.app.sign_out(account.user_id, account.session_id, account.external.as_deref()).await.unwrap();
+    sessions.end_all(account.user_id, Some(account.session_id)).await.unwrap();
+    assert!(is_refused(table.verify(&kept).await) && is_refused(table.verify(&other).await));
+
+    let third = home.token("anna", 3);
+    let session = Some(SessionId(Uuid::from_u128(3)));
+    sessions.end_all(account.user_id, session).await.unwrap();
+    assert!(is_refused(table.verify(&other).await));
+    assert_eq!(user(&table, &third).await, account.user_id);
+    sessions.end_all(account.user_id, None).await.unwrap();
+    assert!(is_refused(home.table().verify(&third).await));
+    home.clock.advance_by(Duration::from_secs(61));
+    assert_eq!(user(&table, &home.token("anna", 4)).await, account.user_id);
+    table.verify(&bert).await.unwrap();
 }
 
 #[tokio::test]

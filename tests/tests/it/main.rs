@@ -6,6 +6,8 @@ mod accounts;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod compat;
+#[cfg(test)]
 mod consents;
 #[cfg(test)]
 mod demo;

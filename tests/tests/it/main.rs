@@ -19,6 +19,7 @@ mod accounts_sessions;
 mod cli;
 #[cfg(test)]
 mod clients;
+mod compat;
 #[cfg(test)]
 mod consents;
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod commands;
 pub mod config;
 mod context;
 mod cursor;
+mod export;
 mod extract;
 mod limits;
 mod middleware;

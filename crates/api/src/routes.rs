@@ -16,6 +16,7 @@ pub(crate) mod pages;
 pub(crate) mod pat;
 pub(crate) mod root;
 pub(crate) mod users;
+pub(crate) mod users_me;
 
 use std::future::{Ready, ready};
 
@@ -48,6 +49,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(insights::configure)
         .configure(measures::configure)
         .configure(consents::configure)
+        .configure(users_me::configure)
         .configure(users::configure)
         .configure(clinician::configure)
         .configure(operator::configure)

@@ -18,7 +18,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     auth, clinician, consents, events, health, health_data, healthkit, insights, measures, objects, operator,
-    pat, root, users,
+    pat, root, users, users_me,
 };
 use crate::problem::{Problem, ProblemKind};
 
@@ -56,7 +56,7 @@ use crate::problem::{Problem, ProblemKind};
         insights::write, insights::write_alias, insights::stored, insights::history, insights::status,
         measures::daily, measures::sleep, measures::circadian,
         consents::grant, consents::list, consents::stored, consents::change, consents::revoke,
-        users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, clinician::patients, operator::jobs,
+        users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, users_me::export, users_me::erase, clinician::patients, operator::jobs,
         events::stream, objects::get, objects::put,
     ),
     modifiers(&Bearer, &OperationIds)

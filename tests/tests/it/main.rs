@@ -12,6 +12,10 @@ mod demo;
 #[cfg(test)]
 mod dependency_rule;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod folder;

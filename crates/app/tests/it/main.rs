@@ -5,6 +5,8 @@ mod bench;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod idempotency;

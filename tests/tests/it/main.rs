@@ -29,6 +29,10 @@ mod demo;
 #[cfg(test)]
 mod dependency_rule;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod external;

@@ -22,7 +22,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     auth, clinician, consents, events, health, health_data, healthkit, insights, measures, objects, operator,
-    pat, root, users, ws,
+    pat, root, users, users_me, ws,
 };
 use crate::problem::{Problem, ProblemKind};
 
@@ -67,6 +67,7 @@ use crate::problem::{Problem, ProblemKind};
         measures::daily, measures::hourly, measures::sleep, measures::circadian,
         consents::grant, consents::list, consents::stored, consents::change, consents::revoke,
         users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, clinician::patients,
+        users_me::export, users_me::erase,
         operator::jobs, operator::user, operator::update_user,
         events::stream, ws::health_analysis, ws::room, ws::chat_room, objects::get, objects::put,
     ),

@@ -5,6 +5,8 @@ mod bench;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod external;

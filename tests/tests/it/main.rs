@@ -31,9 +31,9 @@ mod dependency_rule;
 #[cfg(test)]
 mod erasure;
 #[cfg(test)]
-mod export;
-#[cfg(test)]
 mod events;
+#[cfg(test)]
+mod export;
 #[cfg(test)]
 mod external;
 #[cfg(test)]

@@ -218,10 +218,10 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
+        this.watch.reader.set(Some(context.waker().clone()));
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         if !this.watch.is_waiting() {
             this.waiting.stop();
-            this.watch.reader.set(Some(context.waker().clone()));
             return outcome;
         }
         if buffer.filled().len() > before && this.watch.begun.get().is_none() {

@@ -46,7 +46,12 @@ const REFUSALS: [Refusal; 15] = [
         "There is nothing of the caller's here; what belongs to others looks the same",
         ("not-found", "There is nothing here"),
     ),
-    refusal("408", "RequestTimeout", "The body took too long", ("request-timeout", "The body took too long")),
+    refusal(
+        "408",
+        "RequestTimeout",
+        "The request took too long to come",
+        ("request-timeout", "The request took too long to come"),
+    ),
     refusal(
         "409",
         "Conflict",
@@ -145,7 +150,10 @@ pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
-        for (_, operation) in item.as_object_mut().into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            if method == "get" && path.starts_with("/api/v1") {
+                conditions(operation);
+            }
             parameters(operation);
             request_body(operation);
             common_refusals(path, operation);
@@ -173,6 +181,11 @@ fn components(document: &mut Value) {
             if matches!(refusal.status, "429" | "503") {
                 headers["Retry-After"] = json!({ "$ref": "#/components/headers/Retry-After" });
             }
+            if refusal.status == "429" {
+                for name in ["RateLimit", "RateLimit-Policy"] {
+                    headers[name] = json!({ "$ref": format!("#/components/headers/{name}") });
+                }
+            }
             if refusal.status == "401" {
                 headers["WWW-Authenticate"] = json!({ "$ref": "#/components/headers/WWW-Authenticate" });
             }
@@ -185,23 +198,7 @@ fn components(document: &mut Value) {
         })
         .collect();
     document["components"]["responses"] = responses.into();
-    document["components"]["headers"] = json!({
-        "X-Request-Id": {
-            "description": "The request's id: the client's own where it sent a plain one, else a new one. Logs and problems name it.",
-            "required": true,
-            "schema": { "type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$" },
-        },
-        "Retry-After": {
-            "description": "After how many seconds to ask again.",
-            "required": true,
-            "schema": { "type": "integer", "minimum": 1 },
-        },
-        "WWW-Authenticate": {
-            "description": "How to authenticate.",
-            "required": true,
-            "schema": { "type": "string" },
-        },
-    });
+    document["components"]["headers"] = headers();
     document["components"]["parameters"] = json!({
         "Idempotency-Key": {
             "name": "Idempotency-Key",
@@ -260,6 +257,41 @@ fn formats(document: &mut Value) {
     }
 }
 
+/// The headers that answers have in common, by their names.
+fn headers() -> Value {
+    json!({
+        "X-Request-Id": {
+            "description": "The request's id: the client's own where it sent a plain one, else a new one. Logs and problems name it.",
+            "required": true,
+            "schema": { "type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$" },
+        },
+        "ETag": {
+            "description": "The tag of this answer, for `If-None-Match`.",
+            "schema": { "type": "string" },
+        },
+        "RateLimit": {
+            "description": "What is left of the limit that the request was counted by, and in how many seconds all of it is back.",
+            "schema": { "type": "string" },
+            "example": "\"uploads\";r=97;t=108",
+        },
+        "RateLimit-Policy": {
+            "description": "The limit: how many requests in how many seconds.",
+            "schema": { "type": "string" },
+            "example": "\"uploads\";q=100;w=3600",
+        },
+        "Retry-After": {
+            "description": "After how many seconds to ask again.",
+            "required": true,
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+        "WWW-Authenticate": {
+            "description": "How to authenticate.",
+            "required": true,
+            "schema": { "type": "string" },
+        },
+    })
+}
+
 fn common_headers() -> Value {
     json!({ "X-Request-Id": { "$ref": "#/components/headers/X-Request-Id" } })
 }
@@ -304,6 +336,17 @@ fn request_body(operation: &mut Value) {
             media["schema"] = schema.clone();
         }
     }
+}
+
+/// What is read as JSON has a tag, and may be asked for on a condition.
+fn conditions(operation: &mut Value) {
+    let answers = &mut operation["responses"];
+    if answers["200"]["content"]["application/json"].is_null() {
+        return;
+    }
+    answers["200"]["headers"]["ETag"] = json!({ "$ref": "#/components/headers/ETag" });
+    answers["304"] = json!({ "description": "The client has it: `If-None-Match` names its tag" });
+    answers["412"] = json!({ "content": { PROBLEM: {} } });
 }
 
 /// Adds what every request of this kind can meet, unless the handler says it better.

@@ -59,6 +59,15 @@ impl<'a> Ask<'a> {
             }
             None => request,
         };
+        let request = if self.entry.is_socket {
+            request
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-version", "13")
+                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        } else {
+            request
+        };
         // What needs a precondition is not to be refused for want of one.
         request.header("if-match", "\"1\"")
     }

@@ -2,6 +2,8 @@
 
 // Under `cfg(test)`, so that the helpers between the tests may `expect` as the tests do.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod accounts;
 #[cfg(test)]
 mod accounts_codes;

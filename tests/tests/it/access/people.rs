@@ -66,7 +66,6 @@ impl People {
         ] {
             users.insert(caller, server.phone().await);
         }
-        let things = things(&users[&Caller::Owner]).await;
         for (caller, roles) in [
             (Caller::Clinician, [Role::User, Role::Clinician].as_slice()),
             (Caller::Operator, [Role::Operator].as_slice()),
@@ -75,6 +74,7 @@ impl People {
             identity.set_roles(id(phone), roles.iter().copied().collect()).await.unwrap();
             sign_in(phone).await;
         }
+        let things = things(&server, &identity, &users[&Caller::Owner]).await;
         let gone = &users[&Caller::SignedOut];
         gone.post("auth/logout", &json!({})).await.unwrap().expect(200).unwrap();
         identity.set_disabled(id(&users[&Caller::Disabled]), true).await.unwrap();
@@ -148,10 +148,19 @@ async fn sign_in(phone: &mut Phone) {
 }
 
 /// One of everything, and two readings, so that a listing has two pages.
-async fn things(owner: &Phone) -> BTreeMap<&'static str, String> {
+async fn things(
+    server: &Server,
+    identity: &LocalIdentity,
+    owner: &Phone,
+) -> BTreeMap<&'static str, String> {
     let uploaded = upload(owner, &healthkit(owner, &[heart_rate(0), heart_rate(1)])).await;
     let upload_id = uploaded["upload_id"].as_str().unwrap().to_owned();
     let insight = owner.post("insights", &json!({})).await.unwrap().expect(200).unwrap();
+    // To a clinician of whom nothing else here knows.
+    let clinician = server.phone().await;
+    identity.set_roles(id(&clinician), [Role::User, Role::Clinician].into()).await.unwrap();
+    let consent = json!({ "clinician_email": clinician.email });
+    let consent = owner.post("users/me/consents", &consent).await.unwrap().expect(201).unwrap();
     let sessions = owner.get("auth/sessions").await.unwrap().expect(200).unwrap();
     BTreeMap::from([
         ("user_id", owner.user_id.clone()),
@@ -159,6 +168,9 @@ async fn things(owner: &Phone) -> BTreeMap<&'static str, String> {
         ("upload_id", upload_id.clone()),
         ("sync_id", upload_id),
         ("insight_id", insight["data"]["insight_id"].as_str().unwrap().to_owned()),
+        ("consent_id", consent["consent_id"].as_str().unwrap().to_owned()),
+        ("room", "general".to_owned()),
+        ("key", "raw/somebody".to_owned()),
         ("session_id", sessions["data"][0]["id"].as_str().unwrap().to_owned()),
     ])
 }

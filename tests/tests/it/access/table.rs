@@ -35,7 +35,9 @@ pub(crate) struct Entry {
     pub(crate) has_cursor: bool,
     /// Whether its answer is a stream.
     pub(crate) streams: bool,
-    /// Whether the caller or their session is gone afterwards.
+    /// Whether it is a WebSocket.
+    pub(crate) is_socket: bool,
+    /// Whether the caller, their session or the thing is gone afterwards.
     pub(crate) ends_the_caller: bool,
 }
 
@@ -52,6 +54,7 @@ impl Entry {
             body: None,
             has_cursor: false,
             streams: false,
+            is_socket: false,
             ends_the_caller: false,
         }
     }
@@ -70,6 +73,10 @@ impl Entry {
 
     const fn stream(self) -> Self {
         Self { streams: true, ..self }
+    }
+
+    const fn socket(self) -> Self {
+        Self { is_socket: true, ..self.stream() }
     }
 
     const fn ends_the_caller(self) -> Self {
@@ -93,11 +100,16 @@ const UPLOAD: &str = r#"{"user_id":"{user_id}","metrics":[{"metric_type":"heart_
     "created_at":"2025-03-02T08:00:00Z"}],"upload_source":"apple_health","client_timestamp":"2025-03-02T09:00:00Z"}"#;
 const HEALTHKIT: &str = r#"{"user_id":"{user_id}","quantity_samples":[{"type":"HKQuantityTypeIdentifierHeartRate",
     "value":61,"unit":"count/min","start_date":"2025-03-02T08:00:00Z"}]}"#;
+const BATCH: &str = r#"{"records":[{"user_id":"{user_id}","data_type":"heart_rate","value":61,"unit":"count/min",
+    "recorded_at":"2025-03-02T08:00:00Z"}]}"#;
 const STEPS: &str = r#"{"step_counts":[1],"timestamps":["2025-03-02T08:00:00Z"]}"#;
 const POINTS: &str = r#"{"data_points":[{"timestamp":"2025-03-02T08:00:00Z","value":1}]}"#;
 
 pub(crate) const TABLE: &[Entry] = &[
+    public("GET /"),
+    public("GET /health"),
     public("GET /api/v1"),
+    public("GET /api/v1/openapi.json"),
     public("GET /api/v1/health"),
     public("GET /api/v1/health/ready"),
     public("GET /api/v1/health/detailed"),
@@ -107,12 +119,26 @@ pub(crate) const TABLE: &[Entry] = &[
     public("POST /api/v1/auth/register").body(r#"{"email":"x","password":"y"}"#),
     public("POST /api/v1/auth/login").body(r#"{"email":"x","password":"y"}"#),
     public("POST /api/v1/auth/refresh").body(r#"{"refresh_token":"x"}"#),
+    public("GET /api/v1/auth/health"),
+    public("POST /api/v1/auth/challenge").body(r#"{"session":"x","challenge":"SOFTWARE_TOKEN_MFA","code":"000000"}"#),
+    public("POST /api/v1/auth/confirm-email").body(r#"{"email":"nobody@example.org","code":"000000"}"#),
+    public("POST /api/v1/auth/resend-confirmation").body(r#"{"email":"nobody@example.org"}"#),
+    public("POST /api/v1/auth/forgot-password").body(r#"{"email":"nobody@example.org"}"#),
+    public("POST /api/v1/auth/reset-password")
+        .body(r#"{"email":"nobody@example.org","code":"000000","new_password":"correct horse"}"#),
     // A presigned URL is its own credential.
     public("GET /objects/{key}").place(&[("key", Place::Free)]),
     public("PUT /objects/{key}").place(&[("key", Place::Free)]),
     anyone("POST /api/v1/auth/logout").ends_the_caller(),
     anyone("GET /api/v1/auth/me"),
     anyone("PUT /api/v1/auth/me").body("{}"),
+    anyone("GET /api/v1/auth/mfa"),
+    anyone("POST /api/v1/auth/mfa/setup"),
+    anyone("POST /api/v1/auth/mfa/verify").body(r#"{"code":"000000"}"#),
+    anyone("DELETE /api/v1/auth/mfa").body(r#"{"code":"000000"}"#),
+    anyone("GET /api/v1/auth/sessions"),
+    anyone("DELETE /api/v1/auth/sessions").ends_the_caller(),
+    anyone("DELETE /api/v1/auth/sessions/{session_id}").place(&[("session_id", Place::Thing)]).ends_the_caller(),
     anyone("GET /api/v1/pat/health"),
     anyone("GET /api/v1/pat/models/info"),
     user("POST /api/v1/health-data").body(UPLOAD),
@@ -137,5 +163,31 @@ pub(crate) const TABLE: &[Entry] = &[
     user("GET /api/v1/metrics/daily"),
     user("GET /api/v1/metrics/sleep"),
     user("GET /api/v1/metrics/circadian"),
+    user("POST /api/v1/health-data/batch").body(BATCH),
+    user("GET /api/v1/health-data/upload/{upload_id}/status").place(&[("upload_id", Place::Thing)]),
+    user("GET /api/v1/health-data/sync/{sync_id}").place(&[("sync_id", Place::Thing)]),
+    user("GET /api/v1/metrics/hourly"),
     user("GET /api/v1/events").stream(),
+    user("GET /api/v1/ws/health-analysis/{user_id}").place(&[("user_id", Place::User)]).socket(),
+    user("GET /api/v1/ws/{room}").place(&[("room", Place::Free)]).socket(),
+    user("GET /api/v1/ws/chat/{room}").place(&[("room", Place::Free)]).socket(),
+    user("GET /api/v1/users/me/audit").listing(),
+    user("GET /api/v1/users/me/export").stream(),
+    user("DELETE /api/v1/users/me").ends_the_caller(),
+    user("GET /api/v1/users/me/consents"),
+    user("POST /api/v1/users/me/consents").body(r#"{"clinician_email":"nobody@example.org"}"#),
+    user("GET /api/v1/users/me/consents/{consent_id}").place(&[("consent_id", Place::Thing)]),
+    user("PUT /api/v1/users/me/consents/{consent_id}").place(&[("consent_id", Place::Thing)]).body(r#"{"scope":["metrics"]}"#),
+    user("DELETE /api/v1/users/me/consents/{consent_id}").place(&[("consent_id", Place::Thing)]).ends_the_caller(),
+    user("GET /api/v1/users/{user_id}/health-data").place(&[("user_id", Place::User)]).listing(),
+    user("GET /api/v1/users/{user_id}/metrics/daily").place(&[("user_id", Place::User)]),
+    user("GET /api/v1/users/{user_id}/metrics/sleep").place(&[("user_id", Place::User)]),
+    user("GET /api/v1/users/{user_id}/metrics/circadian").place(&[("user_id", Place::User)]),
+    user("GET /api/v1/users/{user_id}/insights").place(&[("user_id", Place::User)]),
+    Entry::new("GET /api/v1/clinician/patients", Audience::Clinician),
+    Entry::new("GET /api/v1/operator/jobs", Audience::Operator),
+    Entry::new("GET /api/v1/operator/users/{user_id}", Audience::Operator).place(&[("user_id", Place::Free)]),
+    Entry::new("PUT /api/v1/operator/users/{user_id}", Audience::Operator)
+        .place(&[("user_id", Place::Free)])
+        .body(r#"{"disabled":false}"#),
 ];

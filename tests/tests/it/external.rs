@@ -159,6 +159,16 @@ async fn a_person_of_an_external_issuer_uploads_and_is_the_same_after_a_restart(
     let change =
         read(again.request(Method::PUT, "auth/me").json(&json!({ "display_name": "Anna" }))).await.unwrap();
     assert_eq!(problem(&change, 403), "forbidden");
+    // What is kept by the issuer, too: their second factor and their sessions.
+    for (method, path) in [
+        (Method::GET, "auth/mfa"),
+        (Method::POST, "auth/mfa/setup"),
+        (Method::GET, "auth/sessions"),
+        (Method::DELETE, "auth/sessions"),
+    ] {
+        let answer = read(again.request(method, path)).await.unwrap();
+        assert_eq!(problem(&answer, 403), "forbidden", "{path}");
+    }
     let own = Phone::sign_up(restarted.address().unwrap()).await.unwrap();
     assert_eq!(own.get("auth/me").await.unwrap().expect(200).unwrap()["auth_provider"], "local");
     assert_eq!(issuer.asked.load(Ordering::SeqCst), 2, "keys are fetched once a process");

@@ -14,6 +14,8 @@ mod accounts_mail;
 #[cfg(test)]
 mod accounts_mfa;
 #[cfg(test)]
+mod accounts_operator;
+#[cfg(test)]
 mod accounts_profile;
 #[cfg(test)]
 mod accounts_sessions;

@@ -15,7 +15,7 @@ use crate::{
 /// A code that came by mail.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct EmailConfirmationRequest {
-    #[schema(example = "anna@example.org", format = Email)]
+    #[schema(example = "anna@example.org")]
     email: String,
     /// Six digits.
     #[schema(value_type = String, example = "271828")]
@@ -25,21 +25,21 @@ pub(crate) struct EmailConfirmationRequest {
 /// Who needs another code.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ResendConfirmationRequest {
-    #[schema(example = "anna@example.org", format = Email)]
+    #[schema(example = "anna@example.org")]
     email: String,
 }
 
 /// Who forgot their password.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ForgotPasswordRequest {
-    #[schema(example = "anna@example.org", format = Email)]
+    #[schema(example = "anna@example.org")]
     email: String,
 }
 
 /// A code that came by mail, and the password to come.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ResetPasswordRequest {
-    #[schema(example = "anna@example.org", format = Email)]
+    #[schema(example = "anna@example.org")]
     email: String,
     /// Six digits.
     #[schema(value_type = String, example = "271828")]

@@ -259,7 +259,8 @@ fn refused(error: ports::Error) -> Problem {
 /// Trade a refresh token, in the body or as the bearer token, for new tokens.
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Option<RefreshRequest>, responses(
     (status = 200, body = TokenResponse),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The account is disabled", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn refresh(
     context: Ctx,
     request: HttpRequest,

@@ -328,10 +328,8 @@ fn request_body(operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
     let content = body.get_mut("content").and_then(Value::as_object_mut);
     for (_, media) in content.into_iter().flatten() {
-        let choices = media["schema"]["oneOf"].as_array();
-        if let Some([nothing, schema]) = choices.map(Vec::as_slice)
-            && nothing["type"] == "null"
-        {
+        let choices = media["schema"]["oneOf"].as_array().into_iter().flatten();
+        if let [schema] = choices.filter(|choice| choice["type"] != "null").collect::<Vec<_>>()[..] {
             media["schema"] = schema.clone();
         }
     }

@@ -7,6 +7,7 @@ pub mod config;
 mod connection;
 mod context;
 mod cursor;
+mod export;
 mod extract;
 mod limits;
 mod mail;

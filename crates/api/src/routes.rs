@@ -16,6 +16,7 @@ pub(crate) mod pages;
 pub(crate) mod pat;
 pub(crate) mod root;
 pub(crate) mod users;
+pub(crate) mod users_me;
 pub(crate) mod ws;
 
 use actix_web::{Resource, web};
@@ -43,6 +44,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(insights::configure)
         .configure(measures::configure)
         .configure(consents::configure)
+        .configure(users_me::configure)
         .configure(users::configure)
         .configure(clinician::configure)
         .configure(operator::configure)

@@ -212,11 +212,17 @@ async fn keep_house(
     stop: CancellationToken,
 ) {
     let mut tick = tokio::time::interval(Duration::from_millis(context.config.worker.sweep_interval_ms));
+    // What was begun before this process is looked for at once: its beginner may have died with the one before.
+    let mut begun_before = Duration::ZERO;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
+        if let Err(error) = context.app.resume_erasures(begun_before).await {
+            tracing::warn!(error = %error, "an erasure could not be finished; trying again later");
+        }
+        begun_before = Duration::from_millis(context.config.worker.lease_ms);
         context.limiter.forget_idle();
         if let Err(error) = housekeeping.sweep().await {
             tracing::warn!(error = %error, "expired records could not be removed; trying again later");

@@ -255,6 +255,9 @@ impl App {
         let records =
             query_all(&*self.platform.health_data, Partition::User(user), Kind::Consent, range).await?;
         let now = self.platform.clock.now();
+        if self.is_erased(user).await? {
+            return Err(AppError::ForeignUser);
+        }
         for record in &records {
             if decode::<Consent>(record)?.allows(scope, now) {
                 return Ok(Caller { user_id: user, ..caller.clone() });

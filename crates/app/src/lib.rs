@@ -9,9 +9,12 @@ pub mod audit;
 pub mod consents;
 mod days;
 mod deletion;
+pub mod erasure;
 mod error;
 pub mod events;
+pub mod export;
 pub mod external;
+mod fence;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;
@@ -28,7 +31,7 @@ mod turns;
 mod upload;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use domain::ids::UserId;
 use quick_cache::sync::Cache;
@@ -38,7 +41,7 @@ pub use self::{
     platform::Platform,
     settings::Settings,
 };
-use self::{idempotency::InHand, records::Timeline, relay::Relay, turns::Turns};
+use self::{fence::Fenced, idempotency::InHand, records::Timeline, relay::Relay, turns::Turns};
 
 /// The use cases over one platform.
 pub struct App {
@@ -50,6 +53,8 @@ pub struct App {
     in_hand: InHand,
     /// Timelines as this process last committed them. Only uploads use them: a stale one makes their commit conflict.
     timelines: Cache<UserId, Arc<Timeline>>,
+    /// Whether deleted bytes may be left in files: of an erasure that did not get so far, perhaps before this process.
+    scrub_due: AtomicBool,
 }
 
 /// How many users' timelines are kept in memory.
@@ -57,7 +62,8 @@ const TIMELINES: usize = 4096;
 
 impl App {
     /// The use cases over `platform`.
-    pub fn new(platform: Platform, settings: Settings) -> Self {
+    pub fn new(mut platform: Platform, settings: Settings) -> Self {
+        platform.health_data = Arc::new(Fenced(platform.health_data));
         Self {
             platform,
             settings: Arc::new(settings),
@@ -65,6 +71,7 @@ impl App {
             turns: Turns::new(),
             in_hand: InHand::default(),
             timelines: Cache::new(TIMELINES),
+            scrub_due: AtomicBool::new(true),
         }
     }
 }

@@ -12,7 +12,7 @@ use domain::{
     ids::{SampleId, UploadId, UserId},
     job::{JobEvent, JobState},
     metric::Metric,
-    record::{Kind, Partition, RecordKey},
+    record::{Kind, Partition, RecordKey, hash_of},
     sample::{ContentKey, Sample},
     segment,
     time::{local_date, utc_date},
@@ -124,7 +124,13 @@ impl App {
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     return Err(Error::new(ErrorKind::Unavailable, "upload.commit").with_cause(error).into());
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    if ports::denial(&error).is_some() {
+                        // Its user was erased meanwhile, and so their prefix may have been looked through already.
+                        self.forget_raw(&raw).await?;
+                    }
+                    return Err(error.into());
+                }
             }
         }
     }
@@ -165,7 +171,7 @@ impl App {
         if prepared.compressed.len() > self.settings.raw_inline_bytes_max {
             // One object an upload, so that deleting one never touches another. A crash before the commit leaves an object
             // that no upload names; it goes with the user's prefix.
-            let key = ObjectKey::new(format!("raw/{user}/{id}.zst"))?;
+            let key = ObjectKey::new(format!("{}{id}.zst", raw_prefix(user)))?;
             let digest = Sha256Digest(Sha256::digest(&prepared.compressed).into());
             let options = PutOptions {
                 content_type: "application/zstd".to_owned(),
@@ -306,6 +312,11 @@ impl App {
         }
         Ok(known)
     }
+}
+
+/// What the names of a user's raw bodies begin with. Names of objects get into logs, folders and bills, so it is not their id.
+pub(crate) fn raw_prefix(user: UserId) -> String {
+    format!("raw/{}/", hash_of("objects", user))
 }
 
 thread_local! {

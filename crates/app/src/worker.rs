@@ -88,6 +88,10 @@ impl App {
         metrics::histogram!("job_duration_seconds").record(started.elapsed().as_secs_f64());
         let told = match outcome {
             Ok(()) => self.platform.jobs.ack(&lease.receipt).await,
+            Err(_) if self.is_of_erased(&lease.body).await => {
+                self.scrub_later();
+                self.platform.jobs.ack(&lease.receipt).await
+            }
             Err(Failure::HandBack) => self.platform.jobs.release(&lease.receipt, Duration::ZERO).await,
             Err(Failure::Retry(error)) if lease.delivery_count < self.settings.deliveries_max => {
                 tracing::warn!(error = %error, cause = ?cause(&error), delivery = lease.delivery_count, "a job will be tried again");

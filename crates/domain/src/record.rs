@@ -27,6 +27,8 @@ pub enum Partition {
     Outbox(u8),
     /// Links (issuer, subject) -> user.
     IdentityLinks,
+    /// Users who are erased or are being erased.
+    Erasures,
 }
 
 impl fmt::Display for Partition {
@@ -35,6 +37,7 @@ impl fmt::Display for Partition {
             Self::User(user) => write!(f, "user/{user}"),
             Self::Outbox(shard) => write!(f, "system/outbox/{shard:02}"),
             Self::IdentityLinks => f.write_str("system/identity-links"),
+            Self::Erasures => f.write_str("system/erasures"),
         }
     }
 }
@@ -53,7 +56,11 @@ impl std::str::FromStr for Partition {
         if let Some(shard) = name.strip_prefix("system/outbox/") {
             return shard.parse().map(Self::Outbox).or(Err(UnknownPartition));
         }
-        if name == "system/identity-links" { Ok(Self::IdentityLinks) } else { Err(UnknownPartition) }
+        match name {
+            "system/identity-links" => Ok(Self::IdentityLinks),
+            "system/erasures" => Ok(Self::Erasures),
+            _ => Err(UnknownPartition),
+        }
     }
 }
 
@@ -102,6 +109,10 @@ pub enum Kind {
     Patient,
     /// The intent to publish a job.
     Outbox,
+    /// A user who is being erased: goes when nothing of theirs is left.
+    Erasing,
+    /// That somebody was erased, and when: stays, and names nobody.
+    Erasure,
     /// A link (issuer, subject) -> user; and its other half, in the user's partition.
     IdentityLink,
 }
@@ -302,6 +313,16 @@ impl RecordKey {
         Self::of(Partition::IdentityLinks, Kind::IdentityLink, linked.sort.as_str().to_owned())
     }
 
+    /// A user who is being erased.
+    pub fn erasing(user: UserId) -> Self {
+        Self::of(Partition::Erasures, Kind::Erasing, hash_of("erasure", user))
+    }
+
+    /// The mark of a user who is erased. It outlives them, so it does not hold their id: who has the id finds it.
+    pub fn erasure(user: UserId) -> Self {
+        Self::of(Partition::Erasures, Kind::Erasure, hash_of("erasure", user))
+    }
+
     /// The range of segments of `metric` on the UTC days `[first, last]`.
     pub fn segments_between(metric: Metric, first: Date, last: Date) -> SortRange {
         let day = |date: Date| SortKey(format!("{}/{date}/", metric.identifier()));
@@ -326,6 +347,14 @@ impl RecordKey {
     }
 }
 
+/// Stands for a user where their id must not: in names that outlive them or that others log. Ids hold 74 random bits, so
+/// nobody finds one by trying.
+pub fn hash_of(purpose: &str, user: UserId) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::new().chain_update(purpose).chain_update([0]).chain_update(user.0.as_bytes());
+    hex::encode(&digest.finalize()[..16])
+}
+
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.partition, self.kind, self.sort.as_str())
@@ -342,7 +371,9 @@ mod tests {
 
     #[test]
     fn partition_and_kind_names_read_back() {
-        for partition in [Partition::User(USER), Partition::Outbox(3), Partition::IdentityLinks] {
+        for partition in
+            [Partition::User(USER), Partition::Outbox(3), Partition::IdentityLinks, Partition::Erasures]
+        {
             assert_eq!(partition.to_string().parse(), Ok(partition));
         }
         for kind in Kind::iter() {

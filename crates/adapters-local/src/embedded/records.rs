@@ -260,7 +260,9 @@ fn checked_size(operation: &'static str, batch: &[Write]) -> Result<usize> {
 fn key_bytes(key: &RecordKey) -> usize {
     let partition_bytes = match key.partition {
         Partition::User(_) => "user/".len() + uuid::fmt::Hyphenated::LENGTH,
-        Partition::Outbox(_) | Partition::IdentityLinks => key.partition.to_string().len(),
+        Partition::Outbox(_) | Partition::IdentityLinks | Partition::Erasures => {
+            key.partition.to_string().len()
+        }
     };
     partition_bytes + kind_name(key.kind).len() + key.sort.as_str().len()
 }

@@ -22,7 +22,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     auth, clinician, consents, events, health, health_data, healthkit, insights, measures, objects, operator,
-    pat, root, users, ws,
+    pat, root, users, users_me, ws,
 };
 use crate::problem::{Problem, ProblemKind};
 
@@ -65,7 +65,7 @@ use crate::problem::{Problem, ProblemKind};
         insights::write, insights::write_alias, insights::stored, insights::history, insights::status,
         measures::daily, measures::sleep, measures::circadian,
         consents::grant, consents::list, consents::stored, consents::change, consents::revoke,
-        users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, clinician::patients,
+        users::audit, users::readings, users::daily, users::sleep, users::circadian, users::insights, users_me::export, users_me::erase, clinician::patients,
         operator::jobs, operator::user, operator::update_user,
         events::stream, ws::health_analysis, ws::room, ws::chat_room, objects::get, objects::put,
     ),

@@ -269,7 +269,9 @@ async fn scan(repository: &Repository, limit: usize, between: impl AsyncFn()) ->
 fn of_user(partition: Partition) -> UserId {
     match partition {
         Partition::User(user) => user,
-        Partition::Outbox(_) | Partition::IdentityLinks => panic!("not a user's partition"),
+        Partition::Outbox(_) | Partition::IdentityLinks | Partition::Erasures => {
+            panic!("not a user's partition")
+        }
     }
 }
 

@@ -1,0 +1,144 @@
+//! `users/me`: everything of the caller's, taken along or erased.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{HttpResponse, http::header, web};
+use app::erasure::Receipt;
+use ports::{Denial, SignInContext, denial};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{resource, seconds};
+use crate::{
+    export::archive,
+    extract::{Ctx, HealthUser, Peer, parse},
+    problem::{Problem, ProblemBody, ProblemKind},
+};
+
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/users/me").route(web::delete().to(erase)))
+        .service(resource("/users/me/export").route(web::get().to(export)));
+}
+
+/// Everything that is held of the caller: a ZIP archive of newline-delimited JSON, a file or more for each store, the bodies of
+/// uploads as they came, and `manifest.json` with the count and SHA-256 of each file. It is made while it is sent.
+#[utoipa::path(get, path = "/api/v1/users/me/export", tag = "users", security(("bearer" = [])), responses(
+    (status = 200, description = "The archive", content_type = "application/zip", body = Vec<u8>),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn export(context: Ctx, user: HealthUser) -> Result<HttpResponse, Problem> {
+    let pieces = context.app.export(&user.caller).await?;
+    let now = seconds(context.app.platform.clock.now());
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/zip"))
+        .insert_header((header::CONTENT_DISPOSITION, "attachment; filename=\"clarity-export.zip\""))
+        .streaming(archive(pieces, user.user_id.to_string(), now)))
+}
+
+/// What an erasure may carry.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ErasureRequest {
+    /// The caller's password, to be checked first.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
+}
+
+/// What a store held of the caller.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmptiedStore {
+    /// `sessions`, `accounts`, `identity_links`, `consents`, `objects`, `outbox`, `jobs`, `events`, `records` or `caches`.
+    #[schema(example = "records")]
+    store: String,
+    /// How many things were removed from it.
+    #[schema(example = 42)]
+    count: u64,
+}
+
+/// That the caller is erased.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErasureReceipt {
+    #[schema(example = "2026-03-01T08:00:00Z")]
+    erased_at: String,
+    stores: Vec<EmptiedStore>,
+}
+
+/// That the caller will be erased.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErasureBegun {
+    #[schema(example = "erasing")]
+    status: &'static str,
+}
+
+impl From<Receipt> for ErasureReceipt {
+    fn from(receipt: Receipt) -> Self {
+        let stores = receipt.stores.into_iter();
+        Self {
+            erased_at: seconds(receipt.erased_at),
+            stores: stores
+                .map(|emptied| EmptiedStore { store: emptied.store, count: emptied.count })
+                .collect(),
+        }
+    }
+}
+
+/// How long the answer waits for the receipt.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Erase the caller: account, sessions, consents, readings, results, raw bodies, jobs, events and the audit trail, in every
+/// store. No token works any more when this answers, and nothing can be undone.
+#[utoipa::path(delete, path = "/api/v1/users/me", tag = "users", security(("bearer" = [])), request_body = Option<ErasureRequest>, responses(
+    (status = 200, description = "Nothing is left", body = ErasureReceipt),
+    (status = 202, description = "The account is gone; there is so much else that it is still being removed", body = ErasureBegun),
+    (status = 401, description = "The token is not valid, or the password is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Locked after too many wrong passwords", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn erase(
+    context: Ctx,
+    user: HealthUser,
+    peer: Peer,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let password = if body.is_empty() { None } else { parse::<ErasureRequest>(&body)?.password };
+    if let Some(password) = password {
+        check(&context, &user, &peer, &password).await?;
+    }
+    context.app.begin_erasure(&user.caller).await?;
+    let (app, user_id) = (Arc::clone(&context.app), user.user_id);
+    // On its own, so that it is done whether or not the client waits. If it fails, the housekeeping does it again.
+    let erasing = tokio::spawn(async move {
+        let finished = app.finish_erasure(user_id).await;
+        if let Err(error) = &finished {
+            tracing::warn!(error = %error, "an erasure could not be finished; it will be tried again");
+        }
+        finished.ok()
+    });
+    match tokio::time::timeout(PATIENCE, erasing).await {
+        Ok(Ok(Some(receipt))) => Ok(HttpResponse::Ok().json(ErasureReceipt::from(receipt))),
+        Ok(Ok(None) | Err(_)) | Err(_) => {
+            Ok(HttpResponse::Accepted().json(ErasureBegun { status: "erasing" }))
+        }
+    }
+}
+
+/// Checks the password of the caller, as signing in does. The session that this begins goes with all the others.
+async fn check(
+    context: &Ctx,
+    user: &HealthUser,
+    peer: &Peer,
+    password: &SecretString,
+) -> Result<(), Problem> {
+    let identity = &context.app.platform.identity;
+    let profile = identity.profile(user.user_id).await?;
+    let profile = profile.ok_or_else(|| Problem::new(ProblemKind::WrongCredentials))?;
+    let from = SignInContext { address: Some(peer.0), ..SignInContext::default() };
+    match identity.sign_in(&profile.email, password, &from).await {
+        Ok(_) => Ok(()),
+        // Said only to whoever knows the password.
+        Err(error) if denial(&error) == Some(Denial::EmailNotVerified) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

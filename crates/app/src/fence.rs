@@ -1,0 +1,63 @@
+//! A fence around the erased: nothing is put into the partition of a user whose erasure has begun, whoever had begun to put it,
+//! in whichever process, and however long ago.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+use domain::{
+    ids::UserId,
+    record::{Partition, RecordKey},
+};
+use ports::{
+    Change, CommitLimits, Cursor, Denial, Error, ErrorKind, HealthDataRepository, Page, Precondition, Query,
+    Record, Result, Write,
+};
+
+/// How many users one commit is about at most: a consent is about two.
+const USERS_MAX: usize = 2;
+
+/// A record store with the fence.
+pub(crate) struct Fenced(pub(crate) Arc<dyn HealthDataRepository>);
+
+#[async_trait]
+impl HealthDataRepository for Fenced {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
+        self.0.get(key).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page<Record>> {
+        self.0.query(query).await
+    }
+
+    async fn commit(&self, mut batch: Vec<Write>) -> Result<()> {
+        let users: BTreeSet<UserId> = batch.iter().filter_map(owner).collect();
+        batch.extend(users.iter().map(|user| Write::check(RecordKey::erasure(*user), Precondition::Absent)));
+        let committed = self.0.commit(batch).await;
+        if committed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
+            for user in users {
+                if self.0.get(&RecordKey::erasure(user)).await?.is_some() {
+                    let error = Error::new(ErrorKind::PermissionDenied, "records.commit");
+                    return Err(error.with_cause(Denial::InvalidToken));
+                }
+            }
+        }
+        committed
+    }
+
+    async fn partitions(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page<UserId>> {
+        self.0.partitions(cursor, limit).await
+    }
+
+    fn limits(&self) -> CommitLimits {
+        let CommitLimits { writes_max, bytes_max } = self.0.limits();
+        CommitLimits { writes_max: writes_max - USERS_MAX, bytes_max: bytes_max - USERS_MAX * 128 }
+    }
+}
+
+/// Whose partition a write puts something into.
+fn owner(write: &Write) -> Option<UserId> {
+    match (&write.change, write.change.key().partition) {
+        (Change::Put(_), Partition::User(user)) => Some(user),
+        _ => None,
+    }
+}

@@ -30,6 +30,10 @@ mod dependency_rule;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod folder;

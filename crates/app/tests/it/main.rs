@@ -7,6 +7,8 @@ mod deletion;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod idempotency;

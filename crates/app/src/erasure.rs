@@ -60,8 +60,9 @@ struct Erasing {
     begun_at: Timestamp,
 }
 
+/// What was removed so far.
 #[derive(Default)]
-struct Counts(Vec<Emptied>);
+pub struct Counts(Vec<Emptied>);
 
 impl Counts {
     fn add(&mut self, store: &str, count: usize) {
@@ -75,7 +76,7 @@ impl Counts {
 
 impl App {
     /// Makes the erasure certain: when this returns, it will be done, and nothing can be added any more.
-    pub async fn begin_erasure(&self, caller: &Caller) -> Result<()> {
+    pub async fn begin_erasure(&self, caller: &Caller) -> Result<Counts> {
         let (user_id, begun_at) = (caller.user_id, self.platform.clock.now());
         let writes = vec![
             Write::insert(RecordKey::erasure(user_id), encode(&Mark { begun_at, receipt: None })?),
@@ -87,8 +88,9 @@ impl App {
             outcome => outcome?,
         }
         // From here on no token is good.
-        self.platform.identity.delete(user_id).await?;
-        Ok(())
+        let mut counts = Counts::default();
+        self.erase_account(user_id, &mut counts).await?;
+        Ok(counts)
     }
 
     /// Whether the erasure of a user has begun.
@@ -96,11 +98,10 @@ impl App {
         Ok(self.platform.health_data.get(&RecordKey::erasure(user)).await?.is_some())
     }
 
-    /// Empties every store of a user whose erasure has begun.
-    pub async fn finish_erasure(&self, user: UserId) -> Result<Receipt> {
+    /// Empties every store of a user whose erasure has begun; `counts` is what beginning it removed.
+    pub async fn finish_erasure(&self, user: UserId, mut counts: Counts) -> Result<Receipt> {
         // Uploads of this process that are half done are let finish: the fence refuses them.
         let turn = self.turns.take(user).await;
-        let mut counts = Counts::default();
         self.erase_account(user, &mut counts).await?;
         self.erase_consents(user, &mut counts).await?;
         counts.add("objects", self.erase_objects(user).await?);
@@ -146,7 +147,7 @@ impl App {
         for record in &records {
             let Erasing { user_id, begun_at } = decode(record)?;
             if now_ms - begun_at.as_millisecond() >= age_ms {
-                self.finish_erasure(user_id).await?;
+                self.finish_erasure(user_id, Counts::default()).await?;
                 tracing::info!("an erasure that was interrupted is done");
             }
         }

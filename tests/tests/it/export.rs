@@ -133,7 +133,7 @@ fn resident_kib(pid: u32) -> u64 {
 
 #[tokio::test]
 async fn an_export_that_nobody_reads_waits_and_keeps_its_memory() {
-    let server = Server::start(&[]);
+    let server = Server::start(&[("worker.in_server", "false")]);
     let anna = server.phone().await;
     let minute = |n: u32| {
         let at = format!(
@@ -155,12 +155,6 @@ async fn an_export_that_nobody_reads_waits_and_keeps_its_memory() {
         let body = healthkit(&anna, &(part * 4032..(part + 1) * 4032).map(minute).collect::<Vec<_>>());
         anna.post("healthkit", &body).await.unwrap().expect(202).unwrap();
     }
-    crate::support::until("the jobs are done", async || {
-        let log = anna.get("users/me/audit?limit=1").await.unwrap().status == 200;
-        log && anna.get("metrics/daily").await.unwrap().expect(200).unwrap()["data"].as_array().unwrap().len()
-            == 28
-    })
-    .await;
     let before = resident_kib(server.started.pid());
     let mut slow = Vec::new();
     for _ in 0..8 {

@@ -106,11 +106,11 @@ pub(crate) async fn erase(
     if let Some(password) = password {
         check(&context, &user, &peer, &password).await?;
     }
-    context.app.begin_erasure(&user.caller).await?;
+    let counts = context.app.begin_erasure(&user.caller).await?;
     let (app, user_id) = (Arc::clone(&context.app), user.user_id);
     // On its own, so that it is done whether or not the client waits. If it fails, the housekeeping does it again.
     let erasing = tokio::spawn(async move {
-        let finished = app.finish_erasure(user_id).await;
+        let finished = app.finish_erasure(user_id, counts).await;
         if let Err(error) = &finished {
             tracing::warn!(error = %error, "an erasure could not be finished; it will be tried again");
         }

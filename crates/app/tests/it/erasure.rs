@@ -46,7 +46,7 @@ async fn nothing_is_added_once_an_erasure_has_begun() {
     send(&app, &anna, body(&[heart_rate(1, 0, 61.0)], &[])).await;
     send(&app, &berta, body(&[heart_rate(2, 0, 62.0)], &[])).await;
     app.begin_erasure(&anna).await.unwrap();
-    app.begin_erasure(&anna).await.unwrap();
+    let counts = app.begin_erasure(&anna).await.unwrap();
     // The timeline is remembered: this upload would not have looked.
     for content in [body(&[heart_rate(3, 9, 63.0)], &[]), large(1000)] {
         assert!(is_refused(app.receive(&anna, UploadKind::HealthKit, content.into()).await));
@@ -57,7 +57,7 @@ async fn nothing_is_added_once_an_erasure_has_begun() {
         0,
         "its raw body is left"
     );
-    let receipt = app.finish_erasure(anna.user_id).await.unwrap();
+    let receipt = app.finish_erasure(anna.user_id, counts).await.unwrap();
     assert!(
         receipt.stores.iter().any(|emptied| emptied.store == "records" && emptied.count >= 4),
         "{receipt:?}"
@@ -82,8 +82,8 @@ async fn jobs_of_the_erased_are_neither_done_nor_buried() {
     // A relay that read its intent before it was removed publishes it afterwards.
     let message =
         app.platform.jobs.receive(1, Duration::ZERO, Duration::from_secs(1)).await.unwrap().remove(0);
-    app.begin_erasure(&anna).await.unwrap();
-    app.finish_erasure(anna.user_id).await.unwrap();
+    let counts = app.begin_erasure(&anna).await.unwrap();
+    app.finish_erasure(anna.user_id, counts).await.unwrap();
     assert_eq!(app.platform.jobs.stats().await.unwrap().depth, 0);
     let late = ports::NewMessage {
         body: message.body,

@@ -9,6 +9,8 @@ mod erasure;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod idempotency;

@@ -206,6 +206,11 @@ impl Problem {
         Self { errors: vec![error], ..Self::new(ProblemKind::Validation) }
     }
 
+    /// Faults of several places.
+    pub(crate) fn fields(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(ProblemKind::Validation) }
+    }
+
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
@@ -303,6 +308,12 @@ impl ResponseError for Problem {
     }
 }
 
+impl From<BodyError> for FieldError {
+    fn from(error: BodyError) -> Self {
+        Self { pointer: error.pointer, detail: error.message }
+    }
+}
+
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         Self::field(error.pointer.clone(), error.message)
@@ -313,6 +324,7 @@ impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Body(error) => error.into(),
+            AppError::NothingKept(faults) => Self::fields(faults.into_iter().map(FieldError::from).collect()),
             AppError::Parameter { name, message } => Self::field(name, message),
             AppError::ForeignUser => Self::new(ProblemKind::ForeignUser),
             AppError::KeyReused => Self::new(ProblemKind::IdempotencyMismatch),

@@ -8,6 +8,9 @@ pub enum AppError {
     /// The body as a whole cannot be taken.
     #[error("the body was refused: {0}")]
     Body(#[from] BodyError),
+    /// Nothing of the body can be kept, for these reasons.
+    #[error("nothing of the body can be kept")]
+    NothingKept(Vec<BodyError>),
     /// A parameter of the request is wrong.
     #[error("{name}: {message}")]
     Parameter {

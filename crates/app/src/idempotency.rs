@@ -61,6 +61,12 @@ impl Token {
         }
         Self { key: RecordKey::idempotency(user, key), fingerprint: hex::encode(fingerprint.finalize()) }
     }
+
+    /// The token of one part of the request. No client's key has a space in it, so none is taken for a part's.
+    pub(crate) fn part(&self, user: UserId, index: usize) -> Self {
+        let key = format!("{} {index}", self.key.sort.as_str());
+        Self { key: RecordKey::idempotency(user, &key), fingerprint: self.fingerprint.clone() }
+    }
 }
 
 /// A token, and how the reply follows from what the request made. It must follow from that alone.

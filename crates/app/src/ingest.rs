@@ -2,6 +2,8 @@
 
 mod health_data;
 mod healthkit;
+mod record;
+mod samples;
 mod wire;
 
 use domain::{
@@ -13,8 +15,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use health_data::parse as parse_health_data;
-pub use healthkit::parse as parse_healthkit;
+pub use self::{
+    health_data::parse as parse_health_data,
+    healthkit::parse as parse_healthkit,
+    record::{parse as parse_record, records as batch_records},
+};
 
 /// How far ahead of our clock a phone's may be before a reading counts as from the future.
 const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;
@@ -42,6 +47,15 @@ const MEASURED_HOURS_MAX: i64 = 36;
 /// The longest reading of any other metric: a pregnancy, and some.
 const OTHER_HOURS_MAX: i64 = 400 * 24;
 
+/// How much one body holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Metrics of the original's own form.
+    pub metrics_max: usize,
+    /// HealthKit samples.
+    pub samples_max: usize,
+}
+
 /// What a body held.
 #[derive(Default)]
 pub struct Parsed {
@@ -66,7 +80,7 @@ pub struct Parsed {
 /// An item of a body: the name of its list and its index there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
-    /// The list.
+    /// The list; empty: the body is itself the item.
     pub list: &'static str,
     /// The index.
     pub index: usize,
@@ -75,9 +89,12 @@ pub struct Place {
 impl Place {
     /// The item's JSON Pointer.
     pub fn pointer(self) -> String {
-        format!("/{}/{}", self.list, self.index)
+        if self.list == WHOLE { String::new() } else { format!("/{}/{}", self.list, self.index) }
     }
 }
+
+/// The list of a body that is itself the item.
+const WHOLE: &str = "";
 
 /// The most rejections that a receipt lists one by one.
 pub const REJECTIONS_MAX: usize = 1000;
@@ -152,10 +169,18 @@ impl Fault {
         Self { field, code, message: message.into() }
     }
 
-    fn at(self, list: &str, index: usize, id: Option<SampleId>) -> Rejection {
-        let field = if self.field.is_empty() { String::new() } else { format!("/{}", self.field) };
-        let pointer = format!("/{list}/{index}{field}");
+    fn at(self, list: &'static str, index: usize, id: Option<SampleId>) -> Rejection {
+        let pointer = format!("{}{}", Place { list, index }.pointer(), self.pointer());
         Rejection { pointer, id, code: self.code.to_owned(), message: self.message }
+    }
+
+    /// The fault of a body that is itself the item.
+    fn of_body(self) -> BodyError {
+        BodyError { pointer: self.pointer(), message: self.message }
+    }
+
+    fn pointer(&self) -> String {
+        if self.field.is_empty() { String::new() } else { format!("/{}", self.field) }
     }
 }
 
@@ -227,6 +252,24 @@ fn is_array(json: &[u8]) -> bool {
 
 /// The metric of a HealthKit type identifier, or the fault that names it as unknown.
 fn metric(identifier: &str) -> Result<Metric, Fault> {
-    Metric::from_identifier(identifier)
+    named(identifier)
         .ok_or_else(|| Fault::new("type", "unknown_type", "not a HealthKit type that Clarity keeps"))
+}
+
+/// The metric that apps call so: by HealthKit's identifier (`HKQuantityTypeIdentifierStepCount`), by that without its
+/// beginning (`stepCount`), by our short name (`step_count`), or by two words of the shipped apps' own.
+fn named(name: &str) -> Option<Metric> {
+    let short = || {
+        let mut letters = name.chars();
+        let first = letters.next().filter(char::is_ascii_lowercase)?.to_ascii_uppercase();
+        let rest = letters.as_str();
+        let identifier = |kind: &str| format!("HK{kind}TypeIdentifier{first}{rest}");
+        ["Quantity", "Category"].iter().find_map(|kind| Metric::from_identifier(&identifier(kind)))
+    };
+    let own = || match name {
+        "steps" => Some(Metric::STEP_COUNT),
+        "weight" => Some(Metric::BODY_MASS),
+        _ => None,
+    };
+    Metric::from_identifier(name).or_else(|| Metric::from_name(name)).or_else(short).or_else(own)
 }

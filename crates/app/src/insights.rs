@@ -22,8 +22,8 @@ use crate::{
 /// How many days and nights, up to the newest that has any reading, an insight speaks of.
 const DAYS: u32 = 14;
 
-/// The most insights that the history lists.
-const HISTORY_MAX: usize = 100;
+/// How far back the history goes: what a store gives at once, less one that tells whether there is more.
+pub const HISTORY_MAX: usize = 999;
 
 /// An insight as it is kept.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -94,13 +94,21 @@ impl App {
         stored.map(|stored| stored.body).ok_or(AppError::NotFound)
     }
 
-    /// The caller's insights, newest first.
-    pub async fn insight_history(&self, caller: &Caller) -> Result<Vec<Insight>> {
+    /// A page of the caller's insights, newest first, and whether older ones follow. `offset` and `limit` together are at
+    /// most [`HISTORY_MAX`].
+    pub async fn insight_history(
+        &self,
+        caller: &Caller,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<Insight>, bool)> {
         self.platform.audit_read(caller, "insights/history").await?;
         let partition = Partition::User(caller.user_id);
         let store = &*self.platform.health_data;
-        let records = query_newest(store, partition, Kind::Insight, SortRange::all(), HISTORY_MAX).await?;
-        Ok(records.iter().map(decode).collect::<ports::Result<_>>()?)
+        let one_more = offset + limit + 1;
+        let records = query_newest(store, partition, Kind::Insight, SortRange::all(), one_more).await?;
+        let page = records.iter().skip(offset).take(limit).map(decode).collect::<ports::Result<_>>()?;
+        Ok((page, records.len() == one_more))
     }
 
     async fn facts(&self, caller: &Caller, request: &InsightRequest) -> Result<InsightFacts> {

@@ -6,12 +6,14 @@
 pub mod accounts;
 pub mod analysis;
 pub mod audit;
+pub mod batch;
 pub mod consents;
 mod days;
 mod deletion;
 mod error;
 pub mod events;
 pub mod external;
+pub mod hours;
 pub mod idempotency;
 pub mod ingest;
 pub mod insights;

@@ -38,10 +38,10 @@ use crate::{
 };
 
 /// Readings that begin up to so many days before a local day can touch it: a zone's offset and the longest reading.
-const MARGIN_DAYS: i64 = 2;
+pub(crate) const MARGIN_DAYS: i64 = 2;
 
 /// How many days are computed, and committed, at once: what is in memory does not grow with what an upload touches.
-const CHUNK_DAYS: usize = 7;
+pub(crate) const CHUNK_DAYS: usize = 7;
 
 /// How many segments are looked through at once.
 const SEGMENTS_PAGE: usize = 64;
@@ -297,7 +297,7 @@ async fn last_day_of_steps(reader: &Reader<'_>) -> Result<Option<Date>> {
     Ok(None)
 }
 
-fn touches(sample: &Sample, day: Interval) -> bool {
+pub(crate) fn touches(sample: &Sample, day: Interval) -> bool {
     let (start, end) =
         (sample.interval.start_ms(), sample.interval.end_ms().max(sample.interval.start_ms() + 1));
     start < day.end_ms() && end > day.start_ms()

@@ -149,6 +149,8 @@ pub enum UploadKind {
     HealthData,
     /// `POST healthkit`.
     HealthKit,
+    /// One record of `POST health-data/batch`.
+    BatchRecord,
 }
 
 /// What became of each sample of an upload.
@@ -224,6 +226,11 @@ pub struct ItemCounts {
 }
 
 impl Upload {
+    /// Whether its body was one of `samples`, as the shipped iOS apps send it to `health-data`.
+    pub fn is_of_samples(&self) -> bool {
+        self.kind == UploadKind::HealthData && self.received.contains_key("samples")
+    }
+
     /// The upload after `event`; `None` where the event cannot happen in its state.
     pub fn after(&self, event: JobEvent, now: Timestamp) -> Option<Self> {
         let state = self.state.after(event).ok()?;

@@ -27,7 +27,10 @@ use crate::{
     audit::{Action, Caller},
     error::{AppError, Result},
     idempotency::{Once, Outcome},
-    ingest::{BodyError, MEASURED, Parsed, REJECTIONS_MAX, Rejection, parse_health_data, parse_healthkit},
+    ingest::{
+        BodyError, Limits, MEASURED, Parsed, REJECTIONS_MAX, Rejection, parse_health_data, parse_healthkit,
+        parse_record,
+    },
     records::{
         self, Deleted, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind,
         encode, query_all,
@@ -134,8 +137,13 @@ impl App {
         let settings = Arc::clone(&self.settings);
         let is_small = body.len() <= INLINE_WORK_BYTES_MAX;
         let work = move || -> Result<Prepared, BodyError> {
+            let limits = Limits {
+                metrics_max: settings.metrics_per_upload_max,
+                samples_max: settings.samples_per_upload_max,
+            };
             let parsed = match kind {
-                UploadKind::HealthData => parse_health_data(&body, settings.metrics_per_upload_max, now),
+                UploadKind::HealthData => parse_health_data(&body, limits, now),
+                UploadKind::BatchRecord => parse_record(&body, limits, now),
                 UploadKind::HealthKit => parse_healthkit(&body, settings.samples_per_upload_max, now),
             }?;
             let content = parsed.samples.iter().map(Sample::content_key).collect();

@@ -7,6 +7,7 @@ pub mod activity;
 pub mod circadian;
 pub mod daily;
 pub mod heart;
+pub mod hourly;
 pub mod merge;
 pub mod pat;
 pub(crate) mod sweep;

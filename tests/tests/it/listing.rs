@@ -215,6 +215,74 @@ async fn a_cursor_is_good_for_its_own_listing_only() {
 }
 
 #[tokio::test]
+async fn a_listing_can_be_entered_by_a_page_or_an_offset() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    let samples: Vec<Value> = (0..7).map(heart_rate).collect();
+    upload(&phone, &healthkit(&phone, &samples)).await;
+    let all = listed(&page(&phone, "health-data").await);
+    for (query, from, to) in [
+        ("limit=3&offset=0", 0, 3),
+        ("limit=3&offset=2", 2, 5),
+        ("limit=3&offset=5", 5, 7),
+        ("limit=3&offset=7", 7, 7),
+        ("limit=3&offset=300", 7, 7),
+        ("limit=3&page=2", 3, 6),
+        ("limit=3&page=100", 7, 7),
+    ] {
+        let found = page(&phone, &format!("health-data?{query}")).await;
+        assert_eq!(listed(&found), all[from..to], "{query}");
+        assert_eq!(found["pagination"]["has_next"], to < 7, "{query}");
+        assert_eq!(found["links"]["last"], Value::Null, "{query}");
+        if let Some(next) = found["links"]["next"].as_str() {
+            assert_eq!(listed(&page(&phone, next).await), all[to..(to + 3).min(7)], "{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_history_of_insights_has_pages() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        let answer = phone.post("insights", &json!({})).await.unwrap().expect(200).unwrap();
+        ids.insert(0, answer["data"]["insight_id"].clone());
+    }
+    let path = format!("insights/history/{}", phone.user_id);
+    for (query, from, to, total) in [
+        ("", 0, 10, Value::Null),
+        ("?limit=12", 0, 12, json!(12)),
+        ("?limit=5&offset=4", 4, 9, Value::Null),
+        ("?offset=10", 10, 12, json!(12)),
+        ("?offset=12", 12, 12, Value::Null),
+        ("?limit=100&offset=899", 12, 12, Value::Null),
+    ] {
+        let found = phone.get(&format!("{path}{query}")).await.unwrap().expect(200).unwrap();
+        let data = &found["data"];
+        let seen: Vec<&Value> =
+            data["insights"].as_array().unwrap().iter().map(|insight| &insight["insight_id"]).collect();
+        assert_eq!(seen, ids[from..to].iter().collect::<Vec<_>>(), "{query}");
+        let figures = (&data["count"], &data["has_more"], &data["total_count"]);
+        assert_eq!(figures, (&json!(to - from), &json!(to < 12), &total), "{query}");
+    }
+    for (query, pointer) in [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("offset=900", "offset"),
+        ("offset=-1", ""),
+        ("page=1", ""),
+    ] {
+        let answer = phone.get(&format!("{path}?{query}")).await.unwrap();
+        assert_eq!(
+            (problem(&answer, 422).as_str(), pointers(&answer)),
+            ("validation", vec![pointer]),
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_a_listing_is_asked_for_is_checked() {
     let server = SHARED.get();
     let phone = server.phone().await;
@@ -227,6 +295,11 @@ async fn what_a_listing_is_asked_for_is_checked() {
         ("start_date=soon", "start_date"),
         ("end_date=2025-03-01", "end_date"),
         ("colour=red", ""),
+        ("offset=-1", ""),
+        ("offset=201&limit=2", "offset"),
+        ("offset=18446744073709551615", "offset"),
+        ("offset=1&page=1", "offset"),
+        ("offset=0&cursor=x", "offset"),
     ] {
         let answer = phone.get(&format!("health-data?{query}")).await.unwrap();
         assert_eq!(

@@ -20,6 +20,8 @@ mod cli;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod compat;
+#[cfg(test)]
 mod consents;
 #[cfg(test)]
 mod conventions;

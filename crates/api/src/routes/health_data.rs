@@ -19,6 +19,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub(crate) mod batch;
+pub(crate) mod samples;
+
+use self::samples::{SampleUpload, SampleUploadResponse};
 use super::{auth::MessageResponse, openapi::schemas, resource, seconds};
 use crate::{
     cursor,
@@ -31,6 +35,11 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/health-data").route(web::post().to(upload)).route(web::get().to(list)))
         .service(resource("/health-data/upload").route(web::post().to(upload_alias)))
+        .service(resource("/health-data/batch").route(web::post().to(batch::upload_batch)))
+        .service(
+            resource("/health-data/upload/{upload_id}/status").route(web::get().to(samples::upload_status)),
+        )
+        .service(resource("/health-data/sync/{sync_id}").route(web::get().to(samples::sync_status)))
         .service(
             resource("/health-data/processing/{processing_id}")
                 .route(web::get().to(status))
@@ -59,6 +68,29 @@ pub(crate) struct HealthDataUpload {
     #[serde(default)]
     #[schema(value_type = Value)]
     sync_token: serde_json::Value,
+}
+
+/// A body of metrics, or of samples as the shipped iOS apps send them: the latter has `samples`.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the body; the application parses it item by item")]
+pub(crate) enum HealthDataBody {
+    Metrics(HealthDataUpload),
+    Samples(SampleUpload),
+}
+
+/// The answer to a body of metrics, or to one of samples.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum HealthDataAnswer {
+    Metrics(HealthDataResponse),
+    Samples(SampleUploadResponse),
+}
+
+impl From<&Upload> for HealthDataAnswer {
+    fn from(upload: &Upload) -> Self {
+        if upload.is_of_samples() { Self::Samples(upload.into()) } else { Self::Metrics(upload.into()) }
+    }
 }
 
 /// One fault of an upload.
@@ -143,8 +175,8 @@ fn faults(receipts: &Receipts) -> Vec<ValidationFault> {
 }
 
 /// Upload metrics. What is accepted is durable before this answers.
-#[utoipa::path(post, path = "/api/v1/health-data", tag = "health-data", security(("bearer" = [])), request_body = HealthDataUpload, responses(
-    (status = 201, body = HealthDataResponse),
+#[utoipa::path(post, path = "/api/v1/health-data", tag = "health-data", security(("bearer" = [])), request_body = HealthDataBody, responses(
+    (status = 201, body = HealthDataAnswer),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The body names another user, or an operator asks", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
@@ -161,13 +193,13 @@ pub(crate) async fn upload(
     let receive = async |once: Option<&Once<'_, Upload>>| {
         context.app.receive_once(&user.caller, UploadKind::HealthData, body.0, once).await
     };
-    let created = |upload: &Upload| reply(StatusCode::CREATED, &HealthDataResponse::from(upload));
+    let created = |upload: &Upload| reply(StatusCode::CREATED, &HealthDataAnswer::from(upload));
     terms.answer(user.user_id, created, receive).await
 }
 
 /// Upload metrics. The same as `POST health-data`, by the path that shipped apps call.
-#[utoipa::path(post, path = "/api/v1/health-data/upload", tag = "health-data", security(("bearer" = [])), request_body = HealthDataUpload, responses(
-    (status = 201, body = HealthDataResponse),
+#[utoipa::path(post, path = "/api/v1/health-data/upload", tag = "health-data", security(("bearer" = [])), request_body = HealthDataBody, responses(
+    (status = 201, body = HealthDataAnswer),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The body names another user, or an operator asks", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
@@ -206,7 +238,7 @@ pub(crate) fn message(receipts: &Receipts) -> String {
     format!("{accepted} samples kept, {duplicate} known already, {rejected_total} refused")
 }
 
-/// The last page that can be asked for by its number.
+/// The last page that can be asked for by its number, and with `limit` how far a listing can be entered by an offset.
 const PAGES_MAX: usize = 100;
 
 /// What a listing is asked for.
@@ -222,6 +254,9 @@ pub(crate) struct ListQuery {
     /// Without a cursor: the page, counted from 1. It counts readings, so pages shift when newer ones come; cursors do not.
     #[param(minimum = 1, maximum = 100)]
     page: Option<usize>,
+    /// Without a cursor or a page: how many readings to pass over, at most 100 times `limit`. It shifts as pages do.
+    #[param(minimum = 0, maximum = 100_000)]
+    offset: Option<usize>,
     /// A metric by its short name or HealthKit identifier.
     #[param(example = "heart_rate")]
     data_type: Option<String>,
@@ -310,6 +345,8 @@ pub(crate) struct PageLinks {
     first: String,
     next: Option<String>,
     previous: Option<String>,
+    /// Not known: readings are not counted.
+    last: Option<String>,
 }
 
 /// The caller's readings, newest first. Pages stay stable while readings are added or deleted.
@@ -339,11 +376,7 @@ pub(super) async fn page(
     if !(1..=1000).contains(&limit) {
         return Err(Problem::field("limit", "1 to 1000"));
     }
-    let page = query.page.unwrap_or(1);
-    if !(1..=PAGES_MAX).contains(&page) || (query.page.is_some() && query.cursor.is_some()) {
-        return Err(Problem::field("page", format!("1 to {PAGES_MAX}, and not beside a cursor")));
-    }
-    let skipped = (page - 1) * limit;
+    let skipped = skipped(&query, limit)?;
     let metric = query.data_type.as_deref().map(metric).transpose()?;
     let filter = [&query.data_type, &query.start_date, &query.end_date, &query.source]
         .map(|part| part.as_deref().unwrap_or_default().to_owned())
@@ -388,6 +421,7 @@ pub(super) async fn page(
             first: link(None),
             next: next.as_deref().map(|cursor| link(Some(cursor))),
             previous: previous.as_deref().map(|cursor| link(Some(cursor))),
+            last: None,
         },
         pagination: Pagination {
             total_count: None,
@@ -398,6 +432,21 @@ pub(super) async fn page(
             previous_cursor: previous,
         },
     }))
+}
+
+/// How many readings a page number or an offset passes over.
+fn skipped(query: &ListQuery, limit: usize) -> Result<usize, Problem> {
+    let page = query.page.unwrap_or(1);
+    if !(1..=PAGES_MAX).contains(&page) || (query.page.is_some() && query.cursor.is_some()) {
+        return Err(Problem::field("page", format!("1 to {PAGES_MAX}, and not beside a cursor")));
+    }
+    let skipped = query.offset.unwrap_or((page - 1) * limit);
+    let is_alone = query.page.is_none() && query.cursor.is_none();
+    if skipped > PAGES_MAX * limit || (query.offset.is_some() && !is_alone) {
+        let detail = format!("0 to {PAGES_MAX} times the limit, and not beside a cursor or a page");
+        return Err(Problem::field("offset", detail));
+    }
+    Ok(skipped)
 }
 
 fn metric(name: &str) -> Result<Metric, Problem> {
@@ -449,8 +498,13 @@ pub(crate) struct ProcessingStatus {
     accepted_metrics: usize,
     rejected_metrics: usize,
     receipts: ReceiptBody,
+    /// Metrics that are held.
+    processed_metrics: usize,
+    /// Metrics of the upload.
+    total_metrics: usize,
     /// Why the job failed.
     error: Option<String>,
+    message: String,
     created_at: String,
     last_updated: String,
 }
@@ -464,6 +518,9 @@ impl From<Upload> for ProcessingStatus {
             progress: upload.state.progress(),
             accepted_metrics: upload.items.accepted,
             rejected_metrics: upload.items.rejected,
+            processed_metrics: upload.items.accepted + upload.items.duplicate,
+            total_metrics: upload.items.accepted + upload.items.duplicate + upload.items.rejected,
+            message: message(&upload.receipts),
             receipts: upload.receipts.into(),
             error: upload.failure,
             created_at: seconds(upload.received_at),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web,
 };
@@ -11,12 +11,12 @@ use app::{
     AppError,
     audit::Caller,
     idempotency::Once,
-    insights::{Insight, InsightRequest},
+    insights::{HISTORY_MAX, Insight, InsightRequest},
     requests::Pending,
 };
 use domain::ids::{InsightId, RequestId, UserId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{openapi::schemas, resource, seconds};
 use crate::{
@@ -260,32 +260,68 @@ pub(crate) struct InsightHistory {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct InsightList {
     insights: Vec<InsightBody>,
+    /// How many are listed here.
     count: usize,
+    /// How many there are; `null` where the list does not reach their end.
+    total_count: Option<usize>,
+    has_more: bool,
+    limit: usize,
+    offset: usize,
 }
 
-/// The caller's insights, newest first, at most 100.
+/// Which part of the history is asked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    /// Insights a page, 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 10)]
+    limit: Option<usize>,
+    /// How many newer ones to pass over.
+    #[param(minimum = 0, maximum = 899, default = 0)]
+    offset: Option<usize>,
+}
+
+/// The caller's insights, newest first.
 #[utoipa::path(get, path = "/api/v1/insights/history/{user_id}", tag = "insights", security(("bearer" = [])),
-    params(("user_id" = String, Path, description = "The caller's own id")), responses(
+    params(("user_id" = String, Path, description = "The caller's own id"), HistoryQuery), responses(
     (status = 200, body = InsightHistory),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Another user's id, or an operator asks", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "Another user's id, or an operator asks", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn history(
     context: Ctx,
     user: HealthUser,
     id: web::Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     if id.parse::<UserId>().ok() != Some(user.user_id) {
         return Err(Problem::new(ProblemKind::ForeignUser));
     }
-    history_of(&context, &user.caller).await
+    history_of(&context, &user.caller, &request).await
 }
 
 /// The insights of the user that `caller` asks for.
-pub(super) async fn history_of(context: &Ctx, caller: &Caller) -> Result<HttpResponse, Problem> {
-    let insights = context.app.insight_history(caller).await?;
+pub(super) async fn history_of(
+    context: &Ctx,
+    caller: &Caller,
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let query = web::Query::<HistoryQuery>::from_query(request.query_string())
+        .map_err(|_hidden| Problem::field("", "the query parameters are limit and offset"))?;
+    let (limit, offset) = (query.limit.unwrap_or(10), query.offset.unwrap_or(0));
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::field("limit", "1 to 100"));
+    }
+    if offset > HISTORY_MAX - 100 {
+        return Err(Problem::field("offset", format!("0 to {}", HISTORY_MAX - 100)));
+    }
+    let (insights, has_more) = context.app.insight_history(caller, offset, limit).await?;
     let insights: Vec<InsightBody> =
         insights.into_iter().map(|insight| InsightResponse::new(caller.user_id, insight).data).collect();
-    let data = InsightList { count: insights.len(), insights };
+    let count = insights.len();
+    // Beyond the end, nothing tells how far back the end is.
+    let total_count = (!has_more && (count > 0 || offset == 0)).then_some(offset + count);
+    let data = InsightList { insights, count, total_count, has_more, limit, offset };
     Ok(HttpResponse::Ok().json(InsightHistory { success: true, data, metadata: serde_json::json!({}) }))
 }
 

@@ -2,7 +2,10 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use app::results::{CircadianWindow, DayRange, Embedding};
-use domain::{measures::daily::Daily, sleep::Night};
+use domain::{
+    measures::{daily::Daily, hourly::Hour},
+    sleep::Night,
+};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,6 +19,7 @@ use crate::{
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/metrics/daily").route(web::get().to(daily)))
+        .service(resource("/metrics/hourly").route(web::get().to(hourly)))
         .service(resource("/metrics/sleep").route(web::get().to(sleep)))
         .service(resource("/metrics/circadian").route(web::get().to(circadian)));
 }
@@ -51,6 +55,13 @@ pub(crate) struct DailyResponse {
     pub(super) data: Vec<Daily>,
 }
 
+/// Hours of local days, as the measures of days are: a day has 23 to 25 of them, more or fewer when its person flew.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HourlyResponse {
+    #[schema(value_type = Vec<Object>)]
+    data: Vec<Hour>,
+}
+
 /// Nights by the local date of waking.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SleepResponse {
@@ -80,6 +91,22 @@ pub(crate) async fn daily(
 ) -> Result<HttpResponse, Problem> {
     let data = context.app.daily(&user.caller, range(&request)?).await?;
     Ok(HttpResponse::Ok().json(DailyResponse { data }))
+}
+
+/// The hours of the caller's local days, at most 31 days, oldest first: steps, distance, active energy and heart rate. Without
+/// dates, those of the newest day that has measures. A day of which nothing was assessed is not in it.
+#[utoipa::path(get, path = "/api/v1/metrics/hourly", tag = "metrics", security(("bearer" = [])), params(DayQuery), responses(
+    (status = 200, body = HourlyResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn hourly(
+    context: Ctx,
+    user: HealthUser,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let data = context.app.hourly(&user.caller, range(&request)?).await?;
+    Ok(HttpResponse::Ok().json(HourlyResponse { data }))
 }
 
 /// The caller's nights, oldest first. A night without readings is not in it.

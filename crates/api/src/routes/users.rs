@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     health_data::{self, ListQuery, ReadingPage},
-    insights::{self, InsightHistory},
+    insights::{self, HistoryQuery, InsightHistory},
     measures::{CircadianResponse, DailyResponse, DayQuery, SleepResponse, range},
     pages::{Asked, NextPage, PageQuery},
     resource, seconds,
@@ -162,17 +162,19 @@ pub(crate) async fn circadian(
     Ok(HttpResponse::Ok().json(CircadianResponse { circadian, pat }))
 }
 
-/// The insights of a user, newest first, at most 100.
+/// The insights of a user, newest first.
 #[utoipa::path(get, path = "/api/v1/users/{user_id}/insights", tag = "users", security(("bearer" = [])),
-    params(("user_id" = String, Path, description = "The caller, or who consented to them")), responses(
+    params(("user_id" = String, Path, description = "The caller, or who consented to them"), HistoryQuery), responses(
     (status = 200, body = InsightHistory),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Another user who did not consent to this, whether or not there is one; or a caller without the role user", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "Another user who did not consent to this, whether or not there is one; or a caller without the role user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn insights(
     context: Ctx,
     user: HealthUser,
     id: web::Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let caller = caller(&context, &user, &id, Scope::Insights).await?;
-    insights::history_of(&context, &caller).await
+    insights::history_of(&context, &caller, &request).await
 }

@@ -15,20 +15,25 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    BodyError, Fault, Parsed, check, object,
+    BodyError, Fault, Limits, Parsed, Place, WHOLE, check, object, samples,
     wire::{Instant, Shared, Text, instant, interval},
 };
 
+/// Either of the two forms: the original's has `metrics`, that of the shipped iOS apps has `samples`.
 #[derive(Deserialize)]
 struct Body<'a> {
-    #[serde(borrow)]
-    user_id: Text<'a>,
-    #[serde(borrow)]
-    metrics: Vec<&'a RawValue>,
-    #[serde(borrow)]
-    upload_source: Text<'a>,
-    #[serde(borrow)]
-    client_timestamp: Text<'a>,
+    #[serde(borrow, default)]
+    user_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    metrics: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    upload_source: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    client_timestamp: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    samples: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    device_info: Option<&'a RawValue>,
 }
 
 type Fields<'a> = BTreeMap<Text<'a>, &'a RawValue>;
@@ -100,10 +105,45 @@ const SLEEP_STAGES: FieldTable = &[
     ("rem", "ClarityQuantityTypeIdentifierReportedRemSleep", "min"),
 ];
 
+/// Reads an upload of metrics or of samples.
+pub fn parse(body: &[u8], limits: Limits, now: Timestamp) -> Result<Parsed, BodyError> {
+    let mut body: Body<'_> = super::body(body)?;
+    let user_id = body.user_id.take().ok_or_else(|| missing("/user_id"))?;
+    let parsed = match (body.metrics.take(), body.samples.take()) {
+        (Some(list), None) => metrics(&body, &list, limits.metrics_max, now)?,
+        (None, Some(list)) => samples::parse(&list, body.device_info, limits.samples_max, now)?,
+        (None, None) => return Err(missing("/metrics")),
+        (Some(_), Some(_)) => {
+            return Err(BodyError::new("/samples", "an upload has either metrics or samples"));
+        }
+    };
+    Ok(Parsed { user_id: Some(user_id.0.into_owned()), ..parsed })
+}
+
+fn missing(pointer: &str) -> BodyError {
+    BodyError::new(pointer, "is missing")
+}
+
+/// Reads a metric that stands alone. Nothing around it tells when it was made, so it must do so itself.
+pub(super) fn parse_metric(body: &[u8], now: Timestamp) -> Result<Parsed, BodyError> {
+    let raw: &RawValue = serde_json::from_slice(body).map_err(|error| BodyError::json(&error))?;
+    let mut context = Context { shared: Shared::default(), source: None, uploaded: None, now };
+    let mut parsed = Parsed { received: vec![("metrics", 1)], ..Parsed::default() };
+    context.metric(Place { list: WHOLE, index: 0 }, raw, &mut parsed);
+    parsed.items_rejected = usize::from(parsed.rejected_total > 0);
+    Ok(parsed)
+}
+
 /// Reads a `HealthDataUpload` of at most `metrics_max` metrics.
-pub fn parse(body: &[u8], metrics_max: usize, now: Timestamp) -> Result<Parsed, BodyError> {
-    let body: Body<'_> = super::body(body)?;
-    let count = body.metrics.len();
+fn metrics(
+    body: &Body<'_>,
+    metrics: &[&RawValue],
+    metrics_max: usize,
+    now: Timestamp,
+) -> Result<Parsed, BodyError> {
+    let source = body.upload_source.as_ref().ok_or_else(|| missing("/upload_source"))?;
+    let client_timestamp = body.client_timestamp.as_ref().ok_or_else(|| missing("/client_timestamp"))?;
+    let count = metrics.len();
     if count > metrics_max {
         return Err(BodyError::new(
             "/metrics",
@@ -113,18 +153,14 @@ pub fn parse(body: &[u8], metrics_max: usize, now: Timestamp) -> Result<Parsed, 
     if count == 0 {
         return Err(BodyError::new("/metrics", "an upload holds at least one metric"));
     }
-    let uploaded = instant("client_timestamp", body.client_timestamp.as_ref(), None)
+    let uploaded = instant("client_timestamp", client_timestamp.as_ref(), None)
         .map_err(|fault| BodyError::new("/client_timestamp", fault.message))?;
-    let mut context =
-        Context { shared: Shared::default(), source: body.upload_source.0.into_owned(), uploaded, now };
-    let mut parsed = Parsed {
-        user_id: Some(body.user_id.0.into_owned()),
-        received: vec![("metrics", count)],
-        ..Parsed::default()
-    };
-    for (index, raw) in body.metrics.iter().enumerate() {
+    let source = Some(source.0.to_string());
+    let mut context = Context { shared: Shared::default(), source, uploaded: Some(uploaded), now };
+    let mut parsed = Parsed { received: vec![("metrics", count)], ..Parsed::default() };
+    for (index, raw) in metrics.iter().enumerate() {
         let before = parsed.rejected_total;
-        context.metric(index, raw, &mut parsed);
+        context.metric(Place { list: "metrics", index }, raw, &mut parsed);
         parsed.items_rejected += usize::from(parsed.rejected_total > before);
     }
     Ok(parsed)
@@ -132,8 +168,10 @@ pub fn parse(body: &[u8], metrics_max: usize, now: Timestamp) -> Result<Parsed, 
 
 struct Context {
     shared: Shared,
-    source: String,
-    uploaded: Instant,
+    /// What the upload says it is from.
+    source: Option<String>,
+    /// When a metric was made that does not say so itself.
+    uploaded: Option<Instant>,
     now: Timestamp,
 }
 
@@ -146,20 +184,21 @@ struct Common {
 }
 
 impl Context {
-    fn metric(&mut self, index: usize, raw: &RawValue, parsed: &mut Parsed) {
+    fn metric(&mut self, place: Place, raw: &RawValue, parsed: &mut Parsed) {
+        let Place { list, index } = place;
         let Some(wire) = object::<WireMetric<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a metric: a field is missing or has the wrong type");
-            return parsed.reject(fault, "metrics", index, None);
+            return parsed.reject(fault, list, index, None);
         };
         let metric_id = wire.metric_id.as_ref().and_then(|text| text.as_ref().parse::<Uuid>().ok());
         let id = metric_id.map(SampleId);
         match self.readings(&wire, metric_id) {
             Ok(samples) if samples.is_empty() => {
                 let fault = Fault::new("", "empty", "the metric holds no reading that Clarity keeps");
-                parsed.reject(fault, "metrics", index, id);
+                parsed.reject(fault, list, index, id);
             }
-            Ok(samples) => samples.into_iter().for_each(|sample| parsed.push("metrics", index, sample)),
-            Err(fault) => parsed.reject(fault, "metrics", index, id),
+            Ok(samples) => samples.into_iter().for_each(|sample| parsed.push(list, index, sample)),
+            Err(fault) => parsed.reject(fault, list, index, id),
         }
     }
 
@@ -170,13 +209,15 @@ impl Context {
         }
         let at = match &wire.created_at {
             Some(text) => instant("created_at", text.as_ref(), None)?,
-            None => self.uploaded,
+            None => self
+                .uploaded
+                .ok_or_else(|| Fault::new("created_at", "missing", "created_at says when it was measured"))?,
         };
         let point = Interval::new(at.ms, at.ms)
             .map_err(|_hidden| Fault::new("created_at", "invalid_timestamp", "invalid"))?;
         let device = wire.device_id.as_ref().map(AsRef::as_ref);
         let source =
-            Source { name: Some(self.source.clone()), bundle: None, product_type: device.map(str::to_owned) };
+            Source { name: self.source.clone(), bundle: None, product_type: device.map(str::to_owned) };
         let common = Common {
             metric_id,
             interval: point,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    BodyError, Fault, Parsed, check, metric, object,
+    BodyError, Fault, Parsed, check, metric, named, object, samples,
     wire::{Shared, Text, interval},
 };
 
@@ -55,6 +55,9 @@ struct WireSample<'a> {
     kind: Option<Text<'a>>,
     #[serde(borrow, default)]
     value: Option<&'a RawValue>,
+    /// Of a category, where the phone tells its values apart.
+    #[serde(borrow, default)]
+    category_value: Option<&'a RawValue>,
     #[serde(borrow, default)]
     unit: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -78,10 +81,10 @@ struct WireSample<'a> {
 }
 
 /// What parsing one list needs.
-struct Context {
-    shared: Shared,
-    zone: Option<ZoneName>,
-    now: Timestamp,
+pub(super) struct Context {
+    pub(super) shared: Shared,
+    pub(super) zone: Option<ZoneName>,
+    pub(super) now: Timestamp,
 }
 
 /// Reads a `HealthKitUploadRequest` of at most `samples_max` samples.
@@ -144,7 +147,7 @@ fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
 }
 
 impl Context {
-    fn item(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
+    pub(super) fn item(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
         let Some(wire) = object::<WireSample<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a sample: a field has the wrong type");
             return parsed.reject(fault, list, index, None);
@@ -162,6 +165,9 @@ impl Context {
         }
         match self.sample(&wire, list == "workouts") {
             Ok(sample) => parsed.push(list, index, sample),
+            Err(fault) if list == samples::LIST && fault.field == "type" => {
+                parsed.reject(Fault { field: "sample_type", ..fault }, list, index, id);
+            }
             Err(fault) => parsed.reject(fault, list, index, id),
         }
     }
@@ -239,7 +245,7 @@ fn client_id(wire: &WireSample<'_>) -> Option<SampleId> {
 }
 
 fn type_identifier<'a>(wire: &'a WireSample<'_>) -> Result<&'a str, Fault> {
-    let is_type = |text: &&'a Text<'_>| Metric::from_identifier(text.as_ref()).is_some();
+    let is_type = |text: &&'a Text<'_>| named(text.as_ref()).is_some();
     let candidates = [wire.kind.as_ref(), wire.identifier.as_ref()];
     match candidates.into_iter().flatten().find(is_type).or(wire.kind.as_ref()) {
         Some(text) => Ok(text.as_ref()),
@@ -252,8 +258,18 @@ fn metadata(raw: Option<&RawValue>) -> Option<Arc<str>> {
 }
 
 fn value(metric: Metric, wire: &WireSample<'_>) -> Result<Value, Fault> {
-    let raw = if metric == Metric::WORKOUT { wire.workout_activity_type.or(wire.value) } else { wire.value };
-    let raw = raw.ok_or_else(|| Fault::new("value", "missing", "value is missing"))?;
+    let own = match metric.kind() {
+        MetricKind::Category if metric == Metric::WORKOUT => {
+            wire.workout_activity_type.or(wire.category_value)
+        }
+        MetricKind::Category => wire.category_value,
+        MetricKind::Quantity => None,
+    };
+    let raw = own.or(wire.value).ok_or_else(|| Fault::new("value", "missing", "value is missing"))?;
+    if metric.kind() == MetricKind::Category && own.is_none() && wire.unit.as_ref().is_some_and(is_of_time) {
+        let message = "a length of time is no category: send the category's number";
+        return Err(Fault::new("unit", "not_a_category", message));
+    }
     let number = number(raw.get());
     match metric.kind() {
         MetricKind::Quantity => {
@@ -280,6 +296,10 @@ fn value(metric: Metric, wire: &WireSample<'_>) -> Result<Value, Fault> {
             })
         }
     }
+}
+
+fn is_of_time(unit: &Text<'_>) -> bool {
+    unit::to_canonical(Metric::APPLE_EXERCISE_TIME, 1.0, unit.as_ref()).is_ok()
 }
 
 /// A JSON number, or the number in `{"value": ...}`, `{"quantity": ...}` or `{"doubleValue": ...}`.

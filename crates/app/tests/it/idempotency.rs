@@ -10,6 +10,7 @@ use std::{
 
 use app::{
     App, AppError,
+    batch::Batch,
     idempotency::{Once, Outcome, Reply, Token},
     insights::{Insight, InsightRequest},
     records::{Upload, UploadKind},
@@ -159,7 +160,7 @@ async fn an_insight_with_a_key_is_written_once() {
         panic!("it was written again");
     };
     assert_eq!(reply.body, insight.id.to_string());
-    assert_eq!(app.insight_history(&anna).await.unwrap().len(), 1);
+    assert_eq!(app.insight_history(&anna, 0, 10).await.unwrap().0.len(), 1);
 }
 
 #[tokio::test]
@@ -210,4 +211,43 @@ async fn what_cannot_be_made_says_so_and_is_never_made_up() {
     stop.cancel();
     worker.await.unwrap();
     assert!(matches!(app.analysis(&anna, AnalysisId(id.0)).await, Err(AppError::NotFound)));
+}
+
+async fn send_batch(app: &App, content: &[u8]) -> Result<(bool, String), AppError> {
+    let caller = caller(1);
+    let token = Token::new(caller.user_id, "k", &[content]);
+    let reply = |batch: &Batch| Reply { status: 201, location: None, body: format!("{:?}", batch.uploads) };
+    let once = Once { token: &token, reply: &reply };
+    Ok(match app.receive_batch(&caller, content.to_vec().into(), Some(&once)).await? {
+        Outcome::Done(batch) => (true, reply(&batch).body),
+        Outcome::Replayed(reply) => (false, reply.body),
+    })
+}
+
+fn batch(values: &[u8]) -> Vec<u8> {
+    let record = |(second, value): (usize, &u8)| {
+        serde_json::json!({
+            "data_type": "heart_rate", "value": value, "unit": "count/min",
+            "recorded_at": format!("2024-03-01T08:00:{second:02}Z"),
+        })
+    };
+    let records: Vec<_> = values.iter().enumerate().map(record).collect();
+    serde_json::to_vec(&serde_json::json!({ "records": records })).unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_that_broke_off_goes_on_where_it_stopped() {
+    let app =
+        app_with(|inner| Arc::new(Faulty { inner, loses_answer: AtomicBool::new(true), together: None }));
+    let content = batch(&[61, 62, 63]);
+    // The first record is kept, and nobody hears of it.
+    assert!(matches!(send_batch(&app, &content).await, Err(AppError::Port(_))));
+    assert_eq!(held(&app, &caller(1)).await.len(), 1);
+    // Another batch may not go on with the key.
+    assert!(matches!(send_batch(&app, &batch(&[64])).await, Err(AppError::KeyReused)));
+    let (is_new, first) = send_batch(&app, &content).await.unwrap();
+    let (is_new_again, second) = send_batch(&app, &content).await.unwrap();
+    assert_eq!((is_new, is_new_again, &first), (true, false, &second));
+    assert_eq!(first.matches("UploadId").count(), 3, "{first}");
+    assert_eq!(held(&app, &caller(1)).await.len(), 3);
 }

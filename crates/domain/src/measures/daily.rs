@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{calendar::LocalDay, metric::Metric, sample::Sample, time::timestamp};
 
+/// How amounts that add up are merged.
+pub(crate) const AMOUNT: &str = "sum over the union of intervals, highest-priority source at each instant";
+
 /// The measures of one local day.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Daily {
@@ -88,7 +91,7 @@ pub fn daily(local: &LocalDay, samples: &[Sample], priority: &SourcePriority) ->
         let total = merge::total(&of_metric, day, priority);
         let basis = Basis {
             unit: metric.unit(),
-            method: "sum over the union of intervals, highest-priority source at each instant",
+            method: AMOUNT,
             coverage: Coverage::minutes(count(observed), whole_minutes(day.duration_ms())),
             sources: total.as_ref().map(|total| total.sources.clone()).unwrap_or_default(),
         };

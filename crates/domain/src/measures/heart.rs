@@ -46,11 +46,11 @@ opaque_debug!(Heart);
 /// Computes the measures of `day` from the readings that begin in it; other readings are not looked at.
 pub fn heart(day: Interval, samples: &[Sample], priority: &SourcePriority) -> Heart {
     let readings = |metric| Readings::new(metric, day, samples, priority);
-    let rate = readings(Metric::HEART_RATE);
+    let rate = heart_rate(day, samples, priority);
     Heart {
-        heart_rate_min: rate.fold("lowest HealthKit heart rate reading", f64::min),
-        heart_rate_max: rate.fold("highest HealthKit heart rate reading", f64::max),
-        heart_rate_mean: rate.mean("mean of minute means of HealthKit heart rate readings"),
+        heart_rate_min: rate.min,
+        heart_rate_max: rate.max,
+        heart_rate_mean: rate.mean,
         resting_heart_rate: resting(day, samples, priority),
         hrv_sdnn: readings(Metric::HEART_RATE_VARIABILITY_SDNN)
             .mean("SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings"),
@@ -58,6 +58,29 @@ pub fn heart(day: Interval, samples: &[Sample], priority: &SourcePriority) -> He
             .mean("mean of minute means of HealthKit respiratory rate readings"),
         oxygen_saturation: readings(Metric::OXYGEN_SATURATION)
             .mean("mean of minute means of HealthKit oxygen saturation readings"),
+    }
+}
+
+/// The heart rate of any window of whole minutes.
+pub(crate) struct HeartRate {
+    pub(crate) min: Measure,
+    pub(crate) max: Measure,
+    pub(crate) mean: Measure,
+    /// How many readings these are of.
+    pub(crate) count: Measure,
+}
+
+/// Computes the heart rate of `window` from the readings that begin in it.
+pub(crate) fn heart_rate(window: Interval, samples: &[Sample], priority: &SourcePriority) -> HeartRate {
+    let rate = Readings::new(Metric::HEART_RATE, window, samples, priority);
+    let readings = rate.minutes.values().map(Vec::len).sum();
+    let counted =
+        Basis { unit: "{count}", ..rate.basis("number of HealthKit heart rate readings that count") };
+    HeartRate {
+        min: rate.fold("lowest HealthKit heart rate reading", f64::min),
+        max: rate.fold("highest HealthKit heart rate reading", f64::max),
+        mean: rate.mean("mean of minute means of HealthKit heart rate readings"),
+        count: counted.or_not_assessed((readings > 0).then(|| f64::from(count(readings))), NO_READINGS),
     }
 }
 

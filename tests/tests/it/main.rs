@@ -25,6 +25,8 @@ mod cli;
 mod clients;
 mod compat;
 #[cfg(test)]
+mod compat;
+#[cfg(test)]
 mod consents;
 #[cfg(test)]
 mod conventions;

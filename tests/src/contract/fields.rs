@@ -71,6 +71,10 @@ impl<'a> Walk<'a> {
         if resolved["additionalProperties"].is_object() {
             self.field(&format!("{at}.*"), &resolved["additionalProperties"], "optional");
         }
+        for choice in resolved["oneOf"].as_array().into_iter().flatten() {
+            let name = choice["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+            self.field(&format!("{at}<{}>", name.unwrap_or("other")), choice, "required");
+        }
         if reference.is_some() {
             self.refs.pop();
         }

@@ -346,6 +346,7 @@ pub(crate) struct PageLinks {
     next: Option<String>,
     previous: Option<String>,
     /// Not known: readings are not counted.
+    #[schema(required)]
     last: Option<String>,
 }
 

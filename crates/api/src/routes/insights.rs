@@ -263,6 +263,7 @@ pub(crate) struct InsightList {
     /// How many are listed here.
     count: usize,
     /// How many there are; `null` where the list does not reach their end.
+    #[schema(required)]
     total_count: Option<usize>,
     has_more: bool,
     limit: usize,
@@ -271,6 +272,7 @@ pub(crate) struct InsightList {
 
 /// Which part of the history is asked for.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
     /// Insights a page, 1 to 100.

@@ -58,7 +58,7 @@ pub(crate) struct DailyResponse {
 /// Hours of local days, as the measures of days are: a day has 23 to 25 of them, more or fewer when its person flew.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct HourlyResponse {
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<schemas::Hour>)]
     data: Vec<Hour>,
 }
 

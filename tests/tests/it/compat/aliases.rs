@@ -1,6 +1,5 @@
 //! The paths that shipped apps call are answered by the same code as the others, with the same limits and receipts.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Server, Shared, health_data, healthkit, heart_rate, problem, upload};
@@ -102,17 +101,5 @@ async fn aliases_draw_on_the_same_limits() {
     phone.post("pat/analysis", &points).await.unwrap().expect(200).unwrap();
     for (path, body) in [("pat/analyze", &points), ("pat/step-analysis", &steps)] {
         assert_eq!(problem(&phone.post(path, body).await.unwrap(), 429), "rate-limited", "{path}");
-    }
-}
-
-#[tokio::test]
-async fn the_words_of_aliases_are_no_ids() {
-    let server = SHARED.get();
-    let phone = server.phone().await;
-    for path in
-        ["health-data/upload", "health-data/batch", "healthkit/upload", "insights/generate", "pat/analyze"]
-    {
-        let answer = e2e::read(phone.request(Method::DELETE, path)).await.unwrap();
-        assert_eq!(problem(&answer, 405), "method-not-allowed", "{path}");
     }
 }

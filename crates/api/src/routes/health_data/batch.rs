@@ -44,7 +44,7 @@ pub(crate) struct BatchReading {
     #[schema(example = "count/min")]
     unit: String,
     /// RFC 3339; a number is Swift's way to write an instant: seconds since the beginning of 2001.
-    #[schema(value_type = String, format = "date-time", example = "2026-03-01T08:00:00Z")]
+    #[schema(value_type = String, format = DateTime, example = "2026-03-01T08:00:00Z")]
     recorded_at: serde_json::Value,
     /// What it is from.
     source: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) struct BatchMetric {
     activity_data: Option<serde_json::Value>,
     #[schema(value_type = Option<Object>)]
     mental_health_data: Option<serde_json::Value>,
-    #[schema(example = "2026-03-01T08:00:00Z")]
+    #[schema(format = DateTime, example = "2026-03-01T08:00:00Z")]
     created_at: String,
 }
 

@@ -45,9 +45,9 @@ pub(crate) struct UploadedSample {
     /// A HealthKit or UCUM unit; absent: the metric's own.
     #[schema(example = "count/min")]
     unit: Option<String>,
-    #[schema(example = "2026-03-01T08:00:00Z")]
+    #[schema(format = DateTime, example = "2026-03-01T08:00:00Z")]
     start_date: String,
-    #[schema(example = "2026-03-01T08:00:00Z")]
+    #[schema(format = DateTime, example = "2026-03-01T08:00:00Z")]
     end_date: String,
     /// `HKTimeZone` names the IANA zone of the reading.
     #[schema(value_type = Option<Object>)]
@@ -104,7 +104,9 @@ pub(crate) struct SampleUploadResponse {
     /// Refused samples.
     skipped_samples: usize,
     /// Why, one by one, each beginning with the JSON Pointer of the fault; at most 1000. `null` where nothing was refused.
+    #[schema(required)]
     errors: Option<Vec<String>>,
+    #[schema(required)]
     message: Option<String>,
 }
 
@@ -132,9 +134,14 @@ fn errors(receipts: &Receipts, failure: Option<&str>) -> Option<Vec<String>> {
     Some(lines).filter(|lines| !lines.is_empty())
 }
 
-/// How far the work on an upload is.
+/// Where an upload stands.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct JobProgress {
+pub(crate) struct UploadStatus {
+    #[schema(value_type = String, format = "uuid")]
+    upload_id: String,
+    /// The same: a sync is an upload.
+    #[schema(value_type = String, format = "uuid")]
+    sync_id: String,
     /// `received`, `processing`, `completed` or `failed`.
     #[schema(example = "completed")]
     status: &'static str,
@@ -146,15 +153,19 @@ pub(crate) struct JobProgress {
     /// Samples of the upload.
     total_samples: usize,
     /// Why the job failed, and why samples were refused; `null` where there is nothing to say.
+    #[schema(required)]
     errors: Option<Vec<String>>,
-    /// When the job ended; `null` before.
+    /// When the job was completed; `null` before.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     completed_at: Option<String>,
 }
 
-impl From<&Upload> for JobProgress {
+impl From<&Upload> for UploadStatus {
     fn from(upload: &Upload) -> Self {
         let is_completed = upload.state == JobState::Completed;
         Self {
+            upload_id: upload.id.to_string(),
+            sync_id: upload.id.to_string(),
             status: status_word(upload.state),
             progress: upload.state.progress(),
             processed_samples: held(&upload.receipts),
@@ -163,24 +174,6 @@ impl From<&Upload> for JobProgress {
             completed_at: is_completed.then(|| seconds(upload.updated_at)),
         }
     }
-}
-
-/// Where an upload stands.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct UploadStatus {
-    #[schema(value_type = String, format = "uuid")]
-    upload_id: String,
-    #[serde(flatten)]
-    progress: JobProgress,
-}
-
-/// Where an upload stands, by the name that shipped apps have for it.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct SyncStatus {
-    #[schema(value_type = String, format = "uuid")]
-    sync_id: String,
-    #[serde(flatten)]
-    progress: JobProgress,
 }
 
 /// Where an upload stands.
@@ -196,14 +189,13 @@ pub(crate) async fn upload_status(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
-    let progress = JobProgress::from(&upload);
-    Ok(HttpResponse::Ok().json(UploadStatus { upload_id: upload.id.to_string(), progress }))
+    Ok(HttpResponse::Ok().json(UploadStatus::from(&upload)))
 }
 
 /// Where an upload stands. The same as `GET health-data/upload/{upload_id}/status`: a sync is an upload.
 #[utoipa::path(get, path = "/api/v1/health-data/sync/{sync_id}", tag = "health-data", security(("bearer" = [])),
     params(("sync_id" = String, Path, description = "The upload's id")), responses(
-    (status = 200, body = SyncStatus),
+    (status = 200, body = UploadStatus),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
@@ -212,7 +204,5 @@ pub(crate) async fn sync_status(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
-    let progress = JobProgress::from(&upload);
-    Ok(HttpResponse::Ok().json(SyncStatus { sync_id: upload.id.to_string(), progress }))
+    upload_status(context, user, id).await
 }

@@ -113,11 +113,14 @@ const PROBLEM: &str = "application/problem+json";
 
 /// From an answer to the operations that take an id from it: the operation, the status, the pointer into the body, the
 /// operation that takes it, and by which parameter.
-pub(super) const LINKS: [(&str, &str, &str, &str, &str); 21] = [
+pub(super) const LINKS: [(&str, &str, &str, &str, &str); 24] = [
     ("health_data_upload", "201", "processing_id", "health_data_status", "processing_id"),
     ("health_data_upload", "201", "processing_id", "health_data_delete", "processing_id"),
     ("health_data_upload", "201", "processing_id", "health_data_delete_processing", "processing_id"),
     ("health_data_upload_alias", "201", "processing_id", "health_data_status", "processing_id"),
+    ("health_data_upload", "201", "upload_id", "health_data_upload_status", "upload_id"),
+    ("health_data_upload_alias", "201", "upload_id", "health_data_upload_status", "upload_id"),
+    ("health_data_upload_batch", "201", "processing_ids/0", "health_data_status", "processing_id"),
     ("health_data_status", "200", "processing_id", "health_data_delete", "processing_id"),
     ("health_data_list", "200", "pagination/next_cursor", "health_data_list", "cursor"),
     ("healthkit_upload", "202", "upload_id", "healthkit_status", "upload_id"),

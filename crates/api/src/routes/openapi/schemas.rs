@@ -78,6 +78,32 @@ pub(crate) struct Daily {
     oxygen_saturation: Measure,
 }
 
+/// The measures of one hour of a local day: hours are blocks of 60 minutes from its local midnight.
+#[derive(ToSchema)]
+pub(crate) struct Hour {
+    /// The local calendar day.
+    #[schema(format = Date, example = "2026-03-01")]
+    date: String,
+    /// Which hour of the day, counted from 0; the hour by the clock, except on days when the clock changed.
+    #[schema(example = 8)]
+    hour: u32,
+    #[schema(format = DateTime, example = "2026-03-01T07:00:00Z")]
+    start: String,
+    #[schema(format = DateTime, example = "2026-03-01T08:00:00Z")]
+    end: String,
+    /// The zone at the end of the day: an IANA name, or an offset such as `+02:00`.
+    #[schema(example = "Europe/Berlin")]
+    zone: String,
+    step_count: Measure,
+    distance: Measure,
+    active_energy: Measure,
+    heart_rate_min: Measure,
+    heart_rate_max: Measure,
+    heart_rate_mean: Measure,
+    /// How many readings these are of.
+    heart_rate_count: Measure,
+}
+
 /// One night: the main sleep of a local date.
 #[derive(ToSchema)]
 pub(crate) struct Night {

@@ -103,11 +103,15 @@ async fn accounts_answer_the_originals_fields() {
     let refresh = json!({ "refresh_token": answer.body["refresh_token"] });
     let register =
         json!({ "email": "other@example.org", "password": "a-long-password", "display_name": null });
+    let address = json!({ "email": phone.email });
     table(
         &phone,
         &[
             ("POST", "auth/refresh/", refresh, 200, TOKENS),
             ("POST", "auth/register/", register, 200, TOKENS),
+            ("POST", "auth/resend-confirmation", address.clone(), 200, "status: string"),
+            ("POST", "auth/forgot-password/", address, 200, "status: string"),
+            ("GET", "auth/health", Value::Null, 200, "status: string\nservice: string\nversion: string"),
             (
                 "GET",
                 "auth/me",
@@ -120,6 +124,8 @@ async fn accounts_answer_the_originals_fields() {
             display_name: string?
             auth_provider: string
             id: id
+            first_name: string?
+            last_name: string?
             created_at: time",
             ),
             (

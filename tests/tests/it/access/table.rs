@@ -138,4 +138,7 @@ pub(crate) const TABLE: &[Entry] = &[
     user("GET /api/v1/metrics/sleep"),
     user("GET /api/v1/metrics/circadian"),
     user("GET /api/v1/events").stream(),
+    user("GET /api/v1/ws/health-analysis/{user_id}").place(&[("user_id", Place::User)]),
+    user("GET /api/v1/ws/{room}").place(&[("room", Place::Free)]),
+    user("GET /api/v1/ws/chat/{room}").place(&[("room", Place::Free)]),
 ];

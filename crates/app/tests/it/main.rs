@@ -7,9 +7,9 @@ mod deletion;
 #[cfg(test)]
 mod erasure;
 #[cfg(test)]
-mod events;
-#[cfg(test)]
 mod erasure;
+#[cfg(test)]
+mod events;
 #[cfg(test)]
 mod external;
 #[cfg(test)]

@@ -168,6 +168,7 @@ pub(crate) const TABLE: &[Entry] = &[
     user("GET /api/v1/health-data/sync/{sync_id}").place(&[("sync_id", Place::Thing)]),
     user("GET /api/v1/metrics/hourly"),
     user("GET /api/v1/events").stream(),
+<<<<<<< HEAD
     user("GET /api/v1/ws/health-analysis/{user_id}").place(&[("user_id", Place::User)]).socket(),
     user("GET /api/v1/ws/{room}").place(&[("room", Place::Free)]).socket(),
     user("GET /api/v1/ws/chat/{room}").place(&[("room", Place::Free)]).socket(),
@@ -190,4 +191,9 @@ pub(crate) const TABLE: &[Entry] = &[
     Entry::new("PUT /api/v1/operator/users/{user_id}", Audience::Operator)
         .place(&[("user_id", Place::Free)])
         .body(r#"{"disabled":false}"#),
+=======
+    user("GET /api/v1/ws/health-analysis/{user_id}").place(&[("user_id", Place::User)]),
+    user("GET /api/v1/ws/{room}").place(&[("room", Place::Free)]),
+    user("GET /api/v1/ws/chat/{room}").place(&[("room", Place::Free)]),
+>>>>>>> w-live
 ];

@@ -7,8 +7,6 @@ mod deletion;
 #[cfg(test)]
 mod erasure;
 #[cfg(test)]
-mod erasure;
-#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod external;

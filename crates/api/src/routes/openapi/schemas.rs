@@ -80,6 +80,7 @@ pub(crate) struct Daily {
 
 /// The measures of one hour of a local day: hours are blocks of 60 minutes from its local midnight.
 #[derive(ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the field is called so in answers")]
 pub(crate) struct Hour {
     /// The local calendar day.
     #[schema(format = Date, example = "2026-03-01")]

@@ -132,7 +132,9 @@ async fn whoever_is_nobody_gets_nothing() {
         let ask = Ask::of(&people, entry, &people.things);
         let plain = ask.by(Caller::Nobody).await;
         assert_eq!(problem(&plain, 401), "unauthorized", "{}", entry.operation);
-        for caller in [Caller::Expired, Caller::WrongType, Caller::SignedOut, Caller::Disabled, Caller::Deleted] {
+        for caller in
+            [Caller::Expired, Caller::WrongType, Caller::SignedOut, Caller::Disabled, Caller::Deleted]
+        {
             let answer = ask.by(caller).await;
             assert_alike(&answer, &plain, &format!("{} as {caller:?}", entry.operation));
             checked += 1;
@@ -231,9 +233,9 @@ async fn a_cursor_is_its_owners_alone() {
         let first = Ask::of(&people, entry, &people.things).request().query(&[("limit", "1")]);
         let first = read(first.bearer_auth(people.token(Caller::Owner).unwrap())).await.unwrap();
         let page = first.expect(200).unwrap();
-        let cursor = page["pagination"]["next_cursor"].as_str().unwrap_or_else(|| {
-            panic!("{}: the owner has more than one page: {page}", entry.operation)
-        });
+        let cursor = page["pagination"]["next_cursor"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: the owner has more than one page: {page}", entry.operation));
         let ask = async |caller: Caller, cursor: &str| {
             let ids = people.things_for(caller);
             let request = Ask::of(&people, entry, &ids).request();

@@ -148,11 +148,7 @@ async fn sign_in(phone: &mut Phone) {
 }
 
 /// One of everything, and two readings, so that a listing has two pages.
-async fn things(
-    server: &Server,
-    identity: &LocalIdentity,
-    owner: &Phone,
-) -> BTreeMap<&'static str, String> {
+async fn things(server: &Server, identity: &LocalIdentity, owner: &Phone) -> BTreeMap<&'static str, String> {
     let uploaded = upload(owner, &healthkit(owner, &[heart_rate(0), heart_rate(1)])).await;
     let upload_id = uploaded["upload_id"].as_str().unwrap().to_owned();
     let insight = owner.post("insights", &json!({})).await.unwrap().expect(200).unwrap();

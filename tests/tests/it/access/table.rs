@@ -120,7 +120,8 @@ pub(crate) const TABLE: &[Entry] = &[
     public("POST /api/v1/auth/login").body(r#"{"email":"x","password":"y"}"#),
     public("POST /api/v1/auth/refresh").body(r#"{"refresh_token":"x"}"#),
     public("GET /api/v1/auth/health"),
-    public("POST /api/v1/auth/challenge").body(r#"{"session":"x","challenge":"SOFTWARE_TOKEN_MFA","code":"000000"}"#),
+    public("POST /api/v1/auth/challenge")
+        .body(r#"{"session":"x","challenge":"SOFTWARE_TOKEN_MFA","code":"000000"}"#),
     public("POST /api/v1/auth/confirm-email").body(r#"{"email":"nobody@example.org","code":"000000"}"#),
     public("POST /api/v1/auth/resend-confirmation").body(r#"{"email":"nobody@example.org"}"#),
     public("POST /api/v1/auth/forgot-password").body(r#"{"email":"nobody@example.org"}"#),
@@ -138,7 +139,9 @@ pub(crate) const TABLE: &[Entry] = &[
     anyone("DELETE /api/v1/auth/mfa").body(r#"{"code":"000000"}"#),
     anyone("GET /api/v1/auth/sessions"),
     anyone("DELETE /api/v1/auth/sessions").ends_the_caller(),
-    anyone("DELETE /api/v1/auth/sessions/{session_id}").place(&[("session_id", Place::Thing)]).ends_the_caller(),
+    anyone("DELETE /api/v1/auth/sessions/{session_id}")
+        .place(&[("session_id", Place::Thing)])
+        .ends_the_caller(),
     anyone("GET /api/v1/pat/health"),
     anyone("GET /api/v1/pat/models/info"),
     user("POST /api/v1/health-data").body(UPLOAD),
@@ -168,7 +171,6 @@ pub(crate) const TABLE: &[Entry] = &[
     user("GET /api/v1/health-data/sync/{sync_id}").place(&[("sync_id", Place::Thing)]),
     user("GET /api/v1/metrics/hourly"),
     user("GET /api/v1/events").stream(),
-<<<<<<< HEAD
     user("GET /api/v1/ws/health-analysis/{user_id}").place(&[("user_id", Place::User)]).socket(),
     user("GET /api/v1/ws/{room}").place(&[("room", Place::Free)]).socket(),
     user("GET /api/v1/ws/chat/{room}").place(&[("room", Place::Free)]).socket(),
@@ -178,8 +180,12 @@ pub(crate) const TABLE: &[Entry] = &[
     user("GET /api/v1/users/me/consents"),
     user("POST /api/v1/users/me/consents").body(r#"{"clinician_email":"nobody@example.org"}"#),
     user("GET /api/v1/users/me/consents/{consent_id}").place(&[("consent_id", Place::Thing)]),
-    user("PUT /api/v1/users/me/consents/{consent_id}").place(&[("consent_id", Place::Thing)]).body(r#"{"scope":["metrics"]}"#),
-    user("DELETE /api/v1/users/me/consents/{consent_id}").place(&[("consent_id", Place::Thing)]).ends_the_caller(),
+    user("PUT /api/v1/users/me/consents/{consent_id}")
+        .place(&[("consent_id", Place::Thing)])
+        .body(r#"{"scope":["metrics"]}"#),
+    user("DELETE /api/v1/users/me/consents/{consent_id}")
+        .place(&[("consent_id", Place::Thing)])
+        .ends_the_caller(),
     user("GET /api/v1/users/{user_id}/health-data").place(&[("user_id", Place::User)]).listing(),
     user("GET /api/v1/users/{user_id}/metrics/daily").place(&[("user_id", Place::User)]),
     user("GET /api/v1/users/{user_id}/metrics/sleep").place(&[("user_id", Place::User)]),
@@ -191,9 +197,4 @@ pub(crate) const TABLE: &[Entry] = &[
     Entry::new("PUT /api/v1/operator/users/{user_id}", Audience::Operator)
         .place(&[("user_id", Place::Free)])
         .body(r#"{"disabled":false}"#),
-=======
-    user("GET /api/v1/ws/health-analysis/{user_id}").place(&[("user_id", Place::User)]),
-    user("GET /api/v1/ws/{room}").place(&[("room", Place::Free)]),
-    user("GET /api/v1/ws/chat/{room}").place(&[("room", Place::Free)]),
->>>>>>> w-live
 ];

@@ -63,4 +63,6 @@ mod support;
 #[cfg(test)]
 mod uploads;
 #[cfg(test)]
+mod walk;
+#[cfg(test)]
 mod workers;

@@ -12,29 +12,41 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
+import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
+# Only this reaches the binary: a developer's own CLARITY__ variables would change the outcome.
+ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "ORT_DYLIB_PATH") if name in os.environ}
+ENVIRONMENT["CLARITY_PROFILE"] = "development"
 # An operation gets about this many cases of each example that Schemathesis is asked to make.
 EXAMPLES = {True: 100, False: 8}
 
 
 def serve(binary, data):
-    environment = {"CLARITY_PROFILE": "development", "PATH": os.environ["PATH"]}
-    if "ORT_DYLIB_PATH" in os.environ:
-        environment["ORT_DYLIB_PATH"] = os.environ["ORT_DYLIB_PATH"]
     log = open(pathlib.Path(data, "server.log"), "wb")
     command = [binary, "serve", "--json", "--data", data + "/data", "--listen", "127.0.0.1:0"]
     # Wrong passwords are most of what is sent; a lock would hide what comes after it.
     command += ["--set", "identity.lockout_failures=1000", "--set", "identity.lockout_address_failures=1000000"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=HERE.parent)
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=ENVIRONMENT, cwd=HERE.parent)
     line = server.stdout.readline()
     if not line:
         sys.exit(pathlib.Path(data, "server.log").read_text())
     return server, "http://" + json.loads(line)["listening"]
 
 
-def fuzz(schemathesis, base, seed, examples):
-    environment = dict(os.environ, CLARITY_FUZZ_BASE=base, PYTHONPATH=str(HERE), PYTHONDONTWRITEBYTECODE="1")
+def somebody(binary, data, base, roles):
+    """Signs somebody up with these roles, and answers how to sign in."""
+    sign_in = json.dumps({"email": f"{uuid.uuid4().hex}@example.org", "password": uuid.uuid4().hex})
+    request = urllib.request.Request(base + "/api/v1/auth/register", sign_in.encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=30).close()
+    command = [binary, "users", "roles", json.loads(sign_in)["email"], roles, "--data", data + "/data"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ENVIRONMENT, cwd=HERE.parent)
+    return sign_in
+
+
+def fuzz(schemathesis, base, people, seed, examples):
+    environment = dict(os.environ, CLARITY_FUZZ_BASE=base, **people, PYTHONPATH=str(HERE), PYTHONDONTWRITEBYTECODE="1")
     command = [
         schemathesis, "--config-file", str(HERE / "fuzz-api.toml"), "run", base + "/api/v1/openapi.json",
         "--phases", "examples,coverage,fuzzing,stateful", "--checks", "all",
@@ -52,11 +64,15 @@ def fuzz(schemathesis, base, seed, examples):
 
 def main():
     binary, schemathesis, cases_min, seed = [*sys.argv[1:], "20260301"][:4]
-    cases_min = int(cases_min)
+    binary, cases_min = str(pathlib.Path(binary).resolve()), int(cases_min)
     with tempfile.TemporaryDirectory() as data:
-        server, base = serve(str(pathlib.Path(binary).resolve()), data)
+        server, base = serve(binary, data)
         try:
-            status, output = fuzz(schemathesis, base, seed, EXAMPLES[cases_min >= 5000])
+            people = {
+                "CLARITY_FUZZ_CLINICIAN": somebody(binary, data, base, "user,clinician"),
+                "CLARITY_FUZZ_OPERATOR": somebody(binary, data, base, "operator"),
+            }
+            status, output = fuzz(schemathesis, base, people, seed, EXAMPLES[cases_min >= 5000])
         finally:
             server.terminate()
             ended = server.wait(timeout=60)

@@ -1,8 +1,13 @@
 //! Renews the snapshot of the contract from the binary, unless that would break clients.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Write as _, stderr},
+    path::Path,
+    process::ExitCode,
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Parser;
 use e2e::contract::{breaking, document, response_fields};
 use serde_json::Value;
@@ -15,7 +20,7 @@ struct Arguments {
     breaking: bool,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let document = document()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract");
@@ -30,5 +35,5 @@ fn main() -> anyhow::Result<()> {
     }
     fs::write(&snapshot, format!("{}\n", serde_json::to_string_pretty(&document)?))?;
     fs::write(folder.join("response-fields.txt"), response_fields(&document))?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

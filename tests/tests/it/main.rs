@@ -23,7 +23,6 @@ mod accounts_sessions;
 mod cli;
 #[cfg(test)]
 mod clients;
-mod compat;
 #[cfg(test)]
 mod compat;
 #[cfg(test)]
@@ -73,5 +72,7 @@ mod sockets;
 mod support;
 #[cfg(test)]
 mod uploads;
+#[cfg(test)]
+mod walk;
 #[cfg(test)]
 mod workers;

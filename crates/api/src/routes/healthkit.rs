@@ -76,7 +76,7 @@ pub(crate) struct HealthKitUploadRequest {
     /// UUIDs of samples that were deleted on the phone.
     deleted_samples: Option<Vec<String>>,
     /// `time_zone` is the zone of samples that name none.
-    #[schema(value_type = Option<BTreeMap<String, Value>>, example = json!({"time_zone": "Europe/Berlin"}))]
+    #[schema(value_type = Option<schemas::UploadMetadata>)]
     upload_metadata: Option<serde_json::Value>,
     /// Not read.
     #[serde(default)]

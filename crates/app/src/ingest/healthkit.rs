@@ -10,7 +10,7 @@ use domain::{
     unit,
 };
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{
@@ -23,18 +23,23 @@ use super::{
 struct Body<'a> {
     #[serde(borrow, default)]
     user_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "list")]
     quantity_samples: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "list")]
     category_samples: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "list")]
     workouts: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "list")]
     correlation_samples: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "list")]
     deleted_samples: Vec<&'a RawValue>,
     #[serde(default)]
     upload_metadata: Option<UploadMetadata>,
+}
+
+/// A list; `null` is an empty one.
+fn list<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'a RawValue>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Deserialize)]
@@ -73,7 +78,7 @@ struct WireSample<'a> {
     #[serde(borrow, default)]
     metadata: Option<&'a RawValue>,
     /// The parts of a correlation.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "list")]
     objects: Vec<&'a RawValue>,
     /// Of a workout.
     #[serde(borrow, default, alias = "activity_type", alias = "workoutActivityType")]

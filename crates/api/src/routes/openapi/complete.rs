@@ -113,7 +113,10 @@ const PROBLEM: &str = "application/problem+json";
 
 /// From an answer to the operations that take an id from it: the operation, the status, the pointer into the body, the
 /// operation that takes it, and by which parameter.
-pub(super) const LINKS: [(&str, &str, &str, &str, &str); 24] = [
+pub(super) const LINKS: [(&str, &str, &str, &str, &str); 27] = [
+    ("users_grant", "201", "consent_id", "users_stored", "consent_id"),
+    ("users_grant", "201", "consent_id", "users_change", "consent_id"),
+    ("users_grant", "201", "consent_id", "users_revoke", "consent_id"),
     ("health_data_upload", "201", "processing_id", "health_data_status", "processing_id"),
     ("health_data_upload", "201", "processing_id", "health_data_delete", "processing_id"),
     ("health_data_upload", "201", "processing_id", "health_data_delete_processing", "processing_id"),
@@ -242,7 +245,10 @@ fn formats(document: &mut Value) {
             let format = match name.as_str() {
                 "email" => {
                     // No format: what JSON Schema calls an e-mail address is less than what is one.
-                    property["pattern"] = json!(EMAIL);
+                    if let Some(fields) = property.as_object_mut() {
+                        fields.remove("format");
+                        fields.insert("pattern".to_owned(), json!(EMAIL));
+                    }
                     continue;
                 }
                 name if name == "id" || name.ends_with("_id") => "uuid",

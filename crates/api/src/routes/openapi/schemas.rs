@@ -300,6 +300,14 @@ pub(crate) struct AnalysisMetadata {
     experimental: Option<bool>,
 }
 
+/// What the phone says of the whole upload. Other fields are kept as they came.
+#[derive(ToSchema)]
+pub(crate) struct UploadMetadata {
+    /// The IANA zone of samples that name none.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: Option<String>,
+}
+
 /// Why one item of a body was not kept.
 #[derive(ToSchema)]
 pub(crate) struct Rejection {

@@ -164,7 +164,7 @@ async fn open(
             return Err(Problem::new(ProblemKind::ForeignUser));
         }
     }
-    if !has_own_origin(request) {
+    if !has_own_origin(request, &context.config.server.cors_origins) {
         return Err(Problem::new(ProblemKind::Forbidden).detail("pages of this origin may not connect"));
     }
     channel.check()?;
@@ -249,17 +249,23 @@ fn is_handshake(request: &HttpRequest) -> bool {
     upgrade.eq_ignore_ascii_case("websocket") && request.head().upgrade()
 }
 
-/// Whether the page that connects, if a page does, is of this host. A browser sends the origin; nothing else keeps pages of
-/// other sites from opening sockets.
-fn has_own_origin(request: &HttpRequest) -> bool {
+/// Whether the page that connects, if a page does, is of this host or of a listed origin. A browser sends the origin; nothing
+/// else keeps pages of other sites from opening sockets.
+fn has_own_origin(request: &HttpRequest, listed: &[String]) -> bool {
     let mut origins = request.headers().get_all(header::ORIGIN);
     let Some(origin) = origins.next() else { return true };
-    let Some(url) = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()) else { return false };
+    let Ok(origin) = origin.to_str() else { return false };
+    if origins.next().is_some() {
+        return false;
+    }
+    if listed.iter().any(|listed| listed == origin) {
+        return true;
+    }
     let Some(host) = crate::extract::header(request, header::HOST.as_str()) else { return false };
-    let authority = url[url::Position::BeforeHost..url::Position::AfterPort].to_ascii_lowercase();
-    origins.next().is_none()
-        && matches!(url.scheme(), "http" | "https")
-        && authority == host.to_ascii_lowercase()
+    Url::parse(origin).is_ok_and(|url| {
+        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        matches!(url.scheme(), "http" | "https") && authority.eq_ignore_ascii_case(host)
+    })
 }
 
 impl Opening {

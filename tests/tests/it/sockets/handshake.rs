@@ -91,6 +91,19 @@ async fn who_is_not_let_in_is_told_before_the_socket_opens() {
 }
 
 #[tokio::test]
+async fn pages_of_listed_origins_may_connect() {
+    let server = Server::start(&[("server.cors_origins", "https://app.example.org")]);
+    let phone = server.phone().await;
+    let from = |origin: &str| with_header(with_query(&phone, "den"), "origin", origin);
+    connect(phone.address, from("https://app.example.org")).await.unwrap().greeted(&phone).await;
+    for origin in
+        ["http://app.example.org", "https://app.example.org.evil.example", "https://app.example.org:8443"]
+    {
+        assert_eq!(refused(phone.address, from(origin)).await, (403, "forbidden".to_owned()), "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn a_plain_request_is_told_which_protocol_is_spoken() {
     let server = SHARED.get();
     let phone = server.phone().await;

@@ -24,6 +24,7 @@ pub(crate) enum Place {
     Free,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, answered once a row")]
 pub(crate) struct Entry {
     /// `METHOD /path`, as documented.
     pub(crate) operation: &'static str,

@@ -55,6 +55,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/challenge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answer the challenge of a sign-in. */
+        post: operations["auth_challenge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/confirm-email": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Confirm an address with the code that was mailed to it. */
+        post: operations["auth_confirm_email"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/forgot-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mail a code for a new password, if somebody has the address. */
+        post: operations["auth_forgot_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether accounts answer: one is looked up. */
+        get: operations["auth_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/login": {
         parameters: {
             query?: never;
@@ -98,9 +166,61 @@ export interface paths {
         };
         /** The caller's profile. */
         get: operations["auth_me"];
-        /** Change the caller's profile. */
+        /** Change the caller's profile. With `If-Match`, only if it still is as the caller knows it. */
         put: operations["auth_update_me"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/mfa": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether a sign-in asks for a code. */
+        get: operations["auth_state"];
+        put?: never;
+        post?: never;
+        /** Turn the second factor off, with a code or a recovery code. */
+        delete: operations["auth_disable"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/mfa/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a secret for an authenticator app. Nothing is asked for before a code of it was verified. */
+        post: operations["auth_set_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/mfa/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Turn the second factor on, with a code of the secret. */
+        post: operations["auth_verify"];
         delete?: never;
         options?: never;
         head?: never;
@@ -141,6 +261,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/resend-confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mail another code, if somebody signed up with the address and did not confirm it. */
+        post: operations["auth_resend_confirmation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/reset-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set a new password with the code that was mailed. All sessions end. */
+        post: operations["auth_reset_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's sessions. */
+        get: operations["auth_list"];
+        put?: never;
+        post?: never;
+        /** End all of the caller's sessions but this one. */
+        delete: operations["auth_end_others"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of the caller's sessions: its tokens stop working at once. */
+        delete: operations["auth_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clinician/patients": {
         parameters: {
             query?: never;
@@ -165,7 +354,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The caller's events as they happen. `Last-Event-ID` continues behind an event of the last seven days. */
+        /**
+         * The caller's events as they happen: `upload.completed`, `upload.deleted`, `analysis.completed`, `insight.completed`.
+         * @description Each has an `id`; with `Last-Event-ID` (or `last_event_id`, for clients that cannot set headers) the stream goes on behind
+         *     that event, each once and in order, from whichever instance, also after a restart. Events are kept for seven days. Where the
+         *     named event is older or unknown, the stream begins with the oldest that is kept, after an event `gap` (`data:
+         *     {"kept_days":7}`, without an `id`): then what was missed is in the other resources. Without an id the stream begins now.
+         *     A comment comes at least every 10 seconds. The stream ends when the token ends or is revoked, and at a restart of the server;
+         *     connect again with a current token.
+         */
         get: operations["events_stream"];
         put?: never;
         post?: never;
@@ -210,6 +407,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/health-data/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload several records at once. Each is kept or refused on its own, as an upload of its own; what is kept is durable before
+         *     this answers. A batch of which nothing could be kept is refused, and so is one in which any record names another user.
+         */
+        post: operations["health_data_upload_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health-data/processing/{processing_id}": {
         parameters: {
             query?: never;
@@ -228,6 +445,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/health-data/sync/{sync_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where an upload stands. The same as `GET health-data/upload/{upload_id}/status`: a sync is an upload. */
+        get: operations["health_data_sync_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health-data/upload": {
         parameters: {
             query?: never;
@@ -239,6 +473,23 @@ export interface paths {
         put?: never;
         /** Upload metrics. The same as `POST health-data`, by the path that shipped apps call. */
         post: operations["health_data_upload_alias"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health-data/upload/{upload_id}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where an upload stands. */
+        get: operations["health_data_upload_status"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -388,7 +639,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The caller's insights, newest first, at most 100. */
+        /** The caller's insights, newest first. */
         get: operations["insights_history"];
         put?: never;
         post?: never;
@@ -466,6 +717,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/metrics/hourly": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The hours of the caller's local days, at most 31 days, oldest first: steps, distance, active energy and heart rate. Without
+         *     dates, those of the newest day that has measures. A day of which nothing was assessed is not in it.
+         */
+        get: operations["metrics_hourly"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/metrics/sleep": {
         parameters: {
             query?: never;
@@ -510,6 +781,24 @@ export interface paths {
         /** How many jobs wait, and for how long. For operators. */
         get: operations["operator_jobs"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operator/users/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An account. For operators. */
+        get: operations["operator_user"];
+        /** Bar somebody, or let them in again. For operators. */
+        put: operations["operator_update_user"];
         post?: never;
         delete?: never;
         options?: never;
@@ -636,6 +925,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Erase the caller: account, sessions, consents, readings, results, raw bodies, jobs, events and the audit trail, in every
+         *     store. No token works any more when this answers, and nothing can be undone.
+         */
+        delete: operations["users_erase"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users/me/audit": {
         parameters: {
             query?: never;
@@ -690,6 +999,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users/me/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Everything that is held of the caller: a ZIP archive of newline-delimited JSON, a file or more for each store, the bodies of
+         *     uploads as they came, and `manifest.json` with the count and SHA-256 of each file. It is made while it is sent.
+         */
+        get: operations["users_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users/{user_id}/health-data": {
         parameters: {
             query?: never;
@@ -714,7 +1043,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The insights of a user, newest first, at most 100. */
+        /** The insights of a user, newest first. */
         get: operations["users_insights"];
         put?: never;
         post?: never;
@@ -767,6 +1096,85 @@ export interface paths {
         };
         /** The nights of a user, oldest first. */
         get: operations["users_sleep"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ws/chat/{room}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A WebSocket that the caller's devices share. The same as `ws/{room}`, by the path that shipped apps call. */
+        get: operations["websocket_chat_room"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ws/health-analysis/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A WebSocket for analyses of the caller's activity, and for news of their uploads.
+         * @description The token comes in `Authorization: Bearer`, in `?token=`, or as the first message: `{"type":"auth","token":"..."}` within 5
+         *     seconds. Messages are JSON texts of at most 64 KiB (`ClientMessage`, `ServerMessage`), at most 60 a minute.
+         *
+         *     The server begins with `connection_ack` and a `system` welcome. The client sends `health_data` (`data.data_points`: 1 to
+         *     10,080 of `{timestamp, value}`, steps) or `heartbeat`. To `health_data` the server answers `analysis_update` (`started`,
+         *     `processing`, `completed` with `details`, a JSON text that names the stored `analysis_id`; or `failed`), then a `message` of
+         *     the user `AI`: an insight from the stored results. The caller's `upload.*`, `analysis.*` and `insight.*` events come as
+         *     `analysis_update` and `system`. Errors have `error_code`: `INVALID_JSON`, `UNKNOWN_MESSAGE_TYPE`, `MESSAGE_PARSE_ERROR`,
+         *     `INVALID_HEALTH_DATA_PAYLOAD`, `INVALID_HEALTH_DATA`, `HEALTH_ANALYSIS_ERROR`, `FORBIDDEN_USER_ID`, `MESSAGE_TOO_LARGE`,
+         *     `RATE_LIMIT_EXCEEDED`.
+         *
+         *     Close codes: 1001 the server stops, 1002 and 1007 not WebSocket or not UTF-8, 1003 a binary message, 1008 the token is not
+         *     valid any more, names another user or came too late, or far too many messages, 1009 a message is too large, 1011 a fault of
+         *     ours, 1013 too many sockets or a reader that is too slow. The server pings every 10 seconds and leaves who does not answer
+         *     for 30.
+         */
+        get: operations["websocket_health_analysis"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ws/{room}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A WebSocket that the caller's devices share.
+         * @description A room belongs to its user: devices of the same user that name the same room hear each other, on whichever instance; a room
+         *     of that name of anybody else is another room. Tokens, limits and close codes are as for `ws/health-analysis`.
+         *
+         *     The client sends `message` (`content` of 1 to 2000 characters), `typing`, `health_insight` (`content.data_points`) or
+         *     `heartbeat`. The user's other devices get `message`, `typing`, `user_joined` and `user_left`. To a `message`, the user `AI`
+         *     answers all devices with an insight from the stored results; what was written is not given to the writer. To
+         *     `health_insight` the server answers as to `health_data`, and then with a `health_insight`, whose `confidence` is `null`:
+         *     nothing computes one. A `user_id` in a message must be the caller's own, or `FORBIDDEN_USER_ID`. Further error codes:
+         *     `INVALID_HEALTH_INSIGHT_CONTENT`, `INVALID_HEALTH_INSIGHT_DATA`.
+         */
+        get: operations["websocket_room"];
         put?: never;
         post?: never;
         delete?: never;
@@ -953,6 +1361,168 @@ export interface components {
             data: components["schemas"]["AuditEntry"][];
             pagination: components["schemas"]["NextPage"];
         };
+        /** @description The state of the accounts. */
+        AuthHealth: {
+            /** @example auth */
+            service: string;
+            /** @example healthy */
+            status: string;
+            /** @example 0.1.0 */
+            version: string;
+        };
+        /** @description One metric of a `HealthDataUpload`, alone. */
+        BatchMetric: {
+            activity_data?: Record<string, never> | null;
+            biometric_data?: Record<string, never> | null;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            created_at: string;
+            mental_health_data?: Record<string, never> | null;
+            /** @example heart_rate */
+            metric_type: string;
+            sleep_data?: Record<string, never> | null;
+        };
+        /** @description One reading. */
+        BatchReading: {
+            /**
+             * @description A metric by its short name or HealthKit identifier; not a category.
+             * @example heart_rate
+             */
+            data_type: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339; a number is Swift's way to write an instant: seconds since the beginning of 2001.
+             * @example 2026-03-01T08:00:00Z
+             */
+            recorded_at: string;
+            /** @description What it is from. */
+            source?: string | null;
+            /**
+             * @description A HealthKit or UCUM unit.
+             * @example count/min
+             */
+            unit: string;
+            /**
+             * Format: double
+             * @example 61
+             */
+            value: number;
+        };
+        /** @description One record, an upload of its own, in any of four forms. */
+        BatchRecord: components["schemas"]["BatchReading"] | components["schemas"]["BatchMetric"] | components["schemas"]["HealthDataUpload"] | components["schemas"]["SampleUpload"];
+        /** @description What became of the records. */
+        BatchResponse: {
+            /** @description What was refused, also within records that are kept. */
+            errors: components["schemas"]["FieldError"][];
+            /** @description How many records are not. */
+            failed_count: number;
+            /**
+             * @description The uploads of the records that are kept, in the batch's order.
+             * @example [
+             *       "019b1f6e-0000-7000-8000-000000000000"
+             *     ]
+             */
+            processing_ids: string[];
+            /** @description How many records are kept. */
+            success_count: number;
+        };
+        /** @description The types of messages from the server. */
+        Body: {
+            content: string;
+            metadata?: Record<string, never> | null;
+            /** @enum {string} */
+            type: "message";
+            user_id: string;
+            username?: string | null;
+        } | {
+            content: string;
+            level: components["schemas"]["Level"];
+            /** @enum {string} */
+            type: "system";
+        } | {
+            details?: string | null;
+            error_code: components["schemas"]["Code"];
+            message: string;
+            /** @enum {string} */
+            type: "error";
+        } | {
+            category: string;
+            /**
+             * Format: double
+             * @description Nothing computes one.
+             */
+            confidence?: number | null;
+            insight: string;
+            recommendations?: string[] | null;
+            source_data?: Record<string, never> | null;
+            /** @enum {string} */
+            type: "health_insight";
+            user_id: string;
+        } | {
+            details?: string | null;
+            /** Format: int32 */
+            progress: number;
+            status: components["schemas"]["Status"];
+            /** @enum {string} */
+            type: "analysis_update";
+            user_id: string;
+        } | {
+            status: string;
+            /** @enum {string} */
+            type: "user_joined";
+            user_id: string;
+            username: string;
+        } | {
+            status: string;
+            /** @enum {string} */
+            type: "user_left";
+            user_id: string;
+            username: string;
+        } | {
+            is_typing: boolean;
+            /** @enum {string} */
+            type: "typing";
+            user_id: string;
+            username: string;
+        } | {
+            server_info?: Record<string, never> | null;
+            session_id: string;
+            /** @enum {string} */
+            type: "connection_ack";
+            user_id: string;
+        } | {
+            client_timestamp?: string | null;
+            server_timestamp: string;
+            /** @enum {string} */
+            type: "heartbeat_ack";
+        };
+        /**
+         * @description What is asked of somebody before they get tokens.
+         * @enum {string}
+         */
+        Challenge: "SOFTWARE_TOKEN_MFA" | "SMS_MFA" | "NEW_PASSWORD_REQUIRED";
+        /** @description The answer to a challenge. */
+        ChallengeRequest: {
+            challenge: components["schemas"]["Challenge"];
+            /** @example 271828 */
+            code: string;
+            /**
+             * @description As the sign-in answered it.
+             * @example q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA
+             */
+            session: string;
+        };
+        /** @description A challenge in place of tokens. */
+        ChallengeResponse: {
+            challenge: components["schemas"]["Challenge"];
+            /**
+             * @description Names this sign-in in the answer; good for some minutes.
+             * @example q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA
+             */
+            session: string;
+        };
         /** @description Non-parametric circadian measures of rest and activity. */
         Circadian: {
             /** @description How many local days were observed for at least half of their minutes. */
@@ -993,6 +1563,43 @@ export interface components {
             /** @example Europe/Berlin */
             zone: string;
         };
+        /** @description A message from a client. */
+        ClientMessage: {
+            token: string;
+            /** @enum {string} */
+            type: "auth";
+        } | {
+            client_timestamp?: string | null;
+            /** @enum {string} */
+            type: "heartbeat";
+        } | {
+            data: components["schemas"]["Points"];
+            /** @enum {string} */
+            type: "health_data";
+        } | {
+            content: string;
+            metadata?: Record<string, never> | null;
+            /** @enum {string} */
+            type: "message";
+            user_id?: string | null;
+            username?: string | null;
+        } | {
+            is_typing: boolean;
+            /** @enum {string} */
+            type: "typing";
+            user_id?: string | null;
+            username?: string | null;
+        } | {
+            content: components["schemas"]["Points"];
+            /** @enum {string} */
+            type: "health_insight";
+            user_id?: string | null;
+        };
+        /**
+         * @description Why something was not done.
+         * @enum {string}
+         */
+        Code: "INVALID_JSON" | "UNKNOWN_MESSAGE_TYPE" | "MESSAGE_PARSE_ERROR" | "INVALID_HEALTH_DATA_PAYLOAD" | "INVALID_HEALTH_DATA" | "INVALID_HEALTH_INSIGHT_CONTENT" | "INVALID_HEALTH_INSIGHT_DATA" | "HEALTH_ANALYSIS_ERROR" | "FORBIDDEN_USER_ID" | "MESSAGE_TOO_LARGE" | "RATE_LIMIT_EXCEEDED";
         /** @description A consent. */
         ConsentBody: {
             /** @description As the user named them; `null` where that was by id. */
@@ -1143,6 +1750,22 @@ export interface components {
              */
             value: number;
         };
+        /** @description The phone that sends. */
+        DeviceInfo: {
+            /** @example 1.4.0 */
+            app_version: string;
+            /** @example iPhone15,2 */
+            device_model: string;
+            /** @example iOS */
+            system_name: string;
+            /** @example 18.3 */
+            system_version: string;
+            /**
+             * @description The IANA zone of samples that name none.
+             * @example Europe/Berlin
+             */
+            time_zone: string;
+        };
         /** @description Actigraphy as points. */
         DirectActigraphyRequest: {
             data_points: components["schemas"]["DataPoint"][];
@@ -1158,6 +1781,16 @@ export interface components {
              * @default 1
              */
             sampling_rate?: number;
+        };
+        /** @description A code that came by mail. */
+        EmailConfirmationRequest: {
+            /**
+             * @description Six digits.
+             * @example 271828
+             */
+            code: string;
+            /** @example anna@example.org */
+            email: string;
         };
         /** @description The PAT embedding of seven days. */
         Embedding: {
@@ -1182,6 +1815,42 @@ export interface components {
             start: string;
             /** @example Europe/Berlin */
             zone: string;
+        };
+        /** @description What a store held of the caller. */
+        EmptiedStore: {
+            /**
+             * Format: int64
+             * @description How many things were removed from it.
+             * @example 42
+             */
+            count: number;
+            /**
+             * @description `sessions`, `accounts`, `identity_links`, `consents`, `objects`, `outbox`, `jobs`, `events`, `records` or `caches`.
+             * @example records
+             */
+            store: string;
+        };
+        /** @description That the caller will be erased. */
+        ErasureBegun: {
+            /** @example erasing */
+            status: string;
+        };
+        /** @description That the caller is erased. */
+        ErasureReceipt: {
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            erased_at: string;
+            stores: components["schemas"]["EmptiedStore"][];
+        };
+        /** @description What an erasure may carry. */
+        ErasureRequest: {
+            /**
+             * Format: password
+             * @description The caller's password, to be checked first.
+             */
+            password?: string | null;
         };
         /** @description A derived figure that an insight speaks of. */
         Fact: {
@@ -1218,6 +1887,11 @@ export interface components {
              */
             pointer: string;
         };
+        /** @description Who forgot their password. */
+        ForgotPasswordRequest: {
+            /** @example anna@example.org */
+            email: string;
+        };
         /** @description The parts of the service. */
         Health: {
             /** @description No cache is configured: `none`. */
@@ -1233,6 +1907,14 @@ export interface components {
             timestamp: string;
             version: string;
         };
+        /** @description The answer to a body of metrics, or to one of samples. */
+        HealthDataAnswer: components["schemas"]["HealthDataResponse"] | components["schemas"]["SampleUploadResponse"];
+        /** @description Several uploads. */
+        HealthDataBatch: {
+            records: components["schemas"]["BatchRecord"][];
+        };
+        /** @description A body of metrics, or of samples as the shipped iOS apps send them: the latter has `samples`. */
+        HealthDataBody: components["schemas"]["HealthDataUpload"] | components["schemas"]["SampleUpload"];
         /** @description An upload that is kept. */
         HealthDataResponse: {
             /** @description Metrics with at least one new reading. */
@@ -1363,15 +2045,7 @@ export interface components {
             quantity_samples?: components["schemas"]["HealthKitSample"][] | null;
             /** @description Not read. */
             sync_token?: unknown;
-            /**
-             * @description `time_zone` is the zone of samples that name none.
-             * @example {
-             *       "time_zone": "Europe/Berlin"
-             *     }
-             */
-            upload_metadata?: {
-                [key: string]: unknown;
-            } | null;
+            upload_metadata?: components["schemas"]["UploadMetadata"] | null;
             /**
              * Format: uuid
              * @description The caller's own id, if it is given at all.
@@ -1395,6 +2069,48 @@ export interface components {
             sync_token: string;
             /** Format: uuid */
             upload_id: string;
+        };
+        /** @description The measures of one hour of a local day: hours are blocks of 60 minutes from its local midnight. */
+        Hour: {
+            active_energy: components["schemas"]["Measure"];
+            /**
+             * Format: date
+             * @description The local calendar day.
+             * @example 2026-03-01
+             */
+            date: string;
+            distance: components["schemas"]["Measure"];
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            end: string;
+            /** @description How many readings these are of. */
+            heart_rate_count: components["schemas"]["Measure"];
+            heart_rate_max: components["schemas"]["Measure"];
+            heart_rate_mean: components["schemas"]["Measure"];
+            heart_rate_min: components["schemas"]["Measure"];
+            /**
+             * Format: int32
+             * @description Which hour of the day, counted from 0; the hour by the clock, except on days when the clock changed.
+             * @example 8
+             */
+            hour: number;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T07:00:00Z
+             */
+            start: string;
+            step_count: components["schemas"]["Measure"];
+            /**
+             * @description The zone at the end of the day: an IANA name, or an offset such as `+02:00`.
+             * @example Europe/Berlin
+             */
+            zone: string;
+        };
+        /** @description Hours of local days, as the measures of days are: a day has 23 to 25 of them, more or fewer when its person flew. */
+        HourlyResponse: {
+            data: components["schemas"]["Hour"][];
         };
         /** @description What runs the models. */
         InferenceEngine: {
@@ -1443,8 +2159,14 @@ export interface components {
         };
         /** @description Insights, newest first. */
         InsightList: {
+            /** @description How many are listed here. */
             count: number;
+            has_more: boolean;
             insights: components["schemas"]["InsightBody"][];
+            limit: number;
+            offset: number;
+            /** @description How many there are; `null` where the list does not reach their end. */
+            total_count: number | null;
         };
         /** @description Who wrote it and how. */
         InsightMetadata: {
@@ -1534,6 +2256,11 @@ export interface components {
         KeySet: {
             keys: components["schemas"]["Key"][];
         };
+        /**
+         * @description How much a system message matters.
+         * @enum {string}
+         */
+        Level: "info" | "warning";
         /** @description Links by name. */
         Links: {
             docs: string;
@@ -1548,6 +2275,8 @@ export interface components {
             timestamp: string;
             version: string;
         };
+        /** @description What follows the right password: tokens, or one more question. */
+        LoginResponse: components["schemas"]["TokenResponse"] | components["schemas"]["ChallengeResponse"];
         /**
          * @description A value with where it comes from, or the reason why there is none: exactly one of `value` and `not_assessed` is null.
          * @example {
@@ -1582,6 +2311,52 @@ export interface components {
         MessageResponse: {
             /** @example Signed out */
             message: string;
+        };
+        /** @description What the authenticator app shows. */
+        MfaCode: {
+            /**
+             * @description Six digits.
+             * @example 271828
+             */
+            code: string;
+        };
+        /** @description What the authenticator app shows, or a recovery code. */
+        MfaCodeOrRecovery: {
+            /**
+             * @description Six digits, or a recovery code.
+             * @example 271828
+             */
+            code: string;
+        };
+        /** @description Codes for the day the phone is lost. They are shown this once. */
+        MfaEnabled: {
+            /** @example true */
+            enabled: boolean;
+            /**
+             * @description Each works once, in place of a code.
+             * @example [
+             *       "abcd-efgh-ijkl-mnop"
+             *     ]
+             */
+            recovery_codes: string[];
+        };
+        /** @description What an authenticator app is given. */
+        MfaSetup: {
+            /**
+             * @description The same, to be scanned.
+             * @example otpauth://totp/clarity:anna%40example.org?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=clarity
+             */
+            otpauth_uri: string;
+            /**
+             * @description In base32, to be typed in.
+             * @example JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP
+             */
+            secret: string;
+        };
+        /** @description Whether a sign-in asks for a code. */
+        MfaState: {
+            /** @example false */
+            enabled: boolean;
         };
         /** @description A configured model. */
         Model: {
@@ -1687,9 +2462,45 @@ export interface components {
          * @example {}
          */
         Nothing: Record<string, never>;
+        /** @description What an operator sees of somebody: neither a name nor an address, and nothing of their health. */
+        OperatedUser: {
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * @description Whether they are barred.
+             * @example false
+             */
+            disabled: boolean;
+            /** @example true */
+            email_verified: boolean;
+            /**
+             * @example [
+             *       "user"
+             *     ]
+             */
+            roles: string[];
+            /**
+             * Format: uuid
+             * @example 019b1f6e-0000-7000-8000-000000000000
+             */
+            user_id: string;
+        };
+        /** @description What an operator changes of somebody. */
+        OperatedUserUpdate: {
+            /**
+             * @description `true` bars them: no sign-in, and their tokens stop working at once. `false` undoes it.
+             * @example true
+             */
+            disabled: boolean;
+        };
         /** @description The pages around a page. */
         PageLinks: {
             first: string;
+            /** @description Not known: readings are not counted. */
+            last: string | null;
             next?: string | null;
             previous?: string | null;
             self: string;
@@ -1771,6 +2582,10 @@ export interface components {
             data: components["schemas"]["PatientBody"][];
             pagination: components["schemas"]["NextPage"];
         };
+        /** @description Steps at instants. */
+        Points: {
+            data_points: components["schemas"]["DataPoint"][];
+        };
         /** @description `application/problem+json`. */
         ProblemBody: {
             /** @description This occurrence in words. */
@@ -1808,6 +2623,9 @@ export interface components {
             error?: string | null;
             /** Format: date-time */
             last_updated: string;
+            message: string;
+            /** @description Metrics that are held. */
+            processed_metrics: number;
             /** Format: uuid */
             processing_id: string;
             /**
@@ -1821,6 +2639,8 @@ export interface components {
             state: components["schemas"]["JobState"];
             /** @description `received`, `processing`, `completed` or `failed`. */
             status: string;
+            /** @description Metrics of the upload. */
+            total_metrics: number;
         };
         /** @description One reading. */
         Reading: {
@@ -1900,6 +2720,27 @@ export interface components {
              */
             pointer: string;
         };
+        /** @description Who needs another code. */
+        ResendConfirmationRequest: {
+            /** @example anna@example.org */
+            email: string;
+        };
+        /** @description A code that came by mail, and the password to come. */
+        ResetPasswordRequest: {
+            /**
+             * @description Six digits.
+             * @example 271828
+             */
+            code: string;
+            /** @example anna@example.org */
+            email: string;
+            /**
+             * Format: password
+             * @description At least 8 characters, and in no list of stolen passwords.
+             * @example correct horse battery
+             */
+            new_password: string;
+        };
         /** @description Name, version and where to go on. */
         Root: {
             /** @description Where to go on. */
@@ -1912,11 +2753,105 @@ export interface components {
             /** @description Its version. */
             version: string;
         };
+        /** @description The app or device that made a sample. */
+        SampleSource: {
+            /** @example com.apple.health */
+            bundle_identifier: string;
+            /** @example Apple Watch */
+            name: string;
+        };
+        /** @description A body of HealthKit samples as the shipped iOS apps send it. */
+        SampleUpload: {
+            device_info?: components["schemas"]["DeviceInfo"] | null;
+            samples: components["schemas"]["UploadedSample"][];
+            /**
+             * Format: date-time
+             * @description When it was sent.
+             * @example 2026-03-01T08:00:05Z
+             */
+            timestamp?: string | null;
+            /**
+             * Format: uuid
+             * @description The caller's own id.
+             */
+            user_id: string;
+        };
+        /** @description An upload of samples that is kept. */
+        SampleUploadResponse: {
+            /** @description Why, one by one, each beginning with the JSON Pointer of the fault; at most 1000. `null` where nothing was refused. */
+            errors: string[] | null;
+            message: string | null;
+            /** @description Samples that are held now: new ones, and those that were held already. */
+            processed_samples: number;
+            /** @description Refused samples. */
+            skipped_samples: number;
+            /** @description Whether the upload is kept. A refused sample does not change that. */
+            success: boolean;
+            /** Format: uuid */
+            upload_id: string;
+        };
         /**
          * @description What of the data.
          * @enum {string}
          */
         ScopeWord: "metrics" | "readings" | "insights";
+        /** @description A message from the server. */
+        ServerMessage: components["schemas"]["Body"] & {
+            /**
+             * Format: uuid
+             * @description Names the message.
+             */
+            message_id?: string | null;
+            /**
+             * @description Whole seconds, UTC.
+             * @example 2026-03-01T08:00:00Z
+             */
+            timestamp: string;
+        };
+        /** @description One sign-in that has not ended. */
+        SessionItem: {
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            created_at: string;
+            /**
+             * @description Whether this request is of it.
+             * @example true
+             */
+            current: boolean;
+            /**
+             * @description What the device called itself; `null` where it did not.
+             * @example Anna's iPhone
+             */
+            device?: string | null;
+            /**
+             * Format: date-time
+             * @description When it ends unless it is used before.
+             * @example 2026-03-16T09:15:00Z
+             */
+            expires_at: string;
+            /**
+             * Format: uuid
+             * @example 019b1f6e-0000-7000-8000-000000000000
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it last got tokens.
+             * @example 2026-03-02T09:15:00Z
+             */
+            last_used_at: string;
+        };
+        /** @description The sign-ins that have not ended, the one used last first. */
+        SessionList: {
+            data: components["schemas"]["SessionItem"][];
+        };
+        /** @description How many sessions were ended. */
+        SessionsEnded: {
+            /** @example 2 */
+            ended: number;
+        };
         /** @description Nights by the local date of waking. */
         SleepResponse: {
             data: components["schemas"]["Night"][];
@@ -1939,6 +2874,13 @@ export interface components {
             name?: string | null;
             product_type?: string | null;
         };
+        /** @description Who made a sample. */
+        SourceRevision: {
+            /** @example Watch6,2 */
+            product_type?: string | null;
+            source: components["schemas"]["SampleSource"];
+            version?: string | null;
+        };
         /** @description A time in one stage. */
         StageInterval: {
             /** Format: date-time */
@@ -1946,6 +2888,16 @@ export interface components {
             stage: components["schemas"]["SleepStage"];
             /** Format: date-time */
             start: string;
+        };
+        /**
+         * @description How far an analysis is.
+         * @enum {string}
+         */
+        Status: "started" | "processing" | "completed" | "failed";
+        /** @description What became of a request. */
+        StatusResponse: {
+            /** @example accepted */
+            status: string;
         };
         /** @description Steps by the minute. */
         StepDataRequest: {
@@ -1986,6 +2938,82 @@ export interface components {
             /** @example bearer */
             token_type: string;
         };
+        /** @description What the phone says of the whole upload. Other fields are kept as they came. */
+        UploadMetadata: {
+            /**
+             * @description The IANA zone of samples that name none.
+             * @example Europe/Berlin
+             */
+            time_zone?: string | null;
+        };
+        /** @description Where an upload stands. */
+        UploadStatus: {
+            /**
+             * Format: date-time
+             * @description When the job was completed; `null` before.
+             */
+            completed_at: string | null;
+            /** @description Why the job failed, and why samples were refused; `null` where there is nothing to say. */
+            errors: string[] | null;
+            /** @description Samples that are held. */
+            processed_samples: number;
+            /**
+             * Format: double
+             * @description 0 to 1, counted in states of the job.
+             */
+            progress: number;
+            /**
+             * @description `received`, `processing`, `completed` or `failed`.
+             * @example completed
+             */
+            status: string;
+            /**
+             * Format: uuid
+             * @description The same: a sync is an upload.
+             */
+            sync_id: string;
+            /** @description Samples of the upload. */
+            total_samples: number;
+            /** Format: uuid */
+            upload_id: string;
+        };
+        /** @description One HealthKit sample. It has no id of its own, so the same reading sent again is known by its content. */
+        UploadedSample: {
+            /**
+             * Format: int32
+             * @description Of a category, such as `HKCategoryValueSleepAnalysis`.
+             */
+            category_value?: number | null;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            end_date: string;
+            /** @description `HKTimeZone` names the IANA zone of the reading. */
+            metadata?: Record<string, never> | null;
+            /**
+             * @description HealthKit's type identifier, with or without its beginning: `HKQuantityTypeIdentifierStepCount` or `stepCount`.
+             * @example heartRate
+             */
+            sample_type: string;
+            source_revision?: components["schemas"]["SourceRevision"] | null;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            start_date: string;
+            /**
+             * @description A HealthKit or UCUM unit; absent: the metric's own.
+             * @example count/min
+             */
+            unit?: string | null;
+            /**
+             * Format: double
+             * @description Of a quantity.
+             * @example 61
+             */
+            value?: number | null;
+        };
         /** @description What a language model used. */
         Usage: {
             /** Format: int64 */
@@ -2003,11 +3031,14 @@ export interface components {
              */
             created_at: string;
             display_name?: string | null;
-            /** Format: email */
             email?: string | null;
             email_verified: boolean;
+            /** @description Nobody is asked for it: `null`. */
+            first_name?: string | null;
             /** Format: uuid */
             id: string;
+            /** @description Nobody is asked for it: `null`. */
+            last_name?: string | null;
             /**
              * @example [
              *       "user"
@@ -2019,22 +3050,22 @@ export interface components {
         };
         /** @description Who signs in. */
         UserLogin: {
-            /**
-             * Format: email
-             * @example anna@example.org
-             */
+            device_info?: components["schemas"]["DeviceInfo"] | null;
+            /** @example anna@example.org */
             email: string;
-            /** Format: password */
+            /**
+             * Format: password
+             * @example correct horse battery
+             */
             password: string;
+            /** @description Whether the session lasts although it is not used for a while. */
+            remember_me?: boolean | null;
         };
         /** @description Who signs up. */
         UserRegister: {
             /** @example Anna */
             display_name?: string | null;
-            /**
-             * Format: email
-             * @example anna@example.org
-             */
+            /** @example anna@example.org */
             email: string;
             /**
              * Format: password
@@ -2044,14 +3075,20 @@ export interface components {
         };
         /** @description What the caller changes. An absent field stays; a `null` name is taken away. */
         UserUpdate: {
+            /**
+             * @description At most 200 characters.
+             * @example Anna
+             */
             display_name?: string | null;
-            /** Format: email */
+            /**
+             * @description Unconfirmed at first, where addresses are confirmed.
+             * @example anna@example.org
+             */
             email?: string | null;
         };
         /** @description What was changed. */
         UserUpdateResponse: {
             display_name?: string | null;
-            /** Format: email */
             email?: string | null;
             updated: boolean;
             /** Format: uuid */
@@ -2247,6 +3284,8 @@ export interface components {
         /** @description Too many requests */
         RateLimited: {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2263,7 +3302,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemBody"];
             };
         };
-        /** @description The body took too long */
+        /** @description The request took too long to come */
         RequestTimeout: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2274,7 +3313,7 @@ export interface components {
                  * @example {
                  *       "instance": "019b1f6e-0000-7000-8000-000000000000",
                  *       "status": 408,
-                 *       "title": "The body took too long",
+                 *       "title": "The request took too long to come",
                  *       "type": "/problems/request-timeout"
                  *     }
                  */
@@ -2355,6 +3394,24 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemBody"];
             };
         };
+        /** @description The path speaks WebSocket: connect with a version 13 handshake */
+        UpgradeRequired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "instance": "019b1f6e-0000-7000-8000-000000000000",
+                 *       "status": 426,
+                 *       "title": "This is a WebSocket: connect with a version 13 handshake",
+                 *       "type": "/problems/upgrade-required"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemBody"];
+            };
+        };
     };
     parameters: {
         /**
@@ -2370,6 +3427,18 @@ export interface components {
     };
     requestBodies: never;
     headers: {
+        /** @description The tag of this answer, for `If-None-Match`. */
+        ETag: string;
+        /**
+         * @description What is left of the limit that the request was counted by, and in how many seconds all of it is back.
+         * @example "uploads";r=97;t=108
+         */
+        RateLimit: string;
+        /**
+         * @description The limit: how many requests in how many seconds.
+         * @example "uploads";q=100;w=3600
+         */
+        "RateLimit-Policy": string;
         /** @description After how many seconds to ask again. */
         "Retry-After": number;
         /** @description How to authenticate. */
@@ -2439,6 +3508,7 @@ export interface operations {
             /** @description Name, version and where to go on. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2446,6 +3516,147 @@ export interface operations {
                     "application/json": components["schemas"]["Root"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            412: components["responses"]["PreconditionFailed"];
+        };
+    };
+    auth_challenge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChallengeRequest"];
+            };
+        };
+        responses: {
+            /** @description Tokens, or the next challenge */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginResponse"];
+                };
+            };
+            /** @description The code is wrong, or the session is not valid */
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is disabled */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            /** @description Locked, or too many attempts */
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_confirm_email: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailConfirmationRequest"];
+            };
+        };
+        responses: {
+            /** @description The address is confirmed */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusResponse"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            /** @description The code is wrong or too old, or nobody signed up with the address */
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_forgot_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForgotPasswordRequest"];
+            };
+        };
+        responses: {
+            /** @description Taken, whether or not there is somebody to mail to */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusResponse"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The state of the accounts. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthHealth"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            412: components["responses"]["PreconditionFailed"];
+            /** @description Accounts cannot be asked */
+            503: components["responses"]["Unavailable"];
         };
     };
     auth_login: {
@@ -2461,19 +3672,19 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Tokens */
+            /** @description Tokens, or a challenge where a second factor is on */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TokenResponse"];
+                    "application/json": components["schemas"]["LoginResponse"];
                 };
             };
             /** @description Wrong e-mail or password */
             401: components["responses"]["Unauthorized"];
-            /** @description The address is not confirmed */
+            /** @description The address is not confirmed, or the account is disabled */
             403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["TooLarge"];
@@ -2520,6 +3731,7 @@ export interface operations {
             /** @description Who the caller is. `id`, `first_name`, `last_name` and `created_at` are what newer apps read. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2527,15 +3739,27 @@ export interface operations {
                     "application/json": components["schemas"]["UserInfo"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
     auth_update_me: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the profile that is changed */
+                "If-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2561,8 +3785,148 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             /** @description The address has another account */
             409: components["responses"]["Conflict"];
+            /** @description The profile was changed meanwhile */
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether a sign-in asks for a code. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MfaState"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is kept by the issuer of the token */
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_disable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MfaCodeOrRecovery"];
+            };
+        };
+        responses: {
+            /** @description Whether a sign-in asks for a code. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MfaState"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is kept by the issuer of the token */
+            403: components["responses"]["Forbidden"];
+            /** @description It is not on */
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            /** @description The code is wrong */
+            422: components["responses"]["Invalid"];
+            /** @description Locked after too many wrong codes */
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_set_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What an authenticator app is given. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MfaSetup"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is kept by the issuer of the token */
+            403: components["responses"]["Forbidden"];
+            /** @description It is on already */
+            409: components["responses"]["Conflict"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_verify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MfaCode"];
+            };
+        };
+        responses: {
+            /** @description Codes for the day the phone is lost. They are shown this once. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MfaEnabled"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is kept by the issuer of the token */
+            403: components["responses"]["Forbidden"];
+            /** @description No secret was made within the last minutes */
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description It is on already */
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            /** @description The code is wrong */
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -2576,7 +3940,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["RefreshRequest"] | null;
+                "application/json": components["schemas"]["RefreshRequest"];
             };
         };
         responses: {
@@ -2591,6 +3955,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description The account is disabled */
+            403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
@@ -2643,16 +4009,169 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    clinician_patients: {
+    auth_resend_confirmation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResendConfirmationRequest"];
+            };
+        };
+        responses: {
+            /** @description Taken, whether or not there is somebody to mail to */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusResponse"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_reset_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResetPasswordRequest"];
+            };
+        };
+        responses: {
+            /** @description The new password holds */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusResponse"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            /** @description The code is wrong or too old, nobody has the address, or the password is not fit */
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sign-ins that have not ended, the one used last first. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is kept by the issuer of the token */
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_end_others: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many sessions were ended. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is kept by the issuer of the token */
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    auth_end: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description Entries a page, 1 to 1000. */
-                limit: number;
-                /** @description From `pagination.next_cursor`. */
-                cursor: string;
+                /** @example 019b1f6e-0000-7000-8000-000000000000 */
+                session_id: string;
             };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A sentence for people. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessageResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The account is kept by the issuer of the token */
+            403: components["responses"]["Forbidden"];
+            /** @description The caller has no such session */
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    clinician_patients: {
+        parameters: {
+            query?: {
+                /** @description Entries a page, 1 to 1000. */
+                limit?: number;
+                /** @description From `pagination.next_cursor`. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -2660,6 +4179,7 @@ export interface operations {
             /** @description A page of those who consented. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2667,18 +4187,30 @@ export interface operations {
                     "application/json": components["schemas"]["PatientPage"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description The caller is no clinician */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
     events_stream: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The same, where no header can be set */
+                last_event_id?: string;
+            };
             header?: {
-                /** @description The last event that was seen */
+                /** @description The id of the last event that was seen */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -2686,13 +4218,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description text/event-stream of upload.completed and upload.deleted */
+            /** @description The stream */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example : connected
+                     *
+                     *     : position
+                     *     retry: 3000
+                     *     id: 019b1f6e-0000-7000-8000-000000000000
+                     */
                     "text/event-stream": string;
                 };
             };
@@ -2700,6 +4239,9 @@ export interface operations {
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
             422: components["responses"]["Invalid"];
+            /** @description The user has too many streams */
+            429: components["responses"]["RateLimited"];
+            /** @description The server stops */
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2715,6 +4257,7 @@ export interface operations {
             /** @description Liveness. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2722,6 +4265,15 @@ export interface operations {
                     "application/json": components["schemas"]["Live"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2734,6 +4286,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Without a cursor: the page, counted from 1. It counts readings, so pages shift when newer ones come; cursors do not. */
                 page?: number;
+                /** @description Without a cursor or a page: how many readings to pass over, at most 100 times `limit`. It shifts as pages do. */
+                offset?: number;
                 /**
                  * @description A metric by its short name or HealthKit identifier.
                  * @example heart_rate
@@ -2755,6 +4309,7 @@ export interface operations {
             /** @description A page of readings. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2762,9 +4317,18 @@ export interface operations {
                     "application/json": components["schemas"]["ReadingPage"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -2784,22 +4348,64 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["HealthDataUpload"];
+                "application/json": components["schemas"]["HealthDataBody"];
             };
         };
         responses: {
-            /** @description An upload that is kept. */
+            /** @description The answer to a body of metrics, or to one of samples. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthDataResponse"];
+                    "application/json": components["schemas"]["HealthDataAnswer"];
                 };
             };
             401: components["responses"]["Unauthorized"];
             /** @description The body names another user, or an operator asks */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description A request with the same `Idempotency-Key` is in progress */
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    health_data_upload_batch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes the request one that may be sent again: the same key with the same body has one effect, and gets the first answer for at least seven days. With another body it is refused.
+                 * @example 5f0c6f5e-7a0c-4a3d-9d4e-2f6f0c1a7b11
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HealthDataBatch"];
+            };
+        };
+        responses: {
+            /** @description At least one record is kept */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description A record names another user, or an operator asks */
             403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
             /** @description A request with the same `Idempotency-Key` is in progress */
@@ -2825,6 +4431,7 @@ export interface operations {
             /** @description Where an upload stands. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2832,10 +4439,19 @@ export interface operations {
                     "application/json": components["schemas"]["ProcessingStatus"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2867,6 +4483,45 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    health_data_sync_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The upload's id */
+                sync_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where an upload stands. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadStatus"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     health_data_upload_alias: {
         parameters: {
             query?: never;
@@ -2882,18 +4537,18 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["HealthDataUpload"];
+                "application/json": components["schemas"]["HealthDataBody"];
             };
         };
         responses: {
-            /** @description An upload that is kept. */
+            /** @description The answer to a body of metrics, or to one of samples. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthDataResponse"];
+                    "application/json": components["schemas"]["HealthDataAnswer"];
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -2906,6 +4561,44 @@ export interface operations {
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    health_data_upload_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where an upload stands. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadStatus"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2949,6 +4642,7 @@ export interface operations {
             /** @description The parts of the service. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2956,6 +4650,15 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            412: components["responses"]["PreconditionFailed"];
             /** @description The parts of the service. */
             503: {
                 headers: {
@@ -2981,6 +4684,7 @@ export interface operations {
             /** @description The parts of the service. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -2988,6 +4692,15 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            412: components["responses"]["PreconditionFailed"];
             /** @description The parts of the service. */
             503: {
                 headers: {
@@ -3057,6 +4770,7 @@ export interface operations {
             /** @description Where an upload stands. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3064,10 +4778,19 @@ export interface operations {
                     "application/json": components["schemas"]["HealthKitStatus"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3229,7 +4952,12 @@ export interface operations {
     };
     insights_history: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Insights a page, 1 to 100. */
+                limit?: number;
+                /** @description How many newer ones to pass over. */
+                offset?: number;
+            };
             header?: never;
             path: {
                 /** @description The caller's own id */
@@ -3242,6 +4970,7 @@ export interface operations {
             /** @description The caller's insights. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3249,9 +4978,19 @@ export interface operations {
                     "application/json": components["schemas"]["InsightHistory"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Another user's id, or an operator asks */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3267,6 +5006,7 @@ export interface operations {
             /** @description Which writer is configured. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3274,9 +5014,18 @@ export interface operations {
                     "application/json": components["schemas"]["InsightStatus"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3294,6 +5043,7 @@ export interface operations {
             /** @description The answer to an insight. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3311,10 +5061,19 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPending"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
             /** @description It could not be written */
             503: components["responses"]["Unavailable"];
         };
@@ -3331,6 +5090,7 @@ export interface operations {
             /** @description The newest circadian window and PAT week. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3338,9 +5098,18 @@ export interface operations {
                     "application/json": components["schemas"]["CircadianResponse"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3370,6 +5139,7 @@ export interface operations {
              */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3377,9 +5147,65 @@ export interface operations {
                     "application/json": components["schemas"]["DailyResponse"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    metrics_hourly: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The first day.
+                 * @example 2026-03-01
+                 */
+                start_date?: string;
+                /**
+                 * @description The last day, included.
+                 * @example 2026-03-14
+                 */
+                end_date?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Hours of local days, as the measures of days are: a day has 23 to 25 of them, more or fewer when its person flew. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HourlyResponse"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -3407,6 +5233,7 @@ export interface operations {
             /** @description Nights by the local date of waking. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3414,9 +5241,18 @@ export interface operations {
                     "application/json": components["schemas"]["SleepResponse"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -3433,6 +5269,7 @@ export interface operations {
             /** @description OpenAPI 3.1 */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3440,6 +5277,15 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            412: components["responses"]["PreconditionFailed"];
         };
     };
     operator_jobs: {
@@ -3454,6 +5300,7 @@ export interface operations {
             /** @description What waits in the job queue. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3461,10 +5308,97 @@ export interface operations {
                     "application/json": components["schemas"]["JobStats"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description The caller is no operator */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             /** @description The queue is not available */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    operator_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 019b1f6e-0000-7000-8000-000000000000 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What an operator sees of somebody: neither a name nor an address, and nothing of their health. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatedUser"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The caller is no operator */
+            403: components["responses"]["Forbidden"];
+            /** @description There is no such account */
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    operator_update_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 019b1f6e-0000-7000-8000-000000000000 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OperatedUserUpdate"];
+            };
+        };
+        responses: {
+            /** @description What an operator sees of somebody: neither a name nor an address, and nothing of their health. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatedUser"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The caller is no operator */
+            403: components["responses"]["Forbidden"];
+            /** @description There is no such account */
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3540,6 +5474,7 @@ export interface operations {
             /** @description A stored analysis. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3547,10 +5482,19 @@ export interface operations {
                     "application/json": components["schemas"]["PatAnalysisResponse"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3682,6 +5626,7 @@ export interface operations {
             /** @description The state of the model. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3689,8 +5634,17 @@ export interface operations {
                     "application/json": components["schemas"]["PatHealth"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             /** @description The model is not available */
             503: {
                 headers: {
@@ -3716,6 +5670,7 @@ export interface operations {
             /** @description Every configured model. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3723,8 +5678,17 @@ export interface operations {
                     "application/json": components["schemas"]["ModelsInfo"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3786,16 +5750,62 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    users_audit: {
+    users_erase: {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                /** @description Entries a page, 1 to 1000. */
-                limit: number;
-                /** @description From `pagination.next_cursor`. */
-                cursor: string;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ErasureRequest"];
             };
+        };
+        responses: {
+            /** @description Nothing is left */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureReceipt"];
+                };
+            };
+            /** @description The account is gone; there is so much else that it is still being removed */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureBegun"];
+                };
+            };
+            /** @description The token is not valid, or the password is wrong */
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            /** @description Locked after too many wrong passwords */
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_audit: {
+        parameters: {
+            query?: {
+                /** @description Entries a page, 1 to 1000. */
+                limit?: number;
+                /** @description From `pagination.next_cursor`. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -3803,6 +5813,7 @@ export interface operations {
             /** @description A page of the audit trail. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3810,9 +5821,18 @@ export interface operations {
                     "application/json": components["schemas"]["AuditPage"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -3829,6 +5849,7 @@ export interface operations {
             /** @description The caller's consents, the newest first. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3836,9 +5857,18 @@ export interface operations {
                     "application/json": components["schemas"]["ConsentList"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3895,8 +5925,7 @@ export interface operations {
             /** @description A consent. */
             200: {
                 headers: {
-                    /** @description For `If-Match` */
-                    ETag?: string;
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -3904,19 +5933,28 @@ export interface operations {
                     "application/json": components["schemas"]["ConsentBody"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Without the role user, as operators are */
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
     users_change: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description The ETag of the consent that is changed; required */
-                "If-Match"?: string;
+            header: {
+                /** @description The ETag of the consent that is changed */
+                "If-Match": string;
             };
             path: {
                 consent_id: string;
@@ -3986,6 +6024,31 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    users_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The archive */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": number[];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     users_readings: {
         parameters: {
             query?: {
@@ -3995,6 +6058,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Without a cursor: the page, counted from 1. It counts readings, so pages shift when newer ones come; cursors do not. */
                 page?: number;
+                /** @description Without a cursor or a page: how many readings to pass over, at most 100 times `limit`. It shifts as pages do. */
+                offset?: number;
                 /**
                  * @description A metric by its short name or HealthKit identifier.
                  * @example heart_rate
@@ -4019,6 +6084,7 @@ export interface operations {
             /** @description A page of readings. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -4026,16 +6092,30 @@ export interface operations {
                     "application/json": components["schemas"]["ReadingPage"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
     users_insights: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Insights a page, 1 to 100. */
+                limit?: number;
+                /** @description How many newer ones to pass over. */
+                offset?: number;
+            };
             header?: never;
             path: {
                 /** @description The caller, or who consented to them */
@@ -4048,6 +6128,7 @@ export interface operations {
             /** @description The caller's insights. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -4055,9 +6136,19 @@ export interface operations {
                     "application/json": components["schemas"]["InsightHistory"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -4076,6 +6167,7 @@ export interface operations {
             /** @description The newest circadian window and PAT week. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -4083,9 +6175,18 @@ export interface operations {
                     "application/json": components["schemas"]["CircadianResponse"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -4118,6 +6219,7 @@ export interface operations {
              */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -4125,9 +6227,18 @@ export interface operations {
                     "application/json": components["schemas"]["DailyResponse"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
             503: components["responses"]["Unavailable"];
         };
@@ -4158,6 +6269,7 @@ export interface operations {
             /** @description Nights by the local date of waking. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
@@ -4165,10 +6277,125 @@ export interface operations {
                     "application/json": components["schemas"]["SleepResponse"];
                 };
             };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["Unauthorized"];
             /** @description Another user who did not consent to this, whether or not there is one; or a caller without the role user */
             403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    websocket_chat_room: {
+        parameters: {
+            query?: {
+                /** @description The access token, where no header can be set */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Letters, digits, `-`, `_` and `.` */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The socket is open */
+            101: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description A role without health data, or a page of a foreign origin */
+            403: components["responses"]["Forbidden"];
+            /** @description Not the name of a room */
+            422: components["responses"]["Invalid"];
+            /** @description Not a WebSocket handshake */
+            426: components["responses"]["UpgradeRequired"];
+            /** @description The user has too many sockets */
+            429: components["responses"]["RateLimited"];
+            /** @description The server stops */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    websocket_health_analysis: {
+        parameters: {
+            query?: {
+                /** @description The access token, where no header can be set */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The caller's own id */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The socket is open */
+            101: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Another user's id, a role without health data, or a page of a foreign origin */
+            403: components["responses"]["Forbidden"];
+            /** @description Not a WebSocket handshake */
+            426: components["responses"]["UpgradeRequired"];
+            /** @description The user has too many sockets */
+            429: components["responses"]["RateLimited"];
+            /** @description The server stops */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    websocket_room: {
+        parameters: {
+            query?: {
+                /** @description The access token, where no header can be set */
+                token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Letters, digits, `-`, `_` and `.` */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The socket is open */
+            101: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description A role without health data, or a page of a foreign origin */
+            403: components["responses"]["Forbidden"];
+            /** @description Not the name of a room */
+            422: components["responses"]["Invalid"];
+            /** @description Not a WebSocket handshake */
+            426: components["responses"]["UpgradeRequired"];
+            /** @description The user has too many sockets */
+            429: components["responses"]["RateLimited"];
+            /** @description The server stops */
             503: components["responses"]["Unavailable"];
         };
     };

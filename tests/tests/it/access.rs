@@ -51,6 +51,7 @@ impl<'a> Ask<'a> {
         }
         assert!(!path.contains('{'), "the table has no id for {path}");
         let method: Method = method.parse().unwrap();
+        let method_needs_match = method == Method::PUT;
         let request = self.people.client.request(method, self.people.url(&path));
         let request = match self.entry.body {
             Some(body) => {
@@ -69,7 +70,7 @@ impl<'a> Ask<'a> {
             request
         };
         // What needs a precondition is not to be refused for want of one.
-        request.header("if-match", "\"1\"")
+        if method_needs_match { request.header("if-match", "\"1\"") } else { request }
     }
 
     async fn by(&self, caller: Caller) -> Answer {
@@ -130,7 +131,8 @@ async fn whoever_is_nobody_gets_nothing() {
     let mut checked = 0;
     for entry in TABLE.iter().filter(|entry| entry.audience != Audience::Public) {
         let ask = Ask::of(&people, entry, &people.things);
-        let plain = ask.by(Caller::Nobody).await;
+        // A socket without a token is opened for a first message that brings one; a bad token is refused at once.
+        let plain = ask.by(if entry.is_socket { Caller::Expired } else { Caller::Nobody }).await;
         assert_eq!(problem(&plain, 401), "unauthorized", "{}", entry.operation);
         for caller in
             [Caller::Expired, Caller::WrongType, Caller::SignedOut, Caller::Disabled, Caller::Deleted]

@@ -190,7 +190,10 @@ fn production_refuses_what_is_for_one_persons_machine() {
     let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--profile", "production", "--data"];
     let seen = faults(&command(&serve).arg(&data).output().unwrap());
     let keys: Vec<&str> = seen.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys, ["providers.identity", "server.public_url", "telemetry.user_hash_key"]);
+    assert_eq!(
+        keys,
+        ["mail.transport", "providers.identity", "server.public_url", "telemetry.user_hash_key"]
+    );
     // The local identity provider stays refused, whatever else is put right.
     let mut whole = command(&serve);
     whole.arg(&data).env("CLARITY__TELEMETRY__USER_HASH_KEY", "0123456789abcdef0123456789abcdef");

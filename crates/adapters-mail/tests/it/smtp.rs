@@ -164,10 +164,13 @@ async fn a_refusal_for_good_is_logged_without_the_address_and_not_repeated() {
         Fault::Answer("RCPT", "557 secretive@example.org is gone"),
     ]);
     mailer.send(mail("secretive@example.org")).await.unwrap();
-    until("the refusal", || lines().iter().any(|line| line.all.contains("550"))).await;
+    // The log is that of all tests, and any of its numbers may hold these digits.
+    let refusal = || server.connections() > 0 && lines().iter().any(|line| line.all.contains("550"));
+    until("the refusal", refusal).await;
     assert_eq!(server.connections(), 1);
     mailer.send(mail("secretive@example.org")).await.unwrap();
-    until("the second refusal", || lines().iter().any(|line| line.all.contains("557"))).await;
+    let refusal = || server.connections() > 2 && lines().iter().any(|line| line.all.contains("557"));
+    until("the second refusal", refusal).await;
     assert_eq!(server.connections(), 3);
     assert!(server.mails("secretive@example.org").is_empty());
     let logged = lines();

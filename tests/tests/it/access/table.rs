@@ -183,7 +183,7 @@ pub(crate) const TABLE: &[Entry] = &[
     user("GET /api/v1/users/me/consents/{consent_id}").place(&[("consent_id", Place::Thing)]),
     user("PUT /api/v1/users/me/consents/{consent_id}")
         .place(&[("consent_id", Place::Thing)])
-        .body(r#"{"scope":["metrics"]}"#),
+        .body(r#"{"expires_at":"2027-03-01T00:00:00Z","scope":["metrics"]}"#),
     user("DELETE /api/v1/users/me/consents/{consent_id}")
         .place(&[("consent_id", Place::Thing)])
         .ends_the_caller(),

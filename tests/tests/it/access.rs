@@ -262,7 +262,8 @@ async fn the_owner_is_let_in() {
             Audience::Clinician => Caller::Clinician,
             Audience::User | Audience::Anyone => Caller::Owner,
         };
-        if entry.ends_the_caller {
+        // What was deleted would be missing to all that follow.
+        if entry.ends_the_caller || entry.method() == "DELETE" {
             continue;
         }
         let answer = Ask::of(&people, entry, &people.things).by(caller).await;

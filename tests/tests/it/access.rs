@@ -270,7 +270,9 @@ async fn the_owner_is_let_in() {
         let status = answer.status.as_u16();
         assert!(!matches!(status, 401 | 403), "{}: {status} {}", entry.operation, answer.body);
         assert!(status < 500 || status == 503, "{}: {status} {}", entry.operation, answer.body);
-        if entry.method() == "GET" && !entry.streams {
+        // The id in that place is an upload's: nobody here was analysed.
+        let is_missing = entry.operation == "GET /api/v1/pat/analysis/{processing_id}";
+        if entry.method() == "GET" && !entry.streams && !is_missing {
             assert_eq!(status, 200, "{}: {}", entry.operation, answer.body);
         }
     }

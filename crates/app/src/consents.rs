@@ -98,7 +98,7 @@ pub enum Whom {
 /// How far, and for how long.
 #[derive(Default)]
 pub struct Terms {
-    /// Until when; [`LASTS`] from now where it is not said.
+    /// Until when; `LASTS` from now where it is not said.
     pub expires_at: Option<Timestamp>,
     /// To what; to everything where it is not said.
     pub scope: Option<BTreeSet<Scope>>,

@@ -14,7 +14,7 @@ const FEW: usize = 16;
 /// The longest name that a pointer repeats in full.
 const NAME_SHOWN_MAX: usize = 64;
 
-/// Checks that `body` is Unicode text, without a byte order mark, no deeper than [`DEPTH_MAX`], and that no object in it has two
+/// Checks that `body` is Unicode text, without a byte order mark, no deeper than `DEPTH_MAX`, and that no object in it has two
 /// members of one name. One pass and no tree; what is no JSON at all is left to the parser to tell.
 pub fn strict(body: &[u8]) -> Result<(), BodyError> {
     let text = std::str::from_utf8(body).map_err(|_hidden| BodyError::new("", "the body is not UTF-8"))?;

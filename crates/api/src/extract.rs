@@ -169,6 +169,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     }
 }
 
+/// The same, where there may be no body.
+pub(crate) struct OptionalJson<T>(pub Option<T>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let context = context(&request)?;
+            let body = read(&request, payload, &context, context.config.server.json_bytes_max).await?;
+            if body.is_empty() { Ok(Self(None)) } else { parse(&body).map(|body| Self(Some(body))) }
+        })
+    }
+}
+
 /// An upload's body of at most `server.upload_bytes_max` bytes once decoded, whatever it holds.
 pub(crate) struct UploadBody(pub Bytes);
 

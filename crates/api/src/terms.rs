@@ -78,13 +78,13 @@ impl Terms {
     pub(crate) async fn answer<T>(
         &self,
         user: UserId,
-        reply: impl Fn(&T) -> Reply + Send + Sync,
+        reply: impl Fn(&T) -> app::Result<Reply> + Send + Sync,
         act: impl AsyncFnOnce(Option<&Once<'_, T>>) -> app::Result<Outcome<T>>,
     ) -> Result<HttpResponse, Problem> {
         let token = self.token(user);
         let once = token.as_ref().map(|token| Once { token, reply: &reply });
         Ok(match act(once.as_ref()).await? {
-            Outcome::Done(made) => self.respond(reply(&made), false),
+            Outcome::Done(made) => self.respond(reply(&made)?, false),
             Outcome::Replayed(reply) => self.respond(reply, true),
         })
     }
@@ -120,11 +120,11 @@ fn key(value: &HeaderValue) -> Result<String, Problem> {
 }
 
 /// A reply with a JSON body.
-pub(crate) fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {
-    Reply { status: status.as_u16(), location: None, body: serde_json::to_string(body).unwrap_or_default() }
+pub(crate) fn reply<T: Serialize>(status: StatusCode, body: &T) -> app::Result<Reply> {
+    Reply::json(status.as_u16(), body)
 }
 
 /// A reply that says where what was asked for will be.
-pub(crate) fn accepted<T: Serialize>(location: String, body: &T) -> Reply {
-    Reply { location: Some(location), ..reply(StatusCode::ACCEPTED, body) }
+pub(crate) fn accepted<T: Serialize>(location: String, body: &T) -> app::Result<Reply> {
+    Ok(Reply { location: Some(location), ..reply(StatusCode::ACCEPTED, body)? })
 }

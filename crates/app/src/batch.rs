@@ -118,11 +118,7 @@ impl App {
         once: Option<&Once<'_, Batch>>,
     ) -> Result<Part> {
         let token = once.map(|once| once.token.part(caller.user_id, index));
-        let reply = |upload: &Upload| Reply {
-            status: 201,
-            location: None,
-            body: serde_json::to_string(&Part::from(upload)).unwrap_or_default(),
-        };
+        let reply = |upload: &Upload| Reply::json(201, &Part::from(upload));
         let once = token.as_ref().map(|token| Once { token, reply: &reply });
         match self.receive_once(caller, UploadKind::BatchRecord, record, once.as_ref()).await? {
             Outcome::Done(upload) => Ok(Part::from(&upload)),

@@ -21,7 +21,7 @@ use crate::{
     consents::{Consent, Patient},
     error::Result,
     records::{Intent, decode, encode, query_all},
-    upload::raw_prefix,
+    upload::{early_raw_prefix, raw_prefix},
 };
 
 /// How many objects are listed at once.
@@ -182,17 +182,20 @@ impl App {
 
     async fn erase_objects(&self, user: UserId) -> Result<usize> {
         let mut count = 0;
-        loop {
-            // From the start each time: what was listed is gone.
-            let page = self.platform.objects.list(&raw_prefix(user), None, OBJECTS_PAGE).await?;
-            for object in &page.items {
-                self.platform.objects.delete(&object.key).await?;
-            }
-            count += page.items.len();
-            if page.next.is_none() {
-                return Ok(count);
+        for prefix in [raw_prefix(user), early_raw_prefix(user)] {
+            loop {
+                // From the start each time: what was listed is gone.
+                let page = self.platform.objects.list(&prefix, None, OBJECTS_PAGE).await?;
+                for object in &page.items {
+                    self.platform.objects.delete(&object.key).await?;
+                }
+                count += page.items.len();
+                if page.next.is_none() {
+                    break;
+                }
             }
         }
+        Ok(count)
     }
 
     /// Intents, messages and events.

@@ -11,7 +11,7 @@ use std::{
 
 use domain::{ids::UserId, record::RecordKey};
 use jiff::{SignedDuration, Timestamp};
-use ports::{ErrorKind, Write};
+use ports::{Error, ErrorKind, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,6 +34,15 @@ pub struct Reply {
     pub location: Option<String>,
     /// JSON.
     pub body: String,
+}
+
+impl Reply {
+    /// A reply whose body is this, as JSON. A body that cannot be written is an error, before anything is kept.
+    pub fn json<T: Serialize>(status: u16, body: &T) -> Result<Self> {
+        let body = serde_json::to_string(body)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "reply.encode").with_cause(error))?;
+        Ok(Self { status, location: None, body })
+    }
 }
 
 impl fmt::Debug for Reply {
@@ -74,7 +83,7 @@ pub struct Once<'a, T> {
     /// Which request.
     pub token: &'a Token,
     /// The reply to it.
-    pub reply: &'a (dyn Fn(&T) -> Reply + Send + Sync),
+    pub reply: &'a (dyn Fn(&T) -> Result<Reply> + Send + Sync),
 }
 
 /// How a request that may be sent again ended.
@@ -142,7 +151,7 @@ impl App {
     /// The write that keeps the reply, for the commit of the effect.
     pub(crate) fn keep_reply<T>(&self, once: Option<&Once<'_, T>>, made: &T) -> Result<Option<Write>> {
         let Some(Once { token, reply }) = once else { return Ok(None) };
-        let kept = Kept { fingerprint: token.fingerprint.clone(), reply: reply(made) };
+        let kept = Kept { fingerprint: token.fingerprint.clone(), reply: reply(made)? };
         let until = self.platform.clock.now().saturating_add(KEPT).unwrap_or(Timestamp::MAX);
         Ok(Some(Write::insert(token.key.clone(), encode(&kept)?).expiring_at(until)))
     }

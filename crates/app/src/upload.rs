@@ -327,6 +327,11 @@ pub(crate) fn raw_prefix(user: UserId) -> String {
     format!("raw/{}/", hash_of("objects", user))
 }
 
+/// What they began with in the first builds. An upload names its object, so those are still found; an erasure looks for both.
+pub(crate) fn early_raw_prefix(user: UserId) -> String {
+    format!("raw/{user}/")
+}
+
 thread_local! {
     /// Making one costs more than a small body.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };

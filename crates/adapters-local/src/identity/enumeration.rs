@@ -114,6 +114,7 @@ impl House {
             password_cost: PasswordCost::LOWEST,
             email_confirmation_required: true,
             code_sink: Some(Arc::new(Post)),
+            keep_codes: false,
             ..Settings::new("test", "test")
         };
         let lifetime = settings.access_token_lifetime;

@@ -19,7 +19,8 @@ use utoipa::ToSchema;
 
 use super::{resource, seconds};
 use crate::{
-    extract::{Ctx, HealthUser, Json, header},
+    extract::{Ctx, HealthUser, Json},
+    middleware::conditional::Tags,
     problem::{Problem, ProblemBody, ProblemKind},
     terms::{Terms, reply},
 };
@@ -231,11 +232,9 @@ pub(crate) async fn change(
     request: HttpRequest,
     body: Json<ConsentUpdate>,
 ) -> Result<HttpResponse, Problem> {
-    let expected = header(&request, header::IF_MATCH.as_str())
+    let expected = Tags::of(request.headers(), &header::IF_MATCH)?
         .ok_or_else(|| Problem::new(ProblemKind::PreconditionRequired))?;
-    let is_expected = |version: Version| {
-        expected.trim() == "*" || expected.split(',').any(|held| held.trim() == tag(version))
-    };
+    let is_expected = |version: Version| expected.hold_strongly(&tag(version));
     let ConsentUpdate { expires_at, scope: words } = body.0;
     let terms = ConsentTerms { expires_at: Some(whole(expires_at)), scope: Some(scope(words)) };
     let changed = context.app.change_consent(&user.caller, consent_id(&id)?, terms, &is_expected).await?;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{resource, seconds};
 use crate::{
     export::archive,
-    extract::{Ctx, HealthUser, Peer, parse},
+    extract::{Ctx, HealthUser, OptionalJson, Peer},
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
@@ -100,10 +100,9 @@ pub(crate) async fn erase(
     context: Ctx,
     user: HealthUser,
     peer: Peer,
-    body: web::Bytes,
+    body: OptionalJson<ErasureRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let password = if body.is_empty() { None } else { parse::<ErasureRequest>(&body)?.password };
-    if let Some(password) = password {
+    if let Some(password) = body.0.and_then(|body| body.password) {
         check(&context, &user, &peer, &password).await?;
     }
     let counts = context.app.begin_erasure(&user.caller).await?;

@@ -10,7 +10,7 @@ use app::{
 };
 use conformance::{ManualClock, TimeControl as _};
 use domain::record::{Kind, Partition, RecordKey, SortRange};
-use ports::{Denial, Precondition, Query, Write, denial};
+use ports::{Denial, ObjectKey, Precondition, PutOptions, Query, Write, denial};
 use strum::IntoEnumIterator;
 
 use crate::{
@@ -72,6 +72,22 @@ async fn nothing_is_added_once_an_erasure_has_begun() {
     send(&app, &berta, large(5000)).await;
     assert!(kept(&app, 2).await > 4);
     assert_eq!(app.platform.objects.list("raw/", None, 10).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn raw_bodies_under_the_names_of_the_first_builds_are_erased_as_well() {
+    let (app, anna, berta) = (app(), caller(1), caller(2));
+    for owner in [&anna, &berta] {
+        let key = ObjectKey::new(format!("raw/{}/{}.zst", owner.user_id, anna.user_id)).unwrap();
+        let content = ports::objects::once(&b"what a phone sent"[..]);
+        app.platform.objects.put(&key, content, PutOptions::default()).await.unwrap();
+    }
+    let counts = app.begin_erasure(&anna).await.unwrap();
+    let receipt = app.finish_erasure(anna.user_id, counts).await.unwrap();
+    assert!(receipt.stores.iter().any(|emptied| emptied.store == "objects" && emptied.count == 1));
+    let left = app.platform.objects.list("raw/", None, 10).await.unwrap().items;
+    let left: Vec<_> = left.iter().map(|object| object.key.as_str().to_owned()).collect();
+    assert_eq!(left, [format!("raw/{}/{}.zst", berta.user_id, anna.user_id)]);
 }
 
 #[tokio::test]

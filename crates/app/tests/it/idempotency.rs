@@ -72,8 +72,8 @@ impl HealthDataRepository for Faulty {
     }
 }
 
-fn reply_of(upload: &Upload) -> Reply {
-    Reply { status: 202, location: None, body: format!("{{\"upload_id\":\"{}\"}}", upload.id) }
+fn reply_of(upload: &Upload) -> Result<Reply, AppError> {
+    Reply::json(202, &upload.id.to_string())
 }
 
 async fn send(app: &App, user: u128, key: &str, content: Vec<u8>) -> Result<(bool, Reply), AppError> {
@@ -81,7 +81,7 @@ async fn send(app: &App, user: u128, key: &str, content: Vec<u8>) -> Result<(boo
     let token = Token::new(caller.user_id, key, &[&content]);
     let once = Once { token: &token, reply: &reply_of };
     Ok(match app.receive_once(&caller, UploadKind::HealthKit, content.into(), Some(&once)).await? {
-        Outcome::Done(upload) => (true, reply_of(&upload)),
+        Outcome::Done(upload) => (true, reply_of(&upload)?),
         Outcome::Replayed(reply) => (false, reply),
     })
 }
@@ -149,7 +149,7 @@ async fn an_insight_with_a_key_is_written_once() {
     let app = app_with(|inner| inner);
     let anna = caller(1);
     let token = Token::new(anna.user_id, "k", &[b"insight"]);
-    let render = |insight: &Insight| Reply { status: 200, location: None, body: insight.id.to_string() };
+    let render = |insight: &Insight| Reply::json(200, &insight.id.to_string());
     let once = Once { token: &token, reply: &render };
     let Outcome::Done(insight) = app.write_insight(&anna, insight_request(), Some(&once)).await.unwrap()
     else {
@@ -216,10 +216,10 @@ async fn what_cannot_be_made_says_so_and_is_never_made_up() {
 async fn send_batch(app: &App, content: &[u8]) -> Result<(bool, String), AppError> {
     let caller = caller(1);
     let token = Token::new(caller.user_id, "k", &[content]);
-    let reply = |batch: &Batch| Reply { status: 201, location: None, body: format!("{:?}", batch.uploads) };
+    let reply = |batch: &Batch| Reply::json(201, &format!("{:?}", batch.uploads));
     let once = Once { token: &token, reply: &reply };
     Ok(match app.receive_batch(&caller, content.to_vec().into(), Some(&once)).await? {
-        Outcome::Done(batch) => (true, reply(&batch).body),
+        Outcome::Done(batch) => (true, reply(&batch)?.body),
         Outcome::Replayed(reply) => (false, reply.body),
     })
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{check_name, email, kept_here};
 use crate::{
     extract::{Authenticated, Ctx, Json},
+    middleware::conditional::Tags,
     problem::{Problem, ProblemBody, ProblemKind},
     routes::seconds,
 };
@@ -64,14 +65,6 @@ fn etag(profile: &Profile) -> String {
     format!("\"{}\"", profile.version)
 }
 
-/// Whether `If-Match` allows a change of what has this tag. Weak tags never do (RFC 9110, 13.1.1).
-fn if_match(request: &HttpRequest, tag: &str) -> Option<bool> {
-    let mut values = request.headers().get_all(header::IF_MATCH).peekable();
-    values.peek()?;
-    let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    Some(tags.any(|given| matches!(given.trim(), "*") || given.trim() == tag))
-}
-
 async fn profile_of(context: &Ctx, user: &Authenticated) -> Result<Profile, Problem> {
     let profile = context.app.platform.identity.profile(user.user_id).await?;
     // A token outlives its user by moments at most; then it is a token of nobody.
@@ -113,10 +106,10 @@ pub(crate) async fn update_me(
     check_name(display_name.as_ref().and_then(Option::as_deref))?;
     let updated = display_name.is_some() || address.is_some();
     let before = profile_of(&context, &user).await?;
-    let expected_version = match if_match(&request, &etag(&before)) {
+    let expected_version = match Tags::of(request.headers(), &header::IF_MATCH)? {
         None => None,
-        Some(true) => Some(before.version),
-        Some(false) => return Err(changed_meanwhile()),
+        Some(tags) if tags.hold_strongly(&etag(&before)) => Some(before.version),
+        Some(_) => return Err(changed_meanwhile()),
     };
     let update = ProfileUpdate { display_name, email: address, expected_version };
     let profile = match context.app.platform.identity.update(user.user_id, update).await {

@@ -1,6 +1,6 @@
 //! Signing up, in and out.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use app::accounts::SignUp;
 use ports::{ChallengeKind, Denial, Email, ErrorKind, SignIn, SignInContext, Tokens, denial};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{MessageResponse, check_name, email};
 use crate::{
-    extract::{Authenticated, Ctx, Json, Peer, bearer, parse},
+    extract::{Authenticated, Ctx, Json, OptionalJson, Peer, bearer},
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
@@ -264,12 +264,13 @@ fn refused(error: ports::Error) -> Problem {
 pub(crate) async fn refresh(
     context: Ctx,
     request: HttpRequest,
-    body: web::Bytes,
+    body: OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let token = if body.is_empty() {
-        bearer(&request).map(SecretString::from).ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?
-    } else {
-        parse::<RefreshRequest>(&body)?.refresh_token
+    let token = match body.0 {
+        Some(body) => body.refresh_token,
+        None => {
+            bearer(&request).map(SecretString::from).ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?
+        }
     };
     let tokens = context.app.platform.identity.refresh(&token).await?;
     Ok(HttpResponse::Ok().json(token_response(&tokens)))

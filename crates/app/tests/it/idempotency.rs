@@ -159,7 +159,7 @@ async fn an_insight_with_a_key_is_written_once() {
     else {
         panic!("it was written again");
     };
-    assert_eq!(reply.body, insight.id.to_string());
+    assert_eq!(reply, render(&insight).unwrap());
     assert_eq!(app.insight_history(&anna, 0, 10).await.unwrap().0.len(), 1);
 }
 

@@ -39,8 +39,10 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &["adapters-*", "app", "domain", "inference", "migration", "ports", "simulator"],
             &["conformance"],
         ),
+        // Starts servers; knows nothing of what is tested against them.
+        "harness" => (&[], &[]),
         "e2e" => (&["*"], &[]),
-        adapters if adapters.starts_with("adapters-") => (&["domain", "ports"], &["conformance"]),
+        adapters if adapters.starts_with("adapters-") => (&["domain", "ports"], &["conformance", "harness"]),
         _ => return None,
     })
 }

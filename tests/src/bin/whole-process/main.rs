@@ -9,6 +9,7 @@ mod people;
 mod reads;
 mod report;
 mod server;
+mod slow;
 mod small;
 mod usage;
 
@@ -38,6 +39,8 @@ enum Part {
     Large,
     /// Reads with a token, and the token by itself.
     Reads,
+    /// A probe beside slow connections.
+    Slow,
     /// Start and memory.
     Idle,
 }
@@ -67,6 +70,9 @@ async fn measure(folder: &Path, is_wanted: impl Fn(Part) -> bool) -> anyhow::Res
     }
     if is_wanted(Part::Reads) {
         rows.extend(reads::measure(folder).await?);
+    }
+    if is_wanted(Part::Slow) {
+        rows.extend(slow::measure(folder).await?);
     }
     if !is_wanted(Part::Small) && !is_wanted(Part::Large) {
         return Ok(rows);

@@ -201,6 +201,8 @@ impl App {
         terms: Terms,
         is_expected: &(dyn Fn(Version) -> bool + Send + Sync),
     ) -> Result<Stored<Consent>> {
+        // Before the condition, which counts only for a request that is right in itself.
+        let (expires_at, scope) = self.checked(terms)?;
         let Stored { body: mut consent, version } = self.consent(caller, id).await?;
         if !is_expected(version) {
             return Err(AppError::Stale);
@@ -208,7 +210,7 @@ impl App {
         if consent.revoked_at.is_some() {
             return Err(Error::new(ErrorKind::Conflict, "consent.change").into());
         }
-        (consent.expires_at, consent.scope) = self.checked(terms)?;
+        (consent.expires_at, consent.scope) = (expires_at, scope);
         let writes = vec![
             replace_consent(caller, version, &consent)?,
             patient(caller.user_id, &consent)?,

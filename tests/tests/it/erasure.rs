@@ -53,16 +53,16 @@ fn count(receipt: &Value, store: &str) -> u64 {
     of_store.unwrap_or_else(|| panic!("no {store} in {receipt}"))["count"].as_u64().unwrap()
 }
 
-/// More than a record holds, so that the raw body becomes an object. Each on a day of its own, in words that begin with `marker`.
-fn large(phone: &Phone, day: u32, marker: &str) -> Value {
-    let marked = |what: &str| format!("{marker}{what}");
+/// More than a record holds, so that the raw body becomes an object. Each on a day of its own, in words that begin with `first`.
+fn large(phone: &Phone, day: u32, first: &str) -> Value {
+    let word = |what: &str| format!("{first}{what}");
     let reading = |n: u32| {
         let at = format!("2025-{:02}-{:02}T{:02}:{:02}:00+01:00", 1 + day / 28, 1 + day % 28, n / 60, n % 60);
         let mut sample =
             quantity("HeartRate", 60.0 + f64::from(n * 7919 % 997) / 13.0, "count/min", &at, &at);
-        sample["source_name"] = json!(marked("source"));
-        sample["device"] = json!({ "name": marked("device"), "product_type": marked("product") });
-        sample["metadata"] = json!({ "note": marked("metadata") });
+        sample["source_name"] = json!(word("source"));
+        sample["device"] = json!({ "name": word("device"), "product_type": word("product") });
+        sample["metadata"] = json!({ "note": word("metadata") });
         sample
     };
     healthkit(phone, &(0..300).map(reading).collect::<Vec<_>>())

@@ -40,10 +40,10 @@ pub(crate) async fn measure(folder: &Path) -> anyhow::Result<Vec<Row>> {
     let beside = probe(address).await?;
     ensure!(slow.try_join_next().is_none(), "a slow connection was ended: the figure says nothing");
     Ok(vec![
-        Row::new(format!("/health beside {CONNECTIONS} slow connections: p99"), beside.p99_ms, "ms")
+        Row::new(format!("/health beside {CONNECTIONS} slow connections: p99"), beside.p99, "ms")
             .goal(Goal::AtMost(50.0))
-            .floor("the same without them", alone.p99_ms)
-            .note(format!("median {:.2} ms, longest {:.1} ms", beside.median_ms, beside.longest_ms)),
+            .floor("the same without them", alone.p99)
+            .note(format!("median {:.2} ms, longest {:.1} ms", beside.median, beside.longest)),
     ])
 }
 
@@ -54,10 +54,11 @@ async fn drip(mut stream: TcpStream) {
     }
 }
 
+/// In milliseconds.
 struct Times {
-    median_ms: f64,
-    p99_ms: f64,
-    longest_ms: f64,
+    median: f64,
+    p99: f64,
+    longest: f64,
 }
 
 async fn probe(address: SocketAddr) -> anyhow::Result<Times> {
@@ -78,5 +79,5 @@ async fn probe(address: SocketAddr) -> anyhow::Result<Times> {
     }
     times.sort_unstable();
     let at = |share: usize| times[(PROBES - 1) * share / 100].as_secs_f64() * 1e3;
-    Ok(Times { median_ms: at(50), p99_ms: at(99), longest_ms: at(100) })
+    Ok(Times { median: at(50), p99: at(99), longest: at(100) })
 }

@@ -12,12 +12,12 @@ use std::{
 use crate::{Daemon, tools};
 
 /// How the server is started; see the comment at its beginning.
-const LAUNCHER: &str = include_str!("moto.py");
+const LAUNCHER: &str = include_str!("moto_server.py");
 
 /// One server for all tests of a process. A static is never dropped: the server ends by itself when the process has.
 static SERVER: LazyLock<io::Result<Daemon>> = LazyLock::new(|| {
     Daemon::start("moto", |port, folder| {
-        let launcher = folder.join("moto.py");
+        let launcher = folder.join("moto_server.py");
         let mut command = Command::new(tools().join("emulators/venv/bin/python"));
         command.arg(&launcher).arg(port.to_string()).env("MOTO_ALLOW_NONEXISTENT_REGION", "true");
         // Where this fails the server does not come up, and its log says why.

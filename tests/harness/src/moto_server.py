@@ -1,4 +1,4 @@
-"""moto's server with what its own lacks: `python moto.py PORT`.
+"""moto's server with what its own lacks: `python moto_server.py PORT`.
 
 - It ends when whoever started it has ended, and removes the folder that it lies in.
 - A clock for each region, which `POST /_clock/REGION?by_ms=N` moves, so that tests of leases do not wait. It answers by how

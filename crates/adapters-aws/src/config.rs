@@ -1,6 +1,6 @@
 //! Where the services are, and how long they may take.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
@@ -41,6 +41,36 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// Until the call ends, all attempts and the pauses between them included.
     pub operation: Duration,
+    /// Until one attempt to send or fetch a part of an object has its answer: 8 MiB may be under way.
+    pub transfer: Duration,
+}
+
+impl Timeouts {
+    /// Of calls that carry little.
+    fn of_calls(&self) -> TimeoutConfig {
+        self.of(self.attempt, self.operation)
+    }
+
+    /// Of calls that carry the bytes of objects.
+    #[cfg(feature = "s3")]
+    pub(crate) fn of_transfers(&self) -> TimeoutConfig {
+        self.of(self.transfer, self.transfer * 2)
+    }
+
+    /// Of calls that may wait for up to `poll` for something to happen.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn of_polls(&self, poll: Duration) -> TimeoutConfig {
+        self.of(self.attempt + poll, self.operation + poll)
+    }
+
+    fn of(&self, attempt: Duration, operation: Duration) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(self.connect)
+            .read_timeout(attempt)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(operation)
+            .build()
+    }
 }
 
 impl Default for Timeouts {
@@ -49,6 +79,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(5),
             operation: Duration::from_secs(15),
+            transfer: Duration::from_mins(1),
         }
     }
 }
@@ -74,6 +105,8 @@ pub struct AwsSettings {
     pub is_path_style: bool,
     /// The KMS key that seals objects, queues and secrets; `None` for the keys that AWS keeps for each service.
     pub kms_key_id: Option<String>,
+    /// Where a large body waits until its digest is known; `None` for the system's temporary folder.
+    pub spool: Option<PathBuf>,
     /// The SQS queue of the jobs; ends in `.fifo`.
     pub queue: String,
     /// The SQS queue of the jobs that were given up; ends in `.fifo`.
@@ -102,16 +135,9 @@ impl AwsSettings {
 
     /// What all clients share.
     pub(crate) async fn load(&self) -> SdkConfig {
-        let Timeouts { connect, attempt, operation } = self.timeouts;
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(connect)
-            .read_timeout(attempt)
-            .operation_attempt_timeout(attempt)
-            .operation_timeout(operation)
-            .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
-            .timeout_config(timeouts)
+            .timeout_config(self.timeouts.of_calls())
             .retry_config(RetryConfig::standard().with_max_attempts(self.attempts_max));
         if let Some(AccessKey { id, secret }) = &self.access_key {
             loader = loader.credentials_provider(Credentials::from_keys(id, secret.expose_secret(), None));

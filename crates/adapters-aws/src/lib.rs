@@ -7,10 +7,18 @@ mod config;
 mod dynamodb;
 mod error;
 pub mod resources;
+#[cfg(feature = "s3")]
+mod s3;
 mod scrubber;
+#[cfg(feature = "sqs")]
+mod sqs;
 
 pub use cloud::AwsCloud;
 pub use config::{AccessKey, AwsSettings, Endpoints, Timeouts};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoHealthData;
+#[cfg(feature = "s3")]
+pub use s3::{S3ObjectStore, S3Settings};
 pub use scrubber::AwsScrubber;
+#[cfg(feature = "sqs")]
+pub use sqs::{SqsJobQueue, SqsSettings};

@@ -138,12 +138,10 @@ fn pieces(body: Body, expected: Option<Sha256Digest>) -> ByteStream {
             Ok::<_, Error>(Some((Bytes::from(piece), (body, check))))
         }
         Some(Err(error)) => Err(Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error)),
-        None => match check {
-            Some((Sha256Digest(expected), hash)) if hash.finalize()[..] != expected => {
-                let cause = "the bytes do not have the digest that they were stored with";
-                Err(Error::new(ErrorKind::Corrupt, OPERATION).with_cause(cause))
-            }
-            _ => Ok(None),
-        },
+        None if check.is_none_or(|(expected, hash)| hash.finalize()[..] == expected.0) => Ok(None),
+        None => {
+            let cause = "the bytes do not have the digest that they were stored with";
+            Err(Error::new(ErrorKind::Corrupt, OPERATION).with_cause(cause))
+        }
     }))
 }

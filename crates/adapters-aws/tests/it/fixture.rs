@@ -59,6 +59,7 @@ pub(crate) fn settings(moto: &Moto) -> AwsSettings {
         bucket: format!("objects-{unique}"),
         is_path_style: true,
         kms_key_id: None,
+        spool: None,
         queue: format!("jobs-{unique}.fifo"),
         dead_letter_queue: format!("jobs-dead-{unique}.fifo"),
         deliveries_max: DELIVERIES_MAX,

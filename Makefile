@@ -10,6 +10,7 @@ LLVM_COV_VERSION := 0.9.1
 DRILL_KILLS ?= 200
 CLIENT := clients/typescript
 FUZZ := $(TOOLS)/fuzz-venv
+EMULATORS := $(TOOLS)/emulators/venv
 FUZZ_CASES ?= 5000
 FUZZ_SEED ?= 20260301
 
@@ -19,7 +20,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench drill conformance contract clients fuzz-api coverage onnxruntime clean
+.PHONY: help run test lint bench drill conformance contract clients fuzz-api coverage emulators onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,7 +28,7 @@ help: ## Lists the targets.
 run: onnxruntime ## Starts the server, sends it a fortnight of a simulated person's data as a phone would, shows what comes of it, and keeps serving.
 	$(CARGO) run --release -p api --bin clarity -- demo
 
-test: onnxruntime $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
+test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
 	$(CARGO) build $(WORKSPACE) --bins
 	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
 
@@ -45,8 +46,8 @@ drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times un
 	$(CARGO) build --release -p api --bin clarity
 	CLARITY_DRILL_KILLS=$(DRILL_KILLS) $(CARGO) test --release -p e2e --test it kill_drill -- --nocapture
 
-conformance: ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
-	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-local -p adapters-mail --all-features --no-fail-fast --test it
+conformance: emulators ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
+	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-aws -p adapters-local -p adapters-mail --all-features --no-fail-fast --test it
 
 contract: ## Renews the snapshot of the HTTP contract under tests/contract; BREAKING=1 also where clients will break.
 	$(CARGO) build $(WORKSPACE) --bins
@@ -73,7 +74,14 @@ $(FUZZ)/bin/schemathesis: scripts/requirements-fuzz.txt
 	$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-fuzz.txt
 	@touch $@
 
-coverage: onnxruntime ## Measures which lines the tests reach; the report is coverage/html/index.html.
+emulators: $(EMULATORS)/bin/moto_server ## Fetches what stands in for AWS in the tests.
+
+$(EMULATORS)/bin/moto_server: scripts/requirements-emulators.txt
+	$(PYTHON) -m venv --clear $(EMULATORS)
+	$(EMULATORS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement scripts/requirements-emulators.txt
+	@touch $@
+
+coverage: onnxruntime emulators ## Measures which lines the tests reach; the report is coverage/html/index.html.
 	@sh scripts/llvm-cov.sh $(LLVM_COV_VERSION) $(TOOLS)
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) llvm-cov $(WORKSPACE) --html --output-dir coverage
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) llvm-cov report --summary-only

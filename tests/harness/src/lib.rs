@@ -2,5 +2,7 @@
 //! own, and is stopped by its pid. `make emulators` installs them under `.tools`.
 
 mod daemon;
+mod moto;
 
 pub use daemon::{Daemon, free_port, tools};
+pub use moto::Moto;

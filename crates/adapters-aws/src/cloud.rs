@@ -1,0 +1,122 @@
+//! Everything of one AWS account, as a provider.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+#[cfg(feature = "dynamodb")]
+use ports::HealthDataRepository;
+#[cfg(feature = "sqs")]
+use ports::JobQueue;
+#[cfg(feature = "s3")]
+use ports::ObjectStore;
+use ports::{Clock, Error, ErrorKind, IdSource, Result, Scrubber};
+
+#[cfg(feature = "dynamodb")]
+use crate::DynamoHealthData;
+use crate::{AwsSettings, scrubber::AwsScrubber};
+#[cfg(feature = "s3")]
+use crate::{S3ObjectStore, S3Settings};
+#[cfg(feature = "sqs")]
+use crate::{SqsJobQueue, SqsSettings};
+
+/// The ports of an account. It opens no connection before a port is used.
+pub struct AwsCloud {
+    settings: AwsSettings,
+    config: SdkConfig,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl AwsCloud {
+    /// Reads what the default chains of the SDK find, and checks `settings`.
+    pub async fn connect(
+        settings: AwsSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Self> {
+        settings.check().map_err(|cause| Error::new(ErrorKind::InvalidInput, "aws.settings").with_cause(cause))?;
+        let config = settings.load().await;
+        Ok(Self { settings, config, clock, ids })
+    }
+
+    /// The name that configuration uses.
+    pub fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    /// What it was connected with.
+    pub fn settings(&self) -> &AwsSettings {
+        &self.settings
+    }
+
+    /// Records.
+    #[cfg(feature = "dynamodb")]
+    pub fn health_data(&self) -> Result<Arc<dyn HealthDataRepository>> {
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        let deadline = self.settings.timeouts.operation;
+        Ok(Arc::new(DynamoHealthData::new(self.dynamodb(), &self.settings.table, deadline, clock, ids)))
+    }
+
+    /// Objects.
+    #[cfg(feature = "s3")]
+    pub fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+        let settings = S3Settings {
+            bucket: self.settings.bucket.clone(),
+            kms_key_id: self.settings.kms_key_id.clone(),
+            spool: self.settings.spool.clone(),
+        };
+        Ok(Arc::new(S3ObjectStore::new(self.s3(), settings, Arc::clone(&self.ids))))
+    }
+
+    /// The job queue.
+    #[cfg(feature = "sqs")]
+    pub fn jobs(&self) -> Result<Arc<dyn JobQueue>> {
+        let settings = SqsSettings {
+            queue: self.settings.queue.clone(),
+            dead_letter_queue: self.settings.dead_letter_queue.clone(),
+            deliveries_max: self.settings.deliveries_max,
+        };
+        Ok(Arc::new(SqsJobQueue::new(self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
+    }
+
+    /// What removes the remains of what was deleted.
+    pub fn scrubber(&self) -> Result<Arc<dyn Scrubber>> {
+        Ok(Arc::new(AwsScrubber))
+    }
+
+    /// A client of DynamoDB.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.dynamodb.as_ref()));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    /// A client of S3, whose calls may carry much.
+    #[cfg(feature = "s3")]
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
+        let mut config = Builder::from(&self.config)
+            .force_path_style(self.settings.is_path_style)
+            .timeout_config(self.settings.timeouts.of_transfers())
+            // SHA-256 goes with every body and is checked on its way back; another checksum beside it adds nothing.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.s3.as_ref()));
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// A client of SQS, whose calls may last as long as a poll.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
+        let timeouts = self.settings.timeouts.of_polls(crate::sqs::POLL_MAX);
+        let mut config = aws_sdk_sqs::config::Builder::from(&self.config).timeout_config(timeouts);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.sqs.as_ref()));
+        aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    /// Where a service is: `own`, or what all have.
+    fn endpoint(&self, own: Option<&String>) -> Option<String> {
+        own.cloned().or_else(|| self.config.endpoint_url().map(str::to_owned))
+    }
+}

@@ -1,0 +1,24 @@
+//! Adapters on AWS, one file per port, each behind a feature of its own.
+#![warn(missing_docs)]
+
+mod cloud;
+mod config;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+mod error;
+pub mod resources;
+#[cfg(feature = "s3")]
+mod s3;
+mod scrubber;
+#[cfg(feature = "sqs")]
+mod sqs;
+
+pub use cloud::AwsCloud;
+pub use config::{AccessKey, AwsSettings, Endpoints, Timeouts};
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::DynamoHealthData;
+#[cfg(feature = "s3")]
+pub use s3::{S3ObjectStore, S3Settings};
+pub use scrubber::AwsScrubber;
+#[cfg(feature = "sqs")]
+pub use sqs::{SqsJobQueue, SqsSettings};

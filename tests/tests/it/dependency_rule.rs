@@ -40,13 +40,15 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &["conformance"],
         ),
         "e2e" => (&["*"], &[]),
-        adapters if adapters.starts_with("adapters-") => (&["domain", "ports"], &["conformance"]),
+        // It starts servers; what they are for, their tests know.
+        "harness" => (&[], &[]),
+        adapters if adapters.starts_with("adapters-") => (&["domain", "ports"], &["conformance", "harness"]),
         _ => return None,
     })
 }
 
 /// Crates of the outside world, and who alone may name them in a manifest.
-const OWNED: [(&str, &[&str]); 14] = [
+const OWNED: [(&str, &[&str]); 15] = [
     // Of the tests, only the floor of the benchmark: see `HTTP`.
     ("actix-*", &["api", "e2e"]),
     ("aws-config", &["adapters-aws"]),
@@ -57,6 +59,7 @@ const OWNED: [(&str, &[&str]); 14] = [
     ("firestore", &["adapters-gcp"]),
     ("google-cloud-*", &["adapters-gcp"]),
     ("ort", &["inference"]),
+    ("redis", &["adapters-redis"]),
     ("reqwest", &["adapters-*", "api", "e2e"]),
     ("rusqlite", &[]),
     // The benchmark's floor inserts rows by itself.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     Settings,
     error::{commit_error, is_transient, sql_error},
-    listener::Listener,
+    listener::{Listener, Teller},
 };
 
 /// How often a transaction is begun anew before its error is told.
@@ -37,6 +37,7 @@ struct Inner {
     options: PgConnectOptions,
     patience: Duration,
     listener: OnceLock<Listener>,
+    teller: OnceLock<Teller>,
 }
 
 /// How the pool does.
@@ -72,7 +73,13 @@ impl Database {
             .await
             .map_err(|error| sql_error("database.connect", error))?;
         let patience = settings.statement_timeout + TRAVEL;
-        Ok(Self(Arc::new(Inner { pool, options, patience, listener: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner {
+            pool,
+            options,
+            patience,
+            listener: OnceLock::new(),
+            teller: OnceLock::new(),
+        })))
     }
 
     /// Measures the way to the server and back.
@@ -100,9 +107,12 @@ impl Database {
         self.0.listener.get_or_init(|| Listener::start(self.0.options.clone()))
     }
 
-    /// Whether anybody here listens, and so must be told at once of what this process does.
-    pub(crate) fn listener_if_any(&self) -> Option<&Listener> {
-        self.0.listener.get()
+    /// Wakes those of all processes who wait for messages. It is not waited for: who is not woken looks again soon.
+    pub(crate) fn tell_of_jobs(&self) {
+        if let Some(listener) = self.0.listener.get() {
+            listener.jobs().notify_waiters();
+        }
+        self.0.teller.get_or_init(|| Teller::start(self.pool().clone())).tell();
     }
 
     /// Awaits a statement that only reads.

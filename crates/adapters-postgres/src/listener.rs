@@ -115,3 +115,37 @@ async fn listen(pool: &PgPool, heard: &Channels) -> sqlx::Result<std::convert::I
         }
     }
 }
+
+/// Tells other processes that a message may be ready, in a transaction of its own: one that notifies holds a lock of the
+/// whole server from before its commit is written to the disk. However many messages come meanwhile, it tells once.
+pub(crate) struct Teller {
+    news: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Teller {
+    pub(crate) fn start(pool: PgPool) -> Self {
+        let news = Arc::new(Notify::new());
+        let waiting = Arc::clone(&news);
+        let task = tokio::spawn(async move {
+            loop {
+                waiting.notified().await;
+                let tell = sqlx::query("SELECT pg_notify($1, '')").bind(JOBS).execute(&pool);
+                if let Err(error) = tell.await {
+                    tracing::debug!(error = %error, "nobody was told of a message; they look for themselves");
+                }
+            }
+        });
+        Self { news, task: task.abort_handle() }
+    }
+
+    pub(crate) fn tell(&self) {
+        self.news.notify_one();
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,10 +1,12 @@
 //! A PostgreSQL server with data of its own.
 
 use std::{
-    io,
+    fs, io,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -13,6 +15,8 @@ use crate::{Daemon, Keeper, free_port, tools};
 
 /// Ends a server and its sessions at once, without a last checkpoint: what was committed is in the log.
 const IMMEDIATE: &str = "QUIT";
+/// How long recovering may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether what is committed survives the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +75,21 @@ impl Postgres {
         })?;
         let keeper = Keeper::of(&daemon, IMMEDIATE, &[self.folder.path()])?;
         self.daemon = Some((daemon, keeper));
+        self.wait()
+    }
+
+    /// Until it answers: it takes connections before that, to say that it is starting up.
+    fn wait(&self) -> io::Result<()> {
+        let begun = Instant::now();
+        // The last line of this file is the server's own word on how it does.
+        let state = || fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        while state().lines().last().map(str::trim) != Some("ready") {
+            if begun.elapsed() > PATIENCE {
+                let log = self.daemon.as_ref().map(|(daemon, _)| daemon.log()).unwrap_or_default();
+                return Err(io::Error::other(format!("postgres does not get ready:\n{log}")));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
         Ok(())
     }
 
@@ -155,8 +174,6 @@ fn output(command: &mut Command) -> io::Result<Output> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

@@ -6,14 +6,18 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use adapters_postgres::{Database, PlainText, PostgresHealthData, Settings};
-use conformance::{HealthDataFixture, ManualClock, Reopen};
+use adapters_postgres::{
+    Database, EVENT_BACKLOG_MAX, PlainText, PostgresEventBus, PostgresHealthData, PostgresJobQueue, Settings,
+};
+use conformance::{EventBusFixture, HealthDataFixture, JobQueueFixture, ManualClock, Reopen};
 use futures::future::BoxFuture;
 use harness::{Durability, Postgres};
-use ports::HealthDataRepository;
+use ports::{EventBus, HealthDataRepository, JobQueue};
 use secrecy::SecretString;
 use sqlx::migrate::MigrateDatabase as _;
 use tokio::sync::OnceCell;
+
+const DELIVERIES_MAX: u32 = 3;
 
 /// A URL of a new empty database.
 async fn url() -> String {
@@ -66,4 +70,43 @@ async fn health_data_fixture() -> HealthDataFixture {
 mod health_data {
     conformance::health_data!(super::health_data_fixture());
     conformance::durable_health_data!(super::health_data_fixture());
+}
+
+async fn jobs(url: String, clock: Arc<ManualClock>) -> Arc<dyn JobQueue> {
+    Arc::new(PostgresJobQueue::new(open(&url).await, clock, DELIVERIES_MAX))
+}
+
+async fn job_queue_fixture() -> JobQueueFixture {
+    let (url, clock) = (url().await, Arc::new(ManualClock::default()));
+    JobQueueFixture {
+        queue: jobs(url.clone(), Arc::clone(&clock)).await,
+        reopen: Some(reopen(&url, &clock, |url, clock| Box::pin(jobs(url, clock)))),
+        time: clock,
+        deliveries_max: DELIVERIES_MAX,
+        guard: Box::new(()),
+    }
+}
+
+async fn events(url: String, clock: Arc<ManualClock>) -> Arc<dyn EventBus> {
+    Arc::new(PostgresEventBus::new(open(&url).await, clock))
+}
+
+async fn event_bus_fixture() -> EventBusFixture {
+    let (url, clock) = (url().await, Arc::new(ManualClock::default()));
+    EventBusFixture {
+        bus: events(url.clone(), Arc::clone(&clock)).await,
+        backlog_max: EVENT_BACKLOG_MAX,
+        reopen: Some(reopen(&url, &clock, |url, clock| Box::pin(events(url, clock)))),
+        guard: Box::new(()),
+    }
+}
+
+mod job_queue {
+    conformance::job_queue!(super::job_queue_fixture());
+    conformance::durable_job_queue!(super::job_queue_fixture());
+}
+
+mod event_bus {
+    conformance::event_bus!(super::event_bus_fixture());
+    conformance::shared_event_bus!(super::event_bus_fixture());
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Settings,
-    error::{commit_error, is_transient, sql_error},
+    error::{commit_error, is_breakage, is_transient, sql_error},
     listener::{Listener, Teller},
 };
 
@@ -36,8 +36,29 @@ struct Inner {
     pool: PgPool,
     options: PgConnectOptions,
     patience: Duration,
+    breakage: Breakage,
     listener: OnceLock<Listener>,
     teller: OnceLock<Teller>,
+}
+
+/// When a connection was last found broken. Where one is, others that rested meanwhile are likely to be.
+#[derive(Clone)]
+struct Breakage(Arc<Mutex<Instant>>);
+
+impl Default for Breakage {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Breakage {
+    fn happens(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
 }
 
 /// How the pool does.
@@ -59,15 +80,16 @@ impl Database {
     /// Opens the pool and one connection of it. It does not touch the tables: see [`Database::migrate`].
     pub async fn connect(settings: &Settings) -> Result<Self> {
         let options = settings.connect_options();
+        let breakage = Breakage::default();
+        let seen = breakage.clone();
         let pool = PgPoolOptions::new()
             .min_connections(settings.connections_min)
             .max_connections(settings.connections_max)
             .acquire_timeout(settings.connect_timeout)
             .test_before_acquire(false)
-            .before_acquire(|connection, rest| {
-                Box::pin(async move {
-                    Ok(rest.idle_for < RESTED || sqlx::Connection::ping(connection).await.is_ok())
-                })
+            .before_acquire(move |connection, rest| {
+                let is_trusted = rest.idle_for < RESTED.min(seen.elapsed());
+                Box::pin(async move { Ok(is_trusted || sqlx::Connection::ping(connection).await.is_ok()) })
             })
             .connect_with(options.clone())
             .await
@@ -77,6 +99,7 @@ impl Database {
             pool,
             options,
             patience,
+            breakage,
             listener: OnceLock::new(),
             teller: OnceLock::new(),
         })))
@@ -86,7 +109,7 @@ impl Database {
     pub async fn health(&self) -> Result<DatabaseHealth> {
         const OPERATION: &str = "database.health";
         let begun = Instant::now();
-        self.ask(OPERATION, sqlx::query("SELECT 1").execute(self.pool())).await?;
+        self.ask(OPERATION, || sqlx::query("SELECT 1").execute(self.pool())).await?;
         let latency = begun.elapsed();
         let connections = self.pool().size();
         let idle = u32::try_from(self.pool().num_idle()).unwrap_or(u32::MAX).min(connections);
@@ -115,13 +138,12 @@ impl Database {
         self.0.teller.get_or_init(|| Teller::start(self.pool().clone())).tell();
     }
 
-    /// Awaits a statement that only reads.
-    pub(crate) async fn ask<T>(
-        &self,
-        operation: &'static str,
-        statement: impl Future<Output = sqlx::Result<T>>,
-    ) -> Result<T> {
-        self.bounded(statement).await.map_err(|error| sql_error(operation, error))
+    /// Runs a statement that only reads, and again where the connection broke.
+    pub(crate) async fn ask<T, F>(&self, operation: &'static str, statement: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        self.persist(operation, statement).await.map_err(|error| sql_error(operation, error))
     }
 
     /// Awaits a statement that writes and is a transaction of its own.
@@ -143,20 +165,9 @@ impl Database {
     where
         F: Future<Output = sqlx::Result<(PgTransaction<'static>, Option<T>)>>,
     {
-        let mut attempt = 1;
-        let (transaction, answer) = loop {
-            let run = async { work(self.pool().begin().await?).await };
-            match self.bounded(run).await {
-                Ok(done) => break done,
-                Err(error) if attempt < ATTEMPTS_MAX && is_transient(&error) => {
-                    tracing::debug!(operation, attempt, error = %error, "a transaction is begun anew");
-                    let pause = PAUSE * 2_u32.pow(attempt);
-                    sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
-                    attempt += 1;
-                }
-                Err(error) => return Err(sql_error(operation, error)),
-            }
-        };
+        let run = || async { work(self.pool().begin().await?).await };
+        let done = self.persist(operation, run).await;
+        let (transaction, answer) = done.map_err(|error| sql_error(operation, error))?;
         if answer.is_none() {
             // Rolled back on the way to the pool: nothing waits for that.
             return Ok(None);
@@ -165,10 +176,33 @@ impl Database {
         Ok(answer)
     }
 
+    /// Tries a few times what changes nothing when it fails.
+    async fn persist<T, F>(&self, operation: &'static str, work: impl Fn() -> F) -> sqlx::Result<T>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        let mut attempt = 1;
+        loop {
+            match self.bounded(work()).await {
+                Err(error) if attempt < ATTEMPTS_MAX && is_transient(&error) => {
+                    tracing::debug!(operation, attempt, error = %error, "it is tried again");
+                    let pause = PAUSE * 2_u32.pow(attempt);
+                    sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Ends what the server does not end: it may be gone without a word.
     async fn bounded<T>(&self, future: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        timeout(self.0.patience, future)
+        let result = timeout(self.0.patience, future)
             .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())));
+        if result.as_ref().is_err_and(is_breakage) {
+            self.0.breakage.happens();
+        }
+        result
     }
 }

@@ -41,12 +41,21 @@ fn is_answer(error: &sqlx::Error) -> bool {
         if !database.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08")))
 }
 
-/// Whether the same transaction may well succeed if it is begun anew: others were first, or the connection broke before
-/// anything was asked to last.
+/// Whether the connection is of no use any more.
+pub(crate) fn is_breakage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| code.starts_with("57P")),
+        sqlx::Error::Io(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether the same may well succeed if it is begun anew: others were first, or the connection broke before anything was asked
+/// to last.
 pub(crate) fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => {
-            database.code().is_some_and(|code| matches!(&*code, "40001" | "40P01") || code.starts_with("57P"))
+            is_breakage(error) || database.code().is_some_and(|code| matches!(&*code, "40001" | "40P01"))
         }
         // Who waited in vain does not wait again.
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,

@@ -66,13 +66,15 @@ impl PostgresEventBus {
     }
 
     /// What is told from now on: a mark is sent the way of all events, and what comes before it is older.
-    async fn heard_from_now_on(&self) -> Result<Receiver<Heard>> {
+    async fn heard_from_now_on(&self) -> Receiver<Heard> {
         let listener = self.database.listener();
         let mut heard = listener.events();
         listener.is_listening().await;
         let mark = Text::Mark(Uuid::from_u128(rand::random())).to_string();
         loop {
-            self.notify(OPERATION_SUBSCRIBE, &mark).await?;
+            if let Err(error) = self.notify(OPERATION_SUBSCRIBE, &mark).await {
+                tracing::debug!(error = %error, "a subscription waits for the server");
+            }
             let is_mark = |heard: &Heard| matches!(heard, Heard::Text(text) if **text == *mark);
             let comes = async {
                 loop {
@@ -85,7 +87,7 @@ impl PostgresEventBus {
                 }
             };
             if timeout(ANSWER, comes).await == Ok(true) {
-                return Ok(heard);
+                return heard;
             }
         }
     }
@@ -107,10 +109,9 @@ impl EventBus for PostgresEventBus {
     }
 
     async fn subscribe(&self) -> Result<EventStream> {
-        let heard = timeout(PATIENCE, self.heard_from_now_on()).await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Unavailable, OPERATION_SUBSCRIBE);
-            Err(error.with_cause("the server's notifications do not arrive"))
-        })?;
+        let heard = timeout(PATIENCE, self.heard_from_now_on())
+            .await
+            .map_err(|elapsed| Error::new(ErrorKind::Unavailable, OPERATION_SUBSCRIBE).with_cause(elapsed))?;
         Ok(Box::pin(events(self.database.clone(), heard)))
     }
 
@@ -149,8 +150,11 @@ fn events(database: Database, heard: Receiver<Heard>) -> impl Stream<Item = Resu
 }
 
 async fn kept(database: &Database, id: EventId) -> Result<Event> {
-    let ask = sqlx::query("SELECT user_id, name, body FROM events WHERE id = $1").bind(id.0);
-    let row = database.ask(OPERATION_SUBSCRIBE, ask.fetch_optional(database.pool())).await?;
+    let ask = || {
+        let ask = sqlx::query("SELECT user_id, name, body FROM events WHERE id = $1").bind(id.0);
+        ask.fetch_optional(database.pool())
+    };
+    let row = database.ask(OPERATION_SUBSCRIBE, ask).await?;
     // Its user was forgotten, or the subscriber is very late.
     let row = row.ok_or_else(missed_some)?;
     let decode = || -> sqlx::Result<Event> {

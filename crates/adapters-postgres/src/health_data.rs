@@ -26,6 +26,40 @@ const PAGE_BYTES_MAX: i64 = 8_000_000;
 /// Sorts after every user's partition and before nothing that is one.
 const AFTER_USERS: &str = "user0";
 
+/// One row more than asked tells whether there is a next page; the sizes of bodies are known without reading them.
+macro_rules! page_sql {
+    ($direction:literal) => {
+        concat!(
+            "SELECT sort, version, expires_at, body, is_more FROM (
+                 SELECT *, row_number() OVER page AS number, sum(octet_length(body)) OVER page AS bytes,
+                     lead(sort) OVER page IS NOT NULL AS is_more
+                 FROM (
+                     SELECT * FROM records
+                     WHERE partition = $1 AND kind = $2 AND sort >= $3 AND sort < $4
+                         AND (expires_at IS NULL OR expires_at > $5)
+                     ORDER BY sort ",
+            $direction,
+            " LIMIT $6 + 1
+                 ) AS asked WINDOW page AS (ORDER BY sort ",
+            $direction,
+            ")
+             ) AS counted WHERE number <= $6 AND (number = 1 OR bytes <= $7) ORDER BY number"
+        )
+    };
+}
+
+/// Jumps from each partition to the next: the cost is one search of the index per user, not one step per record.
+const PARTITIONS: &str = "
+    WITH RECURSIVE users (name) AS (
+        SELECT min(partition) FROM records WHERE partition > $1 AND partition < $2
+        UNION ALL
+        SELECT (SELECT min(partition) FROM records WHERE partition > users.name AND partition < $2)
+        FROM users WHERE users.name IS NOT NULL
+    )
+    SELECT name, EXISTS (
+        SELECT FROM records WHERE partition = name AND (expires_at IS NULL OR expires_at > $3)
+    ) FROM users WHERE name IS NOT NULL LIMIT $4";
+
 /// The records of a database.
 #[derive(Clone)]
 pub struct PostgresHealthData {
@@ -61,15 +95,18 @@ impl PostgresHealthData {
 impl HealthDataRepository for PostgresHealthData {
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
         const OPERATION: &str = "records.get";
-        let get = sqlx::query(
-            "SELECT sort, version, expires_at, body FROM records
-             WHERE partition = $1 AND kind = $2 AND sort = $3 AND (expires_at IS NULL OR expires_at > $4)",
-        )
-        .bind(key.partition.to_string())
-        .bind(kind_name(key.kind))
-        .bind(key.sort.as_str())
-        .bind(self.now());
-        let row = self.database.ask(OPERATION, get.fetch_optional(self.database.pool())).await?;
+        let get = || {
+            sqlx::query(
+                "SELECT sort, version, expires_at, body FROM records
+                 WHERE partition = $1 AND kind = $2 AND sort = $3 AND (expires_at IS NULL OR expires_at > $4)",
+            )
+            .bind(key.partition.to_string())
+            .bind(kind_name(key.kind))
+            .bind(key.sort.as_str())
+            .bind(self.now())
+            .fetch_optional(self.database.pool())
+        };
+        let row = self.database.ask(OPERATION, get).await?;
         row.map(|row| decode(OPERATION, key.partition, key.kind, &row)).transpose()
     }
 
@@ -77,42 +114,22 @@ impl HealthDataRepository for PostgresHealthData {
         const OPERATION: &str = "records.query";
         let limit = checked_limit(OPERATION, query.limit)?;
         let (start, end) = bounds(OPERATION, query)?;
-        // One row more than asked tells whether there is a next page; the sizes of bodies are known without reading them.
         let sql = match query.direction {
-            Direction::Ascending => {
-                "SELECT sort, version, expires_at, body, is_more FROM (
-                     SELECT *, row_number() OVER page AS number, sum(octet_length(body)) OVER page AS bytes,
-                         lead(sort) OVER page IS NOT NULL AS is_more
-                     FROM (SELECT * FROM records
-                           WHERE partition = $1 AND kind = $2 AND sort >= $3 AND sort < $4
-                               AND (expires_at IS NULL OR expires_at > $5)
-                           ORDER BY sort LIMIT $6 + 1) AS asked
-                     WINDOW page AS (ORDER BY sort)
-                 ) AS counted
-                 WHERE number <= $6 AND (number = 1 OR bytes <= $7) ORDER BY sort"
-            }
-            Direction::Descending => {
-                "SELECT sort, version, expires_at, body, is_more FROM (
-                     SELECT *, row_number() OVER page AS number, sum(octet_length(body)) OVER page AS bytes,
-                         lead(sort) OVER page IS NOT NULL AS is_more
-                     FROM (SELECT * FROM records
-                           WHERE partition = $1 AND kind = $2 AND sort >= $3 AND sort < $4
-                               AND (expires_at IS NULL OR expires_at > $5)
-                           ORDER BY sort DESC LIMIT $6 + 1) AS asked
-                     WINDOW page AS (ORDER BY sort DESC)
-                 ) AS counted
-                 WHERE number <= $6 AND (number = 1 OR bytes <= $7) ORDER BY sort DESC"
-            }
+            Direction::Ascending => page_sql!(""),
+            Direction::Descending => page_sql!("DESC"),
         };
-        let ask = sqlx::query(sql)
-            .bind(query.partition.to_string())
-            .bind(kind_name(query.kind))
-            .bind(start)
-            .bind(end)
-            .bind(self.now())
-            .bind(limit)
-            .bind(PAGE_BYTES_MAX);
-        let rows = self.database.ask(OPERATION, ask.fetch_all(self.database.pool())).await?;
+        let ask = || {
+            sqlx::query(sql)
+                .bind(query.partition.to_string())
+                .bind(kind_name(query.kind))
+                .bind(&start)
+                .bind(&end)
+                .bind(self.now())
+                .bind(limit)
+                .bind(PAGE_BYTES_MAX)
+                .fetch_all(self.database.pool())
+        };
+        let rows = self.database.ask(OPERATION, ask).await?;
         let is_more = rows.last().map(|row| row.try_get("is_more")).transpose();
         let is_more: Option<bool> = is_more.map_err(|error| sql_error(OPERATION, error))?;
         let decode = |row: &PgRow| decode(OPERATION, query.partition, query.kind, row);
@@ -140,24 +157,15 @@ impl HealthDataRepository for PostgresHealthData {
             Some(cursor) => format!("user/{}", parse_cursor(OPERATION, cursor)?),
             None => "user/".to_owned(),
         };
-        // Jumps from each partition to the next: the cost is one search of the index per user, not one step per record.
-        let ask = sqlx::query_as(
-            "WITH RECURSIVE users (name) AS (
-                 SELECT min(partition) FROM records WHERE partition > $1 AND partition < $2
-                 UNION ALL
-                 SELECT (SELECT min(partition) FROM records WHERE partition > users.name AND partition < $2)
-                 FROM users WHERE users.name IS NOT NULL
-             )
-             SELECT name, EXISTS (
-                 SELECT FROM records WHERE partition = name AND (expires_at IS NULL OR expires_at > $3)
-             ) FROM users WHERE name IS NOT NULL LIMIT $4",
-        )
-        .bind(after)
-        .bind(AFTER_USERS)
-        .bind(self.now())
-        .bind(limit + 1);
-        let names: Vec<(String, bool)> =
-            self.database.ask(OPERATION, ask.fetch_all(self.database.pool())).await?;
+        let ask = || {
+            sqlx::query_as(PARTITIONS)
+                .bind(&after)
+                .bind(AFTER_USERS)
+                .bind(self.now())
+                .bind(limit + 1)
+                .fetch_all(self.database.pool())
+        };
+        let names: Vec<(String, bool)> = self.database.ask(OPERATION, ask).await?;
         let is_last = i64::try_from(names.len()).is_ok_and(|count| count <= limit);
         let mut users = names
             .into_iter()

@@ -68,14 +68,17 @@ impl PostgresJobQueue {
 
     /// One search of an index for each, so that an idle queue costs next to nothing.
     async fn ready(&self, operation: &'static str) -> Result<Ready> {
-        let ask = sqlx::query_as(
-            "SELECT
-                 EXISTS (SELECT FROM messages WHERE ready_at <= $1 AND delivery_count < $2) AS is_deliverable,
-                 EXISTS (SELECT FROM messages WHERE ready_at <= $1 AND delivery_count >= $2) AS is_exhausted",
-        )
-        .bind(self.now_ms())
-        .bind(i64::from(self.deliveries_max));
-        self.database.ask(operation, ask.fetch_one(self.database.pool())).await
+        let ask = || {
+            sqlx::query_as(
+                "SELECT
+                     EXISTS (SELECT FROM messages WHERE ready_at <= $1 AND delivery_count < $2) AS is_deliverable,
+                     EXISTS (SELECT FROM messages WHERE ready_at <= $1 AND delivery_count >= $2) AS is_exhausted",
+            )
+            .bind(self.now_ms())
+            .bind(i64::from(self.deliveries_max))
+            .fetch_one(self.database.pool())
+        };
+        self.database.ask(operation, ask).await
     }
 
     async fn lease(&self, operation: &'static str, max: usize, until_ms: i64) -> Result<Vec<Lease>> {
@@ -195,8 +198,11 @@ impl JobQueue for PostgresJobQueue {
             return Ok(());
         }
         // What is not there any more was acknowledged before; what is there is another's now.
-        let ask = sqlx::query_scalar("SELECT EXISTS (SELECT FROM messages WHERE id = $1)").bind(held.id);
-        let is_there: bool = self.database.ask(OPERATION, ask.fetch_one(self.database.pool())).await?;
+        let ask = || {
+            let ask = sqlx::query_scalar("SELECT EXISTS (SELECT FROM messages WHERE id = $1)");
+            ask.bind(held.id).fetch_one(self.database.pool())
+        };
+        let is_there: bool = self.database.ask(OPERATION, ask).await?;
         if is_there { Err(Error::new(ErrorKind::Conflict, OPERATION)) } else { Ok(()) }
     }
 
@@ -248,14 +254,16 @@ impl JobQueue for PostgresJobQueue {
             return Err(invalid());
         }
         self.bury_if_any(OPERATION).await?;
-        let ask = sqlx::query_as(
-            "SELECT id, body, dead_reason, delivery_count FROM messages
-             WHERE dead_reason IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
-        )
-        .bind(after)
-        .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
-        let mut rows: Vec<(i64, Vec<u8>, String, i64)> =
-            self.database.ask(OPERATION, ask.fetch_all(self.database.pool())).await?;
+        let ask = || {
+            sqlx::query_as(
+                "SELECT id, body, dead_reason, delivery_count FROM messages
+                 WHERE dead_reason IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
+            )
+            .bind(after)
+            .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
+            .fetch_all(self.database.pool())
+        };
+        let mut rows: Vec<(i64, Vec<u8>, String, i64)> = self.database.ask(OPERATION, ask).await?;
         let is_more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| is_more).map(|(id, ..)| Cursor(format!("after:{id}")));
@@ -283,13 +291,15 @@ impl JobQueue for PostgresJobQueue {
     async fn stats(&self) -> Result<QueueStats> {
         const OPERATION: &str = "jobs.stats";
         self.bury_if_any(OPERATION).await?;
-        let ask = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM messages WHERE dead_reason IS NULL),
-                    (SELECT count(*) FROM messages WHERE dead_reason IS NOT NULL),
-                    (SELECT min(published_at) FROM messages WHERE dead_reason IS NULL)",
-        );
-        let (depth, dead, oldest_ms): (i64, i64, Option<i64>) =
-            self.database.ask(OPERATION, ask.fetch_one(self.database.pool())).await?;
+        let ask = || {
+            sqlx::query_as(
+                "SELECT (SELECT count(*) FROM messages WHERE dead_reason IS NULL),
+                        (SELECT count(*) FROM messages WHERE dead_reason IS NOT NULL),
+                        (SELECT min(published_at) FROM messages WHERE dead_reason IS NULL)",
+            )
+            .fetch_one(self.database.pool())
+        };
+        let (depth, dead, oldest_ms): (i64, i64, Option<i64>) = self.database.ask(OPERATION, ask).await?;
         Ok(QueueStats {
             depth: depth.unsigned_abs(),
             dead: dead.unsigned_abs(),

@@ -106,7 +106,8 @@ impl Postgres {
         format!("postgres://clarity@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    fn data(&self) -> PathBuf {
+    /// Its files.
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

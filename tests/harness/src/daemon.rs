@@ -41,8 +41,16 @@ impl Daemon {
     /// Starts what `command` makes of a free port and an empty folder, and waits until it takes connections. The error of a
     /// server that does not come up ends with the last lines of its log.
     pub fn start(name: &'static str, command: impl Fn(u16, &std::path::Path) -> Command) -> io::Result<Self> {
+        Self::start_on(free_port()?, name, command)
+    }
+
+    /// The same on a port that the caller knows to be free, such as that of a server which was stopped.
+    pub fn start_on(
+        port: u16,
+        name: &'static str,
+        command: impl Fn(u16, &std::path::Path) -> Command,
+    ) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("clarity-{name}-")).tempdir()?;
-        let port = free_port()?;
         let log = File::create(folder.path().join("log"))?;
         let mut command = command(port, folder.path());
         let (out, err) = (log.try_clone()?, log);
@@ -80,6 +88,17 @@ impl Daemon {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    /// Asks it to end, by the signal of this name, and waits until it did.
+    pub fn stop(mut self, signal: &str) -> io::Result<()> {
+        Command::new("kill").args(["-s", signal, &self.pid().to_string()]).status()?;
+        self.child.wait().map(drop)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its port on 127.0.0.1.

@@ -47,7 +47,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
 }
 
 /// Crates of the outside world, and who alone may name them in a manifest.
-const OWNED: [(&str, &[&str]); 14] = [
+const OWNED: [(&str, &[&str]); 15] = [
     // Of the tests, only the floor of the benchmark: see `HTTP`.
     ("actix-*", &["api", "e2e"]),
     ("aws-config", &["adapters-aws"]),
@@ -58,6 +58,7 @@ const OWNED: [(&str, &[&str]); 14] = [
     ("firestore", &["adapters-gcp"]),
     ("google-cloud-*", &["adapters-gcp"]),
     ("ort", &["inference"]),
+    ("redis", &["adapters-redis"]),
     ("reqwest", &["adapters-*", "api", "e2e"]),
     ("rusqlite", &[]),
     // The benchmark's floor inserts rows by itself.

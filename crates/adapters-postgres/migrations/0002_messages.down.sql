@@ -1,0 +1,3 @@
+DROP TABLE published;
+DROP TABLE messages;
+DROP SEQUENCE message_ids;

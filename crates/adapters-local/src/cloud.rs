@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use async_trait::async_trait;
 use ports::{
     Clock, CloudProvider, Error, ErrorKind, EventBus, HealthDataRepository, IdSource, Identity, JobQueue,
     ObjectKey, ObjectStore, Result, Scrubber, SecretName, SecretStore,
@@ -76,11 +77,6 @@ impl LocalCloud {
         &self.database
     }
 
-    /// The records with what the port does not have, such as the sweep of expired ones.
-    pub fn records(&self) -> &Arc<SqliteHealthData> {
-        &self.records
-    }
-
     /// The accounts with what the port does not have, such as the codes for developers.
     pub fn local_identity(&self) -> &Arc<LocalIdentity> {
         &self.identity
@@ -92,6 +88,7 @@ impl LocalCloud {
     }
 }
 
+#[async_trait]
 impl CloudProvider for LocalCloud {
     fn name(&self) -> &'static str {
         "local"
@@ -128,6 +125,10 @@ impl CloudProvider for LocalCloud {
 
     fn secrets(&self) -> Result<Arc<dyn SecretStore>> {
         Ok(Arc::clone(&self.secrets) as _)
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64> {
+        self.records.sweep_expired(limit).await
     }
 }
 

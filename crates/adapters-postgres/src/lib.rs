@@ -1,5 +1,6 @@
 //! Adapters that keep everything in PostgreSQL, for any number of instances on any number of machines.
 
+mod cloud;
 mod database;
 mod error;
 mod events;
@@ -10,6 +11,7 @@ mod migrations;
 mod scrubber;
 mod settings;
 
+pub use cloud::PostgresCloud;
 pub use database::{Database, DatabaseHealth};
 pub use events::{EVENT_BACKLOG_MAX, PostgresEventBus};
 pub use health_data::PostgresHealthData;

@@ -104,6 +104,16 @@ enum Command {
         #[command(subcommand)]
         command: JobsCommand,
     },
+    /// Look after the tables of a PostgreSQL database
+    Db {
+        #[command(subcommand)]
+        command: DbCommand,
+    },
+    /// Make what a cloud provider's adapters use, for development and emulators
+    Cloud {
+        #[command(subcommand)]
+        command: CloudCommand,
+    },
     /// Look after accounts: roles, sessions, and who may sign in.
     Users {
         #[command(subcommand)]
@@ -143,6 +153,34 @@ enum JobsCommand {
         /// Which; without any, all of them.
         ids: Vec<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum DbCommand {
+    /// Bring the tables up to date. Of several at once one does it and the others wait.
+    Migrate,
+    /// Take the tables back to a version; what only later ones keep is lost.
+    Rollback {
+        /// The version to go back to; 0 is before the first.
+        version: i64,
+    },
+    /// List the versions of the tables, and which of them the database has.
+    Status,
+}
+
+#[derive(Subcommand)]
+enum CloudCommand {
+    /// Make the tables, buckets, queues and topics that the configuration names. What is there stays as it is.
+    Init {
+        /// Whose.
+        #[arg(long, value_enum)]
+        provider: Cloud,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Cloud {
+    Aws,
 }
 
 #[derive(Subcommand)]
@@ -267,6 +305,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
         Command::Jobs { command: JobsCommand::Redrive { ids } } => commands::jobs::redrive(&global, ids),
+        Command::Db { command: DbCommand::Migrate } => commands::db::migrate(&global),
+        Command::Db { command: DbCommand::Rollback { version } } => commands::db::rollback(&global, version),
+        Command::Db { command: DbCommand::Status } => commands::db::status(&global),
+        Command::Cloud { command: CloudCommand::Init { provider: Cloud::Aws } } => {
+            commands::cloud::init_aws(&global)
+        }
         Command::Users { command } => command.run(&global),
         Command::Openapi => commands::openapi(),
         Command::Config { command: ConfigCommand::Show } => commands::config_show(&global),

@@ -1,5 +1,7 @@
 //! What the command line does.
 
+pub(crate) mod cloud;
+pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod jobs;

@@ -17,9 +17,9 @@ mod tests;
 pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
-    ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest, Insight,
-    Limits, Live, LogFormat, Mail, MailTransport, Measures, Profile, Provider, Providers, Server, Smtp,
-    SmtpTls, Telemetry, Worker, Writer,
+    Aws, ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest,
+    Insight, Limits, Live, LogFormat, Mail, MailTransport, Measures, Postgres, Profile, Provider, Providers,
+    Scrub, Server, Smtp, SmtpTls, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.
@@ -32,6 +32,8 @@ pub struct Config {
     pub server: Server,
     pub data: Data,
     pub providers: Providers,
+    pub aws: Aws,
+    pub postgres: Postgres,
     pub identity: Identity,
     pub mail: Mail,
     pub limits: Limits,

@@ -5,17 +5,18 @@ use std::{sync::Arc, time::Duration};
 use adapters_mail::{Credentials, Encryption, LogMailer, SmtpMailer, SmtpSettings};
 use anyhow::Context as _;
 use app::Platform;
+use async_trait::async_trait;
 use inference::Engine;
 use ports::{
-    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, SecretName,
+    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, Scrubber, SecretName,
     SecretStore,
 };
 use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::config::{Config, MailTransport, Provider, SmtpTls, Writer};
 
-#[cfg(not(any(feature = "local")))]
-compile_error!("enable at least one of the features: local");
+#[cfg(not(any(feature = "local", feature = "aws-dynamodb", feature = "postgres")))]
+compile_error!("records need a store: enable at least one of the features local, aws-dynamodb and postgres");
 
 /// Checks presigned URLs of an object store that has no server of its own.
 pub trait PresignedObjects: Send + Sync + 'static {
@@ -31,35 +32,47 @@ pub struct Connected {
     pub engine: Arc<Engine>,
     /// Where mail goes to a server.
     pub smtp: Option<Arc<SmtpMailer>>,
-    #[cfg(feature = "local")]
-    pub local: Option<Arc<adapters_local::LocalCloud>>,
+    providers: Providers,
 }
 
 /// The providers whose adapters this binary holds.
 pub fn linked() -> Vec<Provider> {
-    vec![
-        #[cfg(feature = "local")]
-        Provider::Local,
-    ]
+    let linked = [
+        (Provider::Local, cfg!(feature = "local")),
+        (Provider::Aws, cfg!(feature = "adapters-aws")),
+        (Provider::Postgres, cfg!(feature = "postgres")),
+    ];
+    linked.into_iter().filter_map(|(provider, is_linked)| is_linked.then_some(provider)).collect()
 }
 
-/// One provider's ports, by its name in the configuration.
-struct Providers {
-    #[cfg(feature = "local")]
-    local: Option<Arc<adapters_local::LocalCloud>>,
-}
+/// The providers that the configuration names, opened.
+#[derive(Clone, Default)]
+struct Providers(Vec<(Provider, Arc<dyn CloudProvider>)>);
 
 impl Providers {
     fn of(&self, provider: Provider) -> anyhow::Result<&dyn CloudProvider> {
-        match provider {
-            #[cfg(feature = "local")]
-            Provider::Local => Ok(self.local.as_deref().context("the local provider was not opened")?),
-            absent @ (Provider::Aws | Provider::Gcp) => {
-                anyhow::bail!(
-                    "this binary was built without the {absent} adapters: build it with `--features {absent}`"
-                )
-            }
+        let opened = self.0.iter().find(|(opened, _)| *opened == provider);
+        opened.map(|(_, cloud)| &**cloud).with_context(|| {
+            format!("this binary was built without the {provider} adapters: build it with `--features {provider}`")
+        })
+    }
+
+    fn scrubber(&self) -> ports::Result<Arc<dyn Scrubber>> {
+        let scrubbers = self.0.iter().map(|(_, cloud)| cloud.scrubber());
+        Ok(Arc::new(Scrubbers(scrubbers.collect::<ports::Result<_>>()?)))
+    }
+}
+
+/// Those of all providers: what belongs to a user may lie with several.
+struct Scrubbers(Vec<Arc<dyn Scrubber>>);
+
+#[async_trait]
+impl Scrubber for Scrubbers {
+    async fn scrub(&self) -> ports::Result<()> {
+        for scrubber in &self.0 {
+            scrubber.scrub().await?;
         }
+        Ok(())
     }
 }
 
@@ -79,14 +92,25 @@ pub async fn connect(
         None => config.identity.log_codes.then(|| Arc::new(LogMailer) as _),
     };
     let named = config.providers.by_port().map(|(_, provider)| provider);
-    let providers = Providers {
-        #[cfg(feature = "local")]
-        local: if named.contains(&Provider::Local) {
-            Some(Arc::new(local::open(config, mailer, Arc::clone(&clock), Arc::clone(&ids)).await?))
-        } else {
-            None
-        },
+    let mut providers = Providers::default();
+    #[cfg(feature = "local")]
+    let local = if named.contains(&Provider::Local) {
+        let local = Arc::new(local::open(config, mailer, Arc::clone(&clock), Arc::clone(&ids)).await?);
+        providers.0.push((Provider::Local, Arc::clone(&local) as _));
+        Some(local)
+    } else {
+        None
     };
+    #[cfg(not(feature = "local"))]
+    drop(mailer);
+    #[cfg(feature = "postgres")]
+    if named.contains(&Provider::Postgres) {
+        providers.0.push((Provider::Postgres, postgres::open(config, Arc::clone(&clock)).await?));
+    }
+    #[cfg(feature = "adapters-aws")]
+    if named.contains(&Provider::Aws) {
+        providers.0.push((Provider::Aws, aws::open(config, Arc::clone(&clock), Arc::clone(&ids)).await?));
+    }
     let identity = providers.of(config.providers.identity)?.identity()?;
     let engine = Engine::start(inference_settings(config));
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
@@ -103,25 +127,26 @@ pub async fn connect(
         tokens: identity.tokens,
         sessions: identity.sessions,
         multi_factor: identity.multi_factor,
-        scrubber: providers.of(config.providers.health_data)?.scrubber()?,
+        scrubber: providers.scrubber()?,
         predictor: Arc::clone(&engine) as Arc<dyn ports::Predictor>,
         insight: insight_writer(config)?,
         clock,
         ids,
     };
+    #[cfg(feature = "local")]
     let presigned = match config.providers.objects {
-        #[cfg(feature = "local")]
-        Provider::Local => providers.local.clone().map(|local| local as Arc<dyn PresignedObjects>),
+        Provider::Local => local.map(|local| local as Arc<dyn PresignedObjects>),
         _ => None,
     };
+    #[cfg(not(feature = "local"))]
+    let presigned = None;
     Ok(Connected {
         platform,
         secrets: providers.of(config.providers.secrets)?.secrets()?,
         presigned,
         engine,
         smtp,
-        #[cfg(feature = "local")]
-        local: providers.local,
+        providers,
     })
 }
 
@@ -196,7 +221,7 @@ fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
 
 /// The system's clock, and ids of version 7.
 pub fn time_and_ids() -> (Arc<dyn Clock>, Arc<dyn IdSource>) {
-    (Arc::new(adapters_local::SystemClock), Arc::new(adapters_local::SystemIds))
+    (Arc::new(ports::SystemClock), Arc::new(ports::SystemIds))
 }
 
 /// A code that was not mailed: address, purpose, code, end.
@@ -211,22 +236,18 @@ pub async fn dev_codes(config: &Config) -> anyhow::Result<Vec<(String, String, S
     Ok(codes.into_iter().map(row).collect())
 }
 
-/// Removes what has expired from stores that do not do so themselves.
-pub struct Housekeeping {
-    #[cfg(feature = "local")]
-    local: Option<Arc<adapters_local::LocalCloud>>,
-}
-
 /// How many expired records one sweep removes at most, so that it never holds up writers for long.
 const SWEPT_MAX: u32 = 1000;
 
+/// Removes what has expired from stores that do not do so themselves.
+pub struct Housekeeping(Providers);
+
 impl Housekeeping {
     pub async fn sweep(&self) -> ports::Result<()> {
-        #[cfg(feature = "local")]
-        if let Some(local) = &self.local {
-            let swept = local.records().sweep_expired(SWEPT_MAX).await?;
+        for (provider, cloud) in &self.0.0 {
+            let swept = cloud.sweep(SWEPT_MAX).await?;
             if swept > 0 {
-                tracing::debug!(swept, "expired records removed");
+                tracing::debug!(%provider, swept, "expired records removed");
             }
         }
         Ok(())
@@ -235,10 +256,7 @@ impl Housekeeping {
 
 impl Connected {
     pub fn housekeeping(&self) -> Housekeeping {
-        Housekeeping {
-            #[cfg(feature = "local")]
-            local: self.local.clone(),
-        }
+        Housekeeping(self.providers.clone())
     }
 }
 
@@ -327,6 +345,158 @@ mod gemini {
             retries_max: config.retries_max,
         })?;
         Ok(Arc::new(writer))
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use adapters_postgres::{Database, MigrationState, PlainText, PostgresCloud, Settings, Thoroughness};
+
+    use super::*;
+    use crate::config::Scrub;
+
+    /// The database that `postgres.url` names, its tables as they are.
+    pub(super) async fn database(config: &Config) -> anyhow::Result<Database> {
+        let postgres = &config.postgres;
+        let url = postgres.url.as_ref().context("postgres.url is missing: set DATABASE_URL")?;
+        let mut settings = Settings::parse(url, PlainText::LoopbackOnly)?;
+        settings.connections_min = postgres.connections_min;
+        settings.connections_max = postgres.connections_max;
+        settings.statement_timeout = Duration::from_millis(postgres.statement_timeout_ms);
+        settings.validate()?;
+        Database::connect(&settings).await.context("the database that postgres.url names does not answer")
+    }
+
+    pub(super) async fn open(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Arc<dyn CloudProvider>> {
+        let database = database(config).await?;
+        if config.postgres.migrate_at_start {
+            database.migrate().await.context("the tables could not be brought up to date")?;
+        } else {
+            let pending = database.migrations().await?.iter().any(|status| status.state == MigrationState::Pending);
+            anyhow::ensure!(!pending, "the tables are not up to date: run `clarity db migrate`");
+        }
+        let thoroughness = match config.postgres.scrub {
+            Scrub::Reuse => Thoroughness::Reuse,
+            Scrub::Rewrite => Thoroughness::Rewrite,
+        };
+        Ok(Arc::new(PostgresCloud::new(database, config.worker.deliveries_max, thoroughness, clock)))
+    }
+}
+
+/// The versions of a database's tables.
+pub mod tables {
+    use serde::Serialize;
+
+    #[cfg(feature = "postgres")]
+    use super::postgres::database;
+    use crate::config::Config;
+
+    /// One version, and whether the database has it: `applied`, `pending`, or `unknown` where a newer build made it.
+    #[derive(Debug, Serialize)]
+    pub struct TableVersion {
+        pub version: i64,
+        pub description: String,
+        pub state: &'static str,
+    }
+
+    #[cfg(feature = "postgres")]
+    pub async fn migrate(config: &Config) -> anyhow::Result<Vec<TableVersion>> {
+        database(config).await?.migrate().await?;
+        versions(config).await
+    }
+
+    #[cfg(feature = "postgres")]
+    pub async fn rollback(config: &Config, version: i64) -> anyhow::Result<Vec<TableVersion>> {
+        let known = versions(config).await?;
+        anyhow::ensure!(
+            version == 0 || known.iter().any(|table| table.version == version),
+            "there is no version {version}; `clarity db status` lists those there are"
+        );
+        database(config).await?.rollback(version).await?;
+        versions(config).await
+    }
+
+    #[cfg(feature = "postgres")]
+    pub async fn versions(config: &Config) -> anyhow::Result<Vec<TableVersion>> {
+        use adapters_postgres::{MigrationState, MigrationStatus};
+        let version = |MigrationStatus { version, description, state }| TableVersion {
+            version,
+            description,
+            state: match state {
+                MigrationState::Applied => "applied",
+                MigrationState::Pending => "pending",
+                MigrationState::Unknown => "unknown",
+            },
+        };
+        Ok(database(config).await?.migrations().await?.into_iter().map(version).collect())
+    }
+}
+
+/// Makes the resources that the AWS adapters use; answers the kind and name of each.
+#[cfg(feature = "adapters-aws")]
+pub async fn init_aws(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let (clock, ids) = time_and_ids();
+    let cloud = aws::cloud(config, clock, ids).await?;
+    adapters_aws::resources::init(&cloud).await?;
+    Ok(vec![])
+}
+
+#[cfg(feature = "adapters-aws")]
+mod aws {
+    use adapters_aws::{AccessKey, AwsCloud, AwsSettings, Endpoints, Timeouts};
+
+    use super::*;
+
+    /// The account that `[aws]` names. Opens no connection.
+    pub(super) async fn cloud(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> anyhow::Result<AwsCloud> {
+        let aws = &config.aws;
+        let keys = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
+        let settings = AwsSettings {
+            region: aws.region.clone().context("aws.region is missing: set AWS_REGION")?,
+            access_key: keys.map(|(id, secret)| AccessKey { id, secret }),
+            endpoints: Endpoints {
+                default: aws.endpoint.clone(),
+                dynamodb: aws.dynamodb_endpoint.clone(),
+                s3: aws.s3_endpoint.clone(),
+                sqs: aws.sqs_endpoint.clone(),
+                sns: aws.sns_endpoint.clone(),
+                secrets_manager: aws.secrets_manager_endpoint.clone(),
+            },
+            timeouts: Timeouts {
+                connect: Duration::from_millis(aws.connect_timeout_ms),
+                attempt: Duration::from_millis(aws.attempt_timeout_ms),
+                operation: Duration::from_millis(aws.operation_timeout_ms),
+                ..Timeouts::default()
+            },
+            attempts_max: aws.attempts_max,
+            table: aws.table.clone(),
+            bucket: aws.bucket.clone(),
+            is_path_style: aws.path_style,
+            kms_key_id: aws.kms_key_id.clone(),
+            spool: None,
+            queue: aws.queue.clone(),
+            dead_letter_queue: aws.dead_letter_queue.clone(),
+            deliveries_max: config.worker.deliveries_max,
+            topic_arn: aws.topic_arn.clone().unwrap_or_default(),
+            secret_prefix: aws.secret_prefix.clone(),
+            secrets_cached_for: Duration::from_secs(aws.secrets_cached_s),
+        };
+        Ok(AwsCloud::connect(settings, clock, ids).await?)
+    }
+
+    pub(super) async fn open(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> anyhow::Result<Arc<dyn CloudProvider>> {
+        Ok(Arc::new(cloud(config, clock, ids).await?))
     }
 }
 

@@ -21,7 +21,7 @@ mod scrubber;
 mod secrets;
 mod sessions;
 
-pub use clock::{Clock, IdSource};
+pub use clock::{Clock, IdSource, SystemClock, SystemIds};
 pub use cloud::{CloudProvider, Identity};
 pub use error::{Cause, Error, ErrorKind, Outcome, Result};
 pub use events::{Event, EventBus, EventStream};

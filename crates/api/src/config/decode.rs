@@ -10,10 +10,12 @@ use figment::{
 use super::{Config, Faults, Setting, layers::Layers};
 
 /// Keys whose values never leave the process.
-pub(super) const SECRETS: [&str; 4] = [
+pub(super) const SECRETS: [&str; 6] = [
+    "aws.secret_access_key",
     "insight.gemini.access_token",
     "insight.gemini.api_key",
     "mail.smtp.password",
+    "postgres.url",
     "telemetry.user_hash_key",
 ];
 

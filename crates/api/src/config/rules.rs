@@ -29,6 +29,7 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
         rules.refuse("identity.issuers", problem);
     }
     rules.mail(config);
+    rules.providers(config);
     if let Some(linked) = linked {
         rules.linked(config, linked);
     }
@@ -285,6 +286,55 @@ impl Rules {
         let problem = "username and password belong together: give both or neither";
         self.demand(smtp.username.is_some() || smtp.password.is_none(), "mail.smtp.username", problem);
         self.demand(smtp.password.is_some() || smtp.username.is_none(), "mail.smtp.password", problem);
+    }
+
+    /// What a provider serves, and what it must be told.
+    fn providers(&mut self, config: &Config) {
+        let by_port = config.providers.by_port();
+        for (key, provider) in by_port {
+            let serves: &[&str] = match provider {
+                Provider::Local => continue,
+                Provider::Aws => &["health_data", "objects", "jobs", "events", "secrets"],
+                Provider::Postgres => &["health_data", "jobs", "events"],
+                Provider::Gcp => &[],
+            };
+            let problem = format!("{provider} does not serve it; it serves: {}", serves.join(", "));
+            let is_served = key.strip_prefix("providers.").is_some_and(|port| serves.contains(&port));
+            self.demand(is_served || provider == Provider::Gcp, key, problem);
+        }
+        let is_used = |provider| by_port.iter().any(|(_, named)| *named == provider);
+        let aws = &config.aws;
+        if is_used(Provider::Aws) {
+            self.demand(aws.region.is_some(), "aws.region", "the providers named aws need it: set AWS_REGION");
+            let problem = "the two keys belong together: give both or neither";
+            self.demand(
+                aws.access_key_id.is_some() == aws.secret_access_key.is_some(),
+                "aws.access_key_id",
+                problem,
+            );
+            for (key, name) in
+                [("aws.queue", &aws.queue), ("aws.dead_letter_queue", &aws.dead_letter_queue)]
+            {
+                self.demand(name.ends_with(".fifo"), key, "the order of a user's jobs needs a FIFO queue: its name ends in .fifo");
+            }
+        }
+        if config.providers.events == Provider::Aws {
+            let problem = "the events need it: the ARN of a FIFO topic, as `clarity cloud init` prints it";
+            let is_fifo = aws.topic_arn.as_deref().is_some_and(|arn| arn.ends_with(".fifo"));
+            self.demand(is_fifo, "aws.topic_arn", problem);
+        }
+        let range = 100..=600_000;
+        self.range("aws.connect_timeout_ms", aws.connect_timeout_ms, range.clone());
+        self.range("aws.attempt_timeout_ms", aws.attempt_timeout_ms, range.clone());
+        self.range("aws.operation_timeout_ms", aws.operation_timeout_ms, range.clone());
+        self.range("aws.attempts_max", aws.attempts_max, 1..=10);
+        self.range("aws.secrets_cached_s", aws.secrets_cached_s, 0..=86_400);
+        let postgres = &config.postgres;
+        let problem = "the providers named postgres need it: set DATABASE_URL";
+        self.demand(!is_used(Provider::Postgres) || postgres.url.is_some(), "postgres.url", problem);
+        self.range("postgres.connections_max", postgres.connections_max, 1..=1_000);
+        self.range("postgres.connections_min", postgres.connections_min, 0..=postgres.connections_max.max(1));
+        self.range("postgres.statement_timeout_ms", postgres.statement_timeout_ms, range);
     }
 
     fn linked(&mut self, config: &Config, linked: &[Provider]) {

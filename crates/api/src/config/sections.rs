@@ -48,6 +48,7 @@ pub enum Provider {
     Local,
     Aws,
     Gcp,
+    Postgres,
 }
 
 impl Provider {
@@ -57,6 +58,7 @@ impl Provider {
             Self::Local => "local",
             Self::Aws => "aws",
             Self::Gcp => "gcp",
+            Self::Postgres => "postgres",
         }
     }
 }
@@ -65,6 +67,53 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// AWS, or what stands in for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aws {
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+    pub dynamodb_endpoint: Option<String>,
+    pub s3_endpoint: Option<String>,
+    pub sqs_endpoint: Option<String>,
+    pub sns_endpoint: Option<String>,
+    pub secrets_manager_endpoint: Option<String>,
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<SecretString>,
+    pub path_style: bool,
+    pub table: String,
+    pub bucket: String,
+    pub queue: String,
+    pub dead_letter_queue: String,
+    pub topic_arn: Option<String>,
+    pub kms_key_id: Option<String>,
+    pub secret_prefix: String,
+    pub secrets_cached_s: u64,
+    pub connect_timeout_ms: u64,
+    pub attempt_timeout_ms: u64,
+    pub operation_timeout_ms: u64,
+    pub attempts_max: u32,
+}
+
+/// What is done about the bytes of deleted rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scrub {
+    Reuse,
+    Rewrite,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    pub url: Option<SecretString>,
+    pub connections_min: u32,
+    pub connections_max: u32,
+    pub statement_timeout_ms: u64,
+    pub scrub: Scrub,
+    pub migrate_at_start: bool,
 }
 
 /// The header in which trusted proxies name the client.

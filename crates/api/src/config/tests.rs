@@ -160,7 +160,7 @@ fn a_port_that_is_none_is_a_fault_of_port() {
 
 #[test]
 fn an_empty_usual_name_says_nothing() {
-    let loaded = Config::load(&with_env(&[("PORT", ""), ("RUST_LOG", ""), ("DATABASE_URL", "")])).unwrap();
+    let loaded = Config::load(&with_env(&[("PORT", ""), ("RUST_LOG", ""), ("REDIS_URL", "")])).unwrap();
     assert_eq!(loaded.provenance("telemetry.log_level"), Some("built-in default.toml"));
     assert!(loaded.warnings.is_empty());
 }
@@ -168,15 +168,15 @@ fn an_empty_usual_name_says_nothing() {
 #[test]
 fn usual_names_that_nothing_uses_are_warned_of_without_their_value() {
     let loaded = Config::load(&with_env(&[
-        ("DATABASE_URL", "postgres://me:hunter2@db/x"),
-        ("AWS_REGION", "eu-west-1"),
+        ("REDIS_URL", "redis://me:hunter2@cache/0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
     ]))
     .unwrap();
     assert_eq!(
         loaded.warnings,
         [
-            "AWS_REGION is set, but no linked adapter uses it",
-            "DATABASE_URL is set, but no linked adapter uses it"
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no linked adapter uses it",
+            "REDIS_URL is set, but no linked adapter uses it"
         ]
     );
 }

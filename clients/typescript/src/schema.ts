@@ -2353,6 +2353,14 @@ export interface components {
              */
             secret: string;
         };
+        /** @description Who asks for a secret. */
+        MfaSetupRequest: {
+            /**
+             * Format: password
+             * @description Needed when the sign-in was more than ten minutes ago: whoever has only a token must not lock its owner out.
+             */
+            password?: string | null;
+        };
         /** @description Whether a sign-in asks for a code. */
         MfaState: {
             /** @example false */
@@ -3085,6 +3093,11 @@ export interface components {
              * @example anna@example.org
              */
             email?: string | null;
+            /**
+             * Format: password
+             * @description For another address, when the sign-in was more than ten minutes ago: codes that reset the password go there.
+             */
+            password?: string | null;
         };
         /** @description What was changed. */
         UserUpdateResponse: {
@@ -3779,6 +3792,7 @@ export interface operations {
                     "application/json": components["schemas"]["UserUpdateResponse"];
                 };
             };
+            /** @description The token is not valid, or the password is wrong */
             401: components["responses"]["Unauthorized"];
             /** @description The profile is kept by the issuer of the token */
             403: components["responses"]["Forbidden"];
@@ -3790,6 +3804,8 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Invalid"];
+            /** @description Too many new addresses, or locked after too many wrong passwords */
+            429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3873,7 +3889,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["MfaSetupRequest"];
+            };
+        };
         responses: {
             /** @description What an authenticator app is given. */
             200: {
@@ -3885,11 +3905,18 @@ export interface operations {
                     "application/json": components["schemas"]["MfaSetup"];
                 };
             };
+            /** @description The token is not valid, or the password is wrong */
             401: components["responses"]["Unauthorized"];
             /** @description The account is kept by the issuer of the token */
             403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
             /** @description It is on already */
             409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            /** @description Locked after too many wrong passwords */
+            429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
         };
     };

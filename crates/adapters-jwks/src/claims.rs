@@ -145,7 +145,11 @@ fn session(claims: &Map<String, Value>, subject: &str, times: Times) -> Option<S
     let (kind, id) = match (origin, token) {
         (Some(origin), _) => ("origin_jti", origin),
         (None, Some(token)) => ("jti", token),
-        (None, None) => ("iat", times.issued_at.unwrap_or(times.expires_at).to_string()),
+        // Refreshed tokens share the time of their sign-in, where it is told.
+        (None, None) => match times.signed_in_at {
+            Some(at) => ("auth_time", at.to_string()),
+            None => ("iat", times.issued_at.unwrap_or(times.expires_at).to_string()),
+        },
     };
     let issuer = claims.get("iss")?.as_str()?;
     let mut name = Vec::new();

@@ -1,6 +1,13 @@
 //! Rate limits of one process, and what answers say about them (draft-ietf-httpapi-ratelimit-headers).
 
-use std::{cell::RefCell, hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    cell::RefCell,
+    hash::Hash,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use domain::ids::UserId;
 use governor::{
@@ -30,9 +37,13 @@ pub struct Limiter {
     codes: Option<Limit<IpAddr>>,
     uploads: Option<Limit<UserId>>,
     pat: Option<Limit<UserId>>,
+    insights: Option<Limit<UserId>>,
     clock: DefaultClock,
+    checks: AtomicU32,
 }
 
+/// After so many checks those who called long ago are forgotten.
+const CHECKS_BETWEEN: u32 = 10_000;
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -44,7 +55,9 @@ impl Limiter {
             codes: Limit::new("codes", limits.codes_per_hour, HOUR),
             uploads: Limit::new("uploads", limits.uploads_per_hour, HOUR),
             pat: Limit::new("pat", limits.pat_per_hour, HOUR),
+            insights: Limit::new("insights", limits.insights_per_hour, HOUR),
             clock: DefaultClock::default(),
+            checks: AtomicU32::new(0),
         }
     }
 
@@ -69,15 +82,27 @@ impl Limiter {
         self.check(self.pat.as_ref(), &user)
     }
 
+    /// Insights of requests and of what is said in rooms: a writer may be paid by the word.
+    pub fn insight(&self, user: UserId) -> Result<(), Problem> {
+        self.check(self.insights.as_ref(), &user)
+    }
+
     /// Forgets callers whose quota is whole again, so that memory does not grow with everybody who ever called.
-    pub fn forget_idle(&self) {
+    fn forget_idle(&self) {
         let by_address = self.registrations.iter().chain(&self.logins).chain(&self.codes);
         by_address.for_each(|limit| limit.limiter.retain_recent());
-        self.uploads.iter().chain(&self.pat).for_each(|limit| limit.limiter.retain_recent());
+        self.uploads
+            .iter()
+            .chain(&self.pat)
+            .chain(&self.insights)
+            .for_each(|limit| limit.limiter.retain_recent());
     }
 
     fn check<K: Hash + Eq + Clone>(&self, limit: Option<&Limit<K>>, key: &K) -> Result<(), Problem> {
         let Some(limit) = limit else { return Ok(()) };
+        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN == CHECKS_BETWEEN - 1 {
+            self.forget_idle();
+        }
         match limit.limiter.check_key(key) {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();

@@ -223,7 +223,6 @@ async fn keep_house(
             tracing::warn!(error = %error, "an erasure could not be finished; trying again later");
         }
         begun_before = Duration::from_millis(context.config.worker.lease_ms);
-        context.limiter.forget_idle();
         if let Err(error) = housekeeping.sweep().await {
             tracing::warn!(error = %error, "expired records could not be removed; trying again later");
         }

@@ -85,6 +85,9 @@ pub struct Patient {
     pub created_at: Timestamp,
     /// Until when.
     pub expires_at: Timestamp,
+    /// When the user ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// Who is let in.
@@ -231,10 +234,9 @@ impl App {
                 return Ok(Stored { body: consent, version });
             }
             consent.revoked_at = Some(self.platform.clock.now());
-            let copy = RecordKey::patient(consent.clinician_id, caller.user_id, id);
             let writes = vec![
                 replace_consent(caller, version, &consent)?,
-                Write::delete(copy, Precondition::None),
+                patient(caller.user_id, &consent)?,
                 self.platform.audit(caller, Action::RevokeConsent, format!("consent/{id}"))?,
             ];
             match self.platform.health_data.commit(writes).await {
@@ -281,7 +283,9 @@ impl App {
             ..Query::new(Partition::User(caller.user_id), Kind::Patient, SortRange::all())
         };
         let page = self.platform.health_data.query(&query).await?;
-        let items = page.items.iter().map(decode).collect::<ports::Result<_>>()?;
+        let mut items = page.items.iter().map(decode).collect::<ports::Result<Vec<Patient>>>()?;
+        let now = self.platform.clock.now();
+        items.retain(|patient| patient.revoked_at.is_none() && now < patient.expires_at);
         Ok(Page { items, next: page.next })
     }
 }
@@ -291,7 +295,7 @@ fn replace_consent(caller: &Caller, read: Version, consent: &Consent) -> Result<
     Ok(replace(key, read, encode(consent)?))
 }
 
-/// The write of the clinician's copy, which goes by itself when the consent ends.
+/// The write of the clinician's copy. It stays when the consent ends, or the clinician's erasure would not find the consent.
 fn patient(user: UserId, consent: &Consent) -> Result<Write> {
     let copy = Patient {
         user_id: user,
@@ -299,8 +303,8 @@ fn patient(user: UserId, consent: &Consent) -> Result<Write> {
         scope: consent.scope.clone(),
         created_at: consent.created_at,
         expires_at: consent.expires_at,
+        revoked_at: consent.revoked_at,
     };
     let key = RecordKey::patient(consent.clinician_id, user, consent.id);
-    let write = Write::put(key, Version::FIRST, encode(&copy)?, Precondition::None);
-    Ok(write.expiring_at(consent.expires_at))
+    Ok(Write::put(key, Version::FIRST, encode(&copy)?, Precondition::None))
 }

@@ -30,6 +30,7 @@ impl HealthDataRepository for Fenced {
     }
 
     async fn commit(&self, mut batch: Vec<Write>) -> Result<()> {
+        let first = batch.iter().find_map(owner);
         let users: BTreeSet<UserId> = batch.iter().filter_map(owner).collect();
         for user in &users {
             let mark = RecordKey::erasure(*user);
@@ -42,8 +43,12 @@ impl HealthDataRepository for Fenced {
         if committed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
             for user in users {
                 if self.0.get(&RecordKey::erasure(user)).await?.is_some() {
-                    let error = Error::new(ErrorKind::PermissionDenied, "records.commit");
-                    return Err(error.with_cause(Denial::InvalidToken));
+                    // What a batch is about comes first in it: that user's token is void. Somebody else in it is just gone.
+                    if Some(user) == first {
+                        let error = Error::new(ErrorKind::PermissionDenied, "records.commit");
+                        return Err(error.with_cause(Denial::InvalidToken));
+                    }
+                    return Err(Error::new(ErrorKind::NotFound, "records.commit"));
                 }
             }
         }

@@ -16,6 +16,7 @@ use ports::{
     Direction, Error, ErrorKind, HealthDataRepository, Precondition, Query, Record, Result, Version, Write,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 use crate::{days::DayRanges, ingest::Rejection};
 
@@ -35,7 +36,7 @@ pub fn encode<T: Serialize>(body: &T) -> Result<Bytes> {
         .map_err(|error| Error::new(ErrorKind::Unexpected, "records.encode").with_cause(error))
 }
 
-/// Decodes a body; one that does not decode is `Corrupt`, with its key as the cause.
+/// Decodes a body; one that does not decode is `Corrupt`, with its kind and a hash of its key as the cause.
 pub fn decode<T: DeserializeOwned>(record: &Record) -> Result<T> {
     serde_json::from_slice(&record.body).map_err(|error| corrupt(&record.key, &error))
 }
@@ -43,7 +44,10 @@ pub fn decode<T: DeserializeOwned>(record: &Record) -> Result<T> {
 pub(crate) fn corrupt(key: &RecordKey, error: &dyn std::error::Error) -> Error {
     // serde_json's text can quote what was stored, so only its place is kept.
     let _ = error;
-    Error::new(ErrorKind::Corrupt, "records.decode").with_cause(format!("{key} does not decode"))
+    // Nor the key, which names a user: a hash of it finds the record for whoever looks.
+    let hash = hex::encode(&Sha256::digest(key.to_string())[..8]);
+    let cause = format!("a record of kind {:?} does not decode; its key hashes to {hash}", key.kind);
+    Error::new(ErrorKind::Corrupt, "records.decode").with_cause(cause)
 }
 
 /// Reads one body.

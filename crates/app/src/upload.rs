@@ -101,7 +101,10 @@ impl App {
             let Plan { upload, timeline, intent, mut writes } =
                 self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
             writes.extend(self.keep_reply(once, &upload)?);
-            self.fits(&writes, DELETION_WRITES)?;
+            if let Err(error) = self.fits(&writes, DELETION_WRITES) {
+                self.forget_raw(&raw).await?;
+                return Err(error);
+            }
             let committed = self.platform.health_data.commit(writes).await;
             match &committed {
                 Ok(()) => self.timelines.insert(caller.user_id, timeline),

@@ -78,6 +78,35 @@ async fn an_address_that_is_taken_is_a_conflict_and_no_failed_precondition() {
 }
 
 #[tokio::test]
+async fn what_hands_an_account_over_needs_a_sign_in_of_late_or_the_password() {
+    let server = Server::start(&[("identity.password_asked_after_s", "0")]);
+    let phone = server.phone().await;
+    let address = stranger();
+    let change = async |more: Value| {
+        let mut body = json!({ "email": address });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        read(phone.request(Method::PUT, "auth/me").json(&body)).await.unwrap()
+    };
+    let set_up = async |body: Value| phone.post("auth/mfa/setup", &body).await.unwrap();
+    for refused in [change(json!({})).await, set_up(json!({})).await] {
+        assert_eq!((problem(&refused, 422).as_str(), pointers(&refused)), ("validation", vec!["/password"]));
+    }
+    let wrong = json!({ "password": "wrong" });
+    for refused in [change(wrong.clone()).await, set_up(wrong).await] {
+        assert_eq!(problem(&refused, 401), "wrong-credentials");
+    }
+    assert_eq!(phone.get("auth/me").await.unwrap().body["email"], json!(phone.email));
+    let right = json!({ "password": phone.password });
+    set_up(right.clone()).await.expect(200).unwrap();
+    change(right).await.expect(200).unwrap();
+    assert_eq!(phone.get("auth/me").await.unwrap().body["email"], json!(address));
+    // A name alone hands nothing over, and the checks left no session behind.
+    put(&phone, "*", json!({ "display_name": "Anna" })).await.expect(200).unwrap();
+    let sessions = phone.get("auth/sessions").await.unwrap().expect(200).unwrap();
+    assert_eq!(sessions["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_new_address_is_unconfirmed_until_its_code_comes_back() {
     let server = Server::start(&[]);
     let phone = server.phone().await;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use adapters_local::SystemClock;
 use e2e::{Answer, Phone, read};
-use ports::Clock;
+use ports::{Clock, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    people::{clinician_of, operator_of},
+    people::{clinician_of, operator_of, set_roles},
     support::{
         Server, Shared, bytes, health_data, healthkit, heart_rate, new_id, pointers, problem, upload,
         without_instance,
@@ -140,6 +140,19 @@ async fn without_a_consent_that_holds_every_answer_is_the_same() {
     // One's own id is no other's.
     assert_eq!(seen(&anna, &anna).await.len(), 3);
     anna.get("users/me/health-data").await.unwrap().expect(200).unwrap();
+}
+
+#[tokio::test]
+async fn who_is_no_clinician_any_more_sees_nobody() {
+    let server = SHARED.get();
+    let (anna, mut clinician) = (user(&server).await, clinician_of(&server).await);
+    grant(&anna, json!({ "clinician_email": clinician.email })).await;
+    assert_eq!(seen(&clinician, &anna).await.len(), 3);
+    set_roles(&server, &mut clinician, &[Role::User]).await;
+    assert!(seen(&clinician, &anna).await.is_empty());
+    assert_eq!(of(&clinician, &clinician.user_id, "health-data").await.status, 200, "their own they do");
+    set_roles(&server, &mut clinician, &[Role::User, Role::Clinician]).await;
+    assert_eq!(seen(&clinician, &anna).await.len(), 3);
 }
 
 #[tokio::test]

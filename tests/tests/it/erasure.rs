@@ -181,7 +181,16 @@ async fn a_clinician_who_is_erased_goes_from_the_consents() {
     let server = Server::start(&[]);
     let (anna, clinician) = (server.phone().await, clinician_of(&server).await);
     let ask = json!({ "clinician_email": clinician.email });
-    anna.post("users/me/consents", &ask).await.unwrap().expect(201).unwrap();
+    // One that goes on, and one that ended.
+    for is_ended in [false, true] {
+        let consent = anna.post("users/me/consents", &ask).await.unwrap().expect(201).unwrap();
+        if is_ended {
+            let id = consent["consent_id"].as_str().unwrap();
+            anna.delete(&format!("users/me/consents/{id}")).await.unwrap().expect(200).unwrap();
+        }
+    }
+    let patients = clinician.get("clinician/patients").await.unwrap().expect(200).unwrap();
+    assert_eq!(patients["data"].as_array().unwrap().len(), 1);
     erase(&clinician).await.expect(200).unwrap();
     let held = anna.get("users/me/consents").await.unwrap().expect(200).unwrap();
     assert_eq!(held["data"], json!([]));

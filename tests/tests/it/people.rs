@@ -14,10 +14,15 @@ use serde_json::json;
 
 use crate::support::Server;
 
-/// Someone who signed up and was then given roles by the provider, which this process opens as another one of the server's
-/// folder.
+/// Someone who signed up and was then given roles.
 async fn with_roles(server: &Server, roles: &[Role]) -> Phone {
     let mut phone = server.phone().await;
+    set_roles(server, &mut phone, roles).await;
+    phone
+}
+
+/// Gives someone other roles by the provider, which this process opens as another one of the server's folder, and signs them in.
+pub(crate) async fn set_roles(server: &Server, phone: &mut Phone, roles: &[Role]) {
     let folder = server.data.path();
     let database = Database::open(folder).await.unwrap();
     let settings = Settings::new("clarity", "clarity-api");
@@ -26,8 +31,7 @@ async fn with_roles(server: &Server, roles: &[Role]) -> Phone {
             .await
             .unwrap();
     identity.set_roles(phone.user_id.parse().unwrap(), roles.iter().copied().collect()).await.unwrap();
-    sign_in(&mut phone).await;
-    phone
+    sign_in(phone).await;
 }
 
 /// Signs a person in anew.

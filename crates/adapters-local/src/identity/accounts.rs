@@ -59,6 +59,8 @@ impl IdentityProvider for LocalIdentity {
         }
         accounts.put_user(&mut user).await?;
         accounts.put(&address, &AddressOwner(user.id), Keep::default()).await?;
+        // Whoever guessed at the address before guessed at nobody's account.
+        accounts.delete::<Failures>(&address).await?;
         let delivery = self.confirmation(&mut accounts, &address, &user).await?;
         accounts.commit().await?;
         self.deliver(delivery);

@@ -93,6 +93,7 @@ impl Rules {
         self.range("identity.access_token_lifetime_s", identity.access_token_lifetime_s, 60..=86_400);
         self.range("identity.refresh_token_lifetime_s", identity.refresh_token_lifetime_s, 300..=31_536_000);
         self.range("identity.session_idle_s", identity.session_idle_s, 60..=31_536_000);
+        self.range("identity.password_asked_after_s", identity.password_asked_after_s, 0..=86_400);
         self.range("identity.lockout_failures", identity.lockout_failures, 1..=1_000);
         self.range("identity.lockout_address_failures", identity.lockout_address_failures, 1..=1_000_000);
         self.range("identity.lockout_duration_s", identity.lockout_duration_s, 1..=86_400);

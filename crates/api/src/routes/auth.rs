@@ -9,13 +9,16 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 
 use actix_web::web;
-use ports::Email;
+use domain::ids::UserId;
+use jiff::SignedDuration;
+use ports::{Denial, Email, SessionInfo, SignIn, SignInContext, denial};
+use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::resource;
 use crate::{
-    extract::Authenticated,
+    extract::{Authenticated, Ctx, Peer},
     problem::{Problem, ProblemKind},
 };
 
@@ -82,4 +85,46 @@ fn check_name(name: Option<&str>) -> Result<(), Problem> {
         return Err(Problem::field("/display_name", detail));
     }
     Ok(())
+}
+
+/// Lets only those do what hands an account over who gave its password lately or give it now: a token alone may be stolen.
+async fn check_owner(
+    context: &Ctx,
+    user: &Authenticated,
+    peer: &Peer,
+    password: Option<&SecretString>,
+) -> Result<(), Problem> {
+    if let Some(password) = password {
+        return check_password(context, user.user_id, peer, password).await;
+    }
+    let platform = &context.app.platform;
+    let lately = SignedDuration::from_secs(context.config.identity.password_asked_after_s);
+    let now = platform.clock.now();
+    let sessions = platform.sessions.sessions(user.user_id).await?;
+    let is_new = |session: &SessionInfo| now.duration_since(session.created_at) < lately;
+    if sessions.iter().any(|session| session.id == user.session_id && is_new(session)) {
+        return Ok(());
+    }
+    Err(Problem::field("/password", "the sign-in was too long ago to do this without the password"))
+}
+
+/// Checks the password of the caller, as signing in does. The session that this begins ends with it.
+pub(crate) async fn check_password(
+    context: &Ctx,
+    user: UserId,
+    peer: &Peer,
+    password: &SecretString,
+) -> Result<(), Problem> {
+    let identity = &context.app.platform.identity;
+    let profile = identity.profile(user).await?;
+    let profile = profile.ok_or_else(|| Problem::new(ProblemKind::WrongCredentials))?;
+    let from = SignInContext { address: Some(peer.0), ..SignInContext::default() };
+    match identity.sign_in(&profile.email, password, &from).await {
+        Ok(SignIn::Tokens(tokens)) => Ok(identity.sign_out(user, tokens.session_id).await?),
+        // It asks for more only whoever knows the password.
+        Ok(SignIn::Challenge { .. }) => Ok(()),
+        // Said only to them as well.
+        Err(error) if denial(&error) == Some(Denial::EmailNotVerified) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }

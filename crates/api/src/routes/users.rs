@@ -5,6 +5,7 @@ use app::{
     audit::{Action, Caller},
     consents::Scope,
 };
+use ports::Role;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -90,6 +91,10 @@ async fn caller(context: &Ctx, user: &HealthUser, id: &str, scope: Scope) -> Res
         return Ok(user.caller.clone());
     }
     let id = id.parse().map_err(|_hidden| Problem::new(ProblemKind::ForeignUser))?;
+    // A consent is to a clinician: who no longer is one has no use of it.
+    if id != user.user_id && !user.roles.contains(&Role::Clinician) {
+        return Err(Problem::new(ProblemKind::ForeignUser));
+    }
     Ok(context.app.caller_for(&user.caller, id, scope).await?)
 }
 

@@ -4,16 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, http::header, web};
 use app::erasure::Receipt;
-use ports::{Denial, SignInContext, denial};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{resource, seconds};
+use super::{auth::check_password, resource, seconds};
 use crate::{
     export::archive,
     extract::{Ctx, HealthUser, OptionalJson, Peer},
-    problem::{Problem, ProblemBody, ProblemKind},
+    problem::{Problem, ProblemBody},
 };
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
@@ -103,7 +102,7 @@ pub(crate) async fn erase(
     body: OptionalJson<ErasureRequest>,
 ) -> Result<HttpResponse, Problem> {
     if let Some(password) = body.0.and_then(|body| body.password) {
-        check(&context, &user, &peer, &password).await?;
+        check_password(&context, user.user_id, &peer, &password).await?;
     }
     let counts = context.app.begin_erasure(&user.caller).await?;
     let (app, user_id) = (Arc::clone(&context.app), user.user_id);
@@ -120,24 +119,5 @@ pub(crate) async fn erase(
         Ok(Ok(None) | Err(_)) | Err(_) => {
             Ok(HttpResponse::Accepted().json(ErasureBegun { status: "erasing" }))
         }
-    }
-}
-
-/// Checks the password of the caller, as signing in does. The session that this begins goes with all the others.
-async fn check(
-    context: &Ctx,
-    user: &HealthUser,
-    peer: &Peer,
-    password: &SecretString,
-) -> Result<(), Problem> {
-    let identity = &context.app.platform.identity;
-    let profile = identity.profile(user.user_id).await?;
-    let profile = profile.ok_or_else(|| Problem::new(ProblemKind::WrongCredentials))?;
-    let from = SignInContext { address: Some(peer.0), ..SignInContext::default() };
-    match identity.sign_in(&profile.email, password, &from).await {
-        Ok(_) => Ok(()),
-        // Said only to whoever knows the password.
-        Err(error) if denial(&error) == Some(Denial::EmailNotVerified) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }

@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::kept_here;
+use super::{check_owner, kept_here};
 use crate::{
-    extract::{Authenticated, Ctx, Json},
+    extract::{Authenticated, Ctx, Json, OptionalJson, Peer},
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
@@ -17,6 +17,14 @@ use crate::{
 pub(crate) struct MfaState {
     #[schema(example = false)]
     enabled: bool,
+}
+
+/// Who asks for a secret.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct MfaSetupRequest {
+    /// Needed when the sign-in was more than ten minutes ago: whoever has only a token must not lock its owner out.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
 }
 
 /// What an authenticator app is given.
@@ -70,13 +78,22 @@ pub(crate) async fn state(context: Ctx, user: Authenticated) -> Result<HttpRespo
 }
 
 /// Make a secret for an authenticator app. Nothing is asked for before a code of it was verified.
-#[utoipa::path(post, path = "/api/v1/auth/mfa/setup", tag = "auth", security(("bearer" = [])), responses(
+#[utoipa::path(post, path = "/api/v1/auth/mfa/setup", tag = "auth", security(("bearer" = [])), request_body = Option<MfaSetupRequest>, responses(
     (status = 200, body = MfaSetup),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "The token is not valid, or the password is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The account is kept by the issuer of the token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "It is on already", body = ProblemBody, content_type = "application/problem+json")))]
-pub(crate) async fn set_up(context: Ctx, user: Authenticated) -> Result<HttpResponse, Problem> {
+    (status = 409, description = "It is on already", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Locked after too many wrong passwords", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn set_up(
+    context: Ctx,
+    user: Authenticated,
+    peer: Peer,
+    body: OptionalJson<MfaSetupRequest>,
+) -> Result<HttpResponse, Problem> {
     kept_here(&user)?;
+    let password = body.0.and_then(|body| body.password);
+    check_owner(&context, &user, &peer, password.as_ref()).await?;
     let made = context.app.platform.multi_factor.set_up(user.user_id).await.map_err(gone)?;
     Ok(HttpResponse::Ok().json(MfaSetup {
         secret: made.secret.expose_secret().to_owned(),

@@ -2,12 +2,13 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use ports::{ErrorKind, ExternalAccount, Profile, ProfileUpdate, Role};
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::{check_name, email, kept_here};
+use super::{check_name, check_owner, email, kept_here};
 use crate::{
-    extract::{Authenticated, Ctx, Json},
+    extract::{Authenticated, Ctx, Json, Peer},
     middleware::conditional::Tags,
     problem::{Problem, ProblemBody, ProblemKind},
     routes::seconds,
@@ -44,6 +45,9 @@ pub(crate) struct UserUpdate {
     /// Unconfirmed at first, where addresses are confirmed.
     #[schema(example = "anna@example.org")]
     email: Option<String>,
+    /// For another address, when the sign-in was more than ten minutes ago: codes that reset the password go there.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
 }
 
 /// What was changed.
@@ -60,9 +64,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
     Option::deserialize(deserializer).map(Some)
 }
 
-/// The tag of a profile as it is now.
+/// The tag of a profile as it is now. Two accounts on one phone never share one.
 fn etag(profile: &Profile) -> String {
-    format!("\"{}\"", profile.version)
+    format!("\"{}-{}\"", profile.user_id.0.simple(), profile.version)
 }
 
 async fn profile_of(context: &Ctx, user: &Authenticated) -> Result<Profile, Problem> {
@@ -88,14 +92,16 @@ pub(crate) async fn me(context: Ctx, user: Authenticated) -> Result<HttpResponse
 #[utoipa::path(put, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), request_body = UserUpdate,
     params(("If-Match" = Option<String>, Header, description = "The `ETag` of the profile that is changed")), responses(
     (status = 200, body = UserUpdateResponse),
-    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "The token is not valid, or the password is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The profile is kept by the issuer of the token", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "The address has another account", body = ProblemBody, content_type = "application/problem+json"),
     (status = 412, description = "The profile was changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many new addresses, or locked after too many wrong passwords", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update_me(
     context: Ctx,
     user: Authenticated,
+    peer: Peer,
     request: HttpRequest,
     body: Json<UserUpdate>,
 ) -> Result<HttpResponse, Problem> {
@@ -105,6 +111,11 @@ pub(crate) async fn update_me(
     let display_name = body.0.display_name;
     check_name(display_name.as_ref().and_then(Option::as_deref))?;
     let updated = display_name.is_some() || address.is_some();
+    if address.is_some() {
+        // It mails a code, and tells whether an address is taken.
+        context.limiter.code(peer.0)?;
+        check_owner(&context, &user, &peer, body.0.password.as_ref()).await?;
+    }
     let before = profile_of(&context, &user).await?;
     let expected_version = match Tags::of(request.headers(), &header::IF_MATCH)? {
         None => None,

@@ -147,6 +147,8 @@ pub(super) async fn write(
         include_recommendations,
         language: "en".to_owned(),
     };
+    let limited = link.context.limiter.insight(link.caller.user_id);
+    limited.map_err(|_hidden| Refusal::new(Code::RateLimitExceeded, "too many insights; try again later"))?;
     match link.context.app.write_insight(&link.caller, request, None).await {
         Ok(Outcome::Done(insight)) => Ok(insight),
         Ok(Outcome::Replayed(_)) => Err(Refusal::new(Code::HealthAnalysisError, "there is no answer")),

@@ -10,6 +10,10 @@ pub mod resources;
 #[cfg(feature = "s3")]
 mod s3;
 mod scrubber;
+#[cfg(feature = "secrets-manager")]
+mod secrets_manager;
+#[cfg(feature = "sns")]
+mod sns;
 #[cfg(feature = "sqs")]
 mod sqs;
 
@@ -22,3 +26,7 @@ pub use s3::{S3ObjectStore, S3Settings};
 pub use scrubber::AwsScrubber;
 #[cfg(feature = "sqs")]
 pub use sqs::{SqsJobQueue, SqsSettings};
+#[cfg(feature = "secrets-manager")]
+pub use secrets_manager::{SecretsManagerSettings, SecretsManagerStore};
+#[cfg(feature = "sns")]
+pub use sns::{EVENT_BACKLOG_MAX, SnsEventBus};

@@ -1,12 +1,11 @@
 //! The calls that a queue takes.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
 use hex::encode;
 use ports::{Error, ErrorKind, Result};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
 
 use super::{COUNTS, Delivery, Parcel};
 use crate::error::{Attempts, code, of_read, of_write};
@@ -15,22 +14,24 @@ use crate::error::{Attempts, code, of_read, of_write};
 pub(super) struct Queue {
     client: Client,
     name: String,
-    url: OnceCell<String>,
+    url: OnceLock<String>,
 }
 
 impl Queue {
     pub(super) fn new(client: Client, name: String) -> Self {
-        Self { client, name, url: OnceCell::new() }
+        Self { client, name, url: OnceLock::new() }
     }
 
-    /// Asked for once.
+    /// Asked for until it is known. Nobody waits for another's answer: a call that is not polled must hold up no other.
     async fn url(&self, operation: &'static str) -> Result<&str> {
-        let ask = async || {
-            let answer = self.client.get_queue_url().queue_name(&self.name).send().await;
-            let url = answer.map_err(|error| of_read(operation, &error))?.queue_url;
-            url.ok_or_else(|| Error::new(ErrorKind::NotFound, operation).with_cause("the queue has no address"))
-        };
-        Ok(self.url.get_or_try_init(ask).await?)
+        if let Some(url) = self.url.get() {
+            return Ok(url);
+        }
+        let answer = self.client.get_queue_url().queue_name(&self.name).send().await;
+        let url = answer.map_err(|error| of_read(operation, &error))?.queue_url;
+        let none = || Error::new(ErrorKind::NotFound, operation).with_cause("the queue has no address");
+        let url = url.ok_or_else(none)?;
+        Ok(self.url.get_or_init(|| url))
     }
 
     /// Sends `parcel` in `group`, unless one of the same `dedup` was sent in the last five minutes.

@@ -3,6 +3,8 @@
 
 mod daemon;
 mod moto;
+mod proxy;
 
 pub use daemon::{Daemon, free_port, tools};
 pub use moto::Moto;
+pub use proxy::{Fault, FaultProxy};

@@ -71,6 +71,7 @@ pub(crate) fn settings(moto: &Moto) -> AwsSettings {
 
 /// An account with its resources, and its time.
 pub(crate) struct Account {
+    pub(crate) port: u16,
     pub(crate) settings: AwsSettings,
     pub(crate) clock: Arc<RegionClock>,
 }
@@ -78,8 +79,8 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) async fn fresh() -> Self {
         let moto = Moto::start().unwrap();
-        let settings = settings(&moto);
-        let account = Self { settings, clock: Arc::new(RegionClock { moto, ahead_ms: AtomicI64::new(0) }) };
+        let (settings, port) = (settings(&moto), moto.port());
+        let account = Self { port, settings, clock: Arc::new(RegionClock { moto, ahead_ms: AtomicI64::new(0) }) };
         resources::init(&account.open().await).await.unwrap();
         account
     }

@@ -17,13 +17,13 @@ use ports::{Clock, Error, ErrorKind, IdSource, Result, Scrubber};
 
 #[cfg(feature = "dynamodb")]
 use crate::DynamoHealthData;
+#[cfg(feature = "sns")]
+use crate::SnsEventBus;
 use crate::{AwsSettings, scrubber::AwsScrubber};
 #[cfg(feature = "s3")]
 use crate::{S3ObjectStore, S3Settings};
 #[cfg(feature = "secrets-manager")]
 use crate::{SecretsManagerSettings, SecretsManagerStore};
-#[cfg(feature = "sns")]
-use crate::SnsEventBus;
 #[cfg(feature = "sqs")]
 use crate::{SqsJobQueue, SqsSettings};
 
@@ -42,7 +42,9 @@ impl AwsCloud {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self> {
-        settings.check().map_err(|cause| Error::new(ErrorKind::InvalidInput, "aws.settings").with_cause(cause))?;
+        settings
+            .check()
+            .map_err(|cause| Error::new(ErrorKind::InvalidInput, "aws.settings").with_cause(cause))?;
         let config = settings.load().await;
         Ok(Self { settings, config, clock, ids })
     }
@@ -84,7 +86,7 @@ impl AwsCloud {
             dead_letter_queue: self.settings.dead_letter_queue.clone(),
             deliveries_max: self.settings.deliveries_max,
         };
-        Ok(Arc::new(SqsJobQueue::new(self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
+        Ok(Arc::new(SqsJobQueue::new(&self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
     }
 
     /// Events.

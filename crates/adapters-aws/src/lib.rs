@@ -24,9 +24,9 @@ pub use dynamodb::DynamoHealthData;
 #[cfg(feature = "s3")]
 pub use s3::{S3ObjectStore, S3Settings};
 pub use scrubber::AwsScrubber;
-#[cfg(feature = "sqs")]
-pub use sqs::{SqsJobQueue, SqsSettings};
 #[cfg(feature = "secrets-manager")]
 pub use secrets_manager::{SecretsManagerSettings, SecretsManagerStore};
 #[cfg(feature = "sns")]
 pub use sns::{EVENT_BACKLOG_MAX, SnsEventBus};
+#[cfg(feature = "sqs")]
+pub use sqs::{SqsJobQueue, SqsSettings};

@@ -11,7 +11,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_sdk_secretsmanager::{Client, error::SdkError, operation::put_secret_value::PutSecretValueError, primitives::Blob};
+use aws_sdk_secretsmanager::{
+    Client, error::SdkError, operation::put_secret_value::PutSecretValueError, primitives::Blob,
+};
 use jiff::{SignedDuration, Timestamp};
 use ports::{Clock, Error, ErrorKind, IdSource, Result, Secret, SecretName, SecretStore};
 use secrecy::{ExposeSecret as _, SecretSlice};

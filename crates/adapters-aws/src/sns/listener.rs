@@ -48,12 +48,8 @@ impl Listener {
         let request = queues.create_queue().queue_name(name).set_attributes(Some(attributes));
         let answer = request.tags("clarity", "events").send().await;
         let queue_url = answer.map_err(|error| of_read(OPERATION, &error))?.queue_url.unwrap_or_default();
-        let mut listener = Self {
-            topics: topics.clone(),
-            queues: queues.clone(),
-            queue_url,
-            subscription: String::new(),
-        };
+        let mut listener =
+            Self { topics: topics.clone(), queues: queues.clone(), queue_url, subscription: String::new() };
         match listener.listen(topic_arn).await {
             Ok(subscription) => listener.subscription = subscription,
             Err(error) => {
@@ -98,7 +94,8 @@ impl Listener {
         });
         Box::pin(BroadcastStream::new(receiver).map(|item| {
             item.map_err(|BroadcastStreamRecvError::Lagged(count)| {
-                Error::new(ErrorKind::Unavailable, "events.next").with_cause(format!("{count} events were missed"))
+                Error::new(ErrorKind::Unavailable, "events.next")
+                    .with_cause(format!("{count} events were missed"))
             })
         }))
     }
@@ -123,10 +120,11 @@ impl Listener {
         let mut done = Vec::new();
         for (number, message) in messages.into_iter().enumerate() {
             let notice = serde_json::from_str::<Notice>(message.body().unwrap_or_default());
-            match notice.map(Notice::event) {
-                // Nobody listens any longer: the queue is about to go.
-                Ok(Ok(event)) => drop(sender.send(event)),
-                Ok(Err(_)) | Err(_) => tracing::warn!("an event cannot be read and is left out"),
+            if let Ok(Ok(event)) = notice.map(Notice::event) {
+                // Nobody may listen any longer: then the queue is about to go.
+                drop(sender.send(event));
+            } else {
+                tracing::warn!("an event cannot be read and is left out");
             }
             let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string());
             done.extend(entry.set_receipt_handle(message.receipt_handle).build().ok());

@@ -1,10 +1,13 @@
 //! The calls that a queue takes.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
 use hex::encode;
-use ports::{Error, ErrorKind, Result};
+use ports::{Error, ErrorKind, IdSource, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::{COUNTS, Delivery, Parcel};
@@ -15,11 +18,12 @@ pub(super) struct Queue {
     client: Client,
     name: String,
     url: OnceLock<String>,
+    ids: Arc<dyn IdSource>,
 }
 
 impl Queue {
-    pub(super) fn new(client: Client, name: String) -> Self {
-        Self { client, name, url: OnceLock::new() }
+    pub(super) fn new(client: Client, name: String, ids: Arc<dyn IdSource>) -> Self {
+        Self { client, name, url: OnceLock::new(), ids }
     }
 
     /// Asked for until it is known. Nobody waits for another's answer: a call that is not polled must hold up no other.
@@ -72,6 +76,8 @@ impl Queue {
             .max_number_of_messages(max)
             .wait_time_seconds(seconds(wait))
             .visibility_timeout(seconds(lease))
+            // A repetition after a lost answer gets the same messages, where it would find them leased.
+            .receive_request_attempt_id(self.ids.next().to_string())
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp);
         let answer = request.send().await.map_err(|error| of_read(operation, &error))?;
@@ -95,7 +101,8 @@ impl Queue {
     /// Removes the message; doing it twice succeeds.
     pub(super) async fn delete(&self, operation: &'static str, handle: &str) -> Result<()> {
         let attempts = Attempts::default();
-        let request = self.client.delete_message().queue_url(self.url(operation).await?).receipt_handle(handle);
+        let request =
+            self.client.delete_message().queue_url(self.url(operation).await?).receipt_handle(handle);
         let answer = request.customize().interceptor(attempts.clone()).send().await;
         answer.map_err(|error| of_receipt(code(&error), of_write(operation, &attempts, &error)))?;
         Ok(())

@@ -9,9 +9,7 @@ use domain::{
     record::{Kind, Partition, RecordKey, SortKey},
 };
 use harness::{Fault, FaultProxy, free_port};
-use ports::{
-    ErrorKind, IdSource as _, NewMessage, ObjectKey, Outcome, PutOptions, Write, objects,
-};
+use ports::{ErrorKind, IdSource as _, NewMessage, ObjectKey, Outcome, PutOptions, Write, objects};
 
 use crate::fixture::{Account, open};
 

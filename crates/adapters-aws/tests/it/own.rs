@@ -27,7 +27,8 @@ async fn settings_that_cannot_work_are_refused() {
     let account = Account::fresh().await;
     let mut settings = account.settings.clone();
     settings.queue = "jobs".to_owned();
-    let refused = adapters_aws::AwsCloud::connect(settings, account.clock, std::sync::Arc::new(SystemIds)).await;
+    let refused =
+        adapters_aws::AwsCloud::connect(settings, account.clock, std::sync::Arc::new(SystemIds)).await;
     assert_eq!(refused.err().unwrap().kind(), ErrorKind::InvalidInput);
 }
 
@@ -55,7 +56,10 @@ async fn deleting_an_object_removes_all_its_versions_and_none_of_others() {
     store.delete(&gone).await.unwrap();
     let url = format!("{}/{}?versions", account.settings.endpoints.default.unwrap(), account.settings.bucket);
     let versions = reqwest::get(url).await.unwrap().text().await.unwrap();
-    assert_eq!((versions.matches("<Key>a</Key>").count(), versions.matches("<Key>a/b</Key>").count()), (0, 3));
+    assert_eq!(
+        (versions.matches("<Key>a</Key>").count(), versions.matches("<Key>a/b</Key>").count()),
+        (0, 3)
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use adapters_aws::{AwsCloud, AwsSettings, Timeouts};
-use adapters_local::SystemIds;
 use domain::{
     ids::UserId,
     record::{Kind, Partition, RecordKey, SortKey},
@@ -11,10 +10,10 @@ use domain::{
 use harness::{Fault, FaultProxy, free_port};
 use ports::{ErrorKind, IdSource as _, NewMessage, ObjectKey, Outcome, PutOptions, Write, objects};
 
-use crate::fixture::{Account, open};
+use crate::fixture::{Account, Ids, open};
 
 fn key() -> RecordKey {
-    let partition = Partition::User(UserId(SystemIds.next()));
+    let partition = Partition::User(UserId(Ids.next()));
     RecordKey { partition, kind: Kind::Segment, sort: SortKey::new("a").unwrap() }
 }
 

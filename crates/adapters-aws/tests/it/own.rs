@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use adapters_local::SystemIds;
 use conformance::TimeControl as _;
 use domain::{
     ids::UserId,
@@ -14,7 +13,7 @@ use ports::{
 };
 use secrecy::ExposeSecret as _;
 
-use crate::fixture::{Account, open};
+use crate::fixture::{Account, Ids, open};
 
 #[tokio::test]
 async fn resources_can_be_made_twice() {
@@ -27,15 +26,14 @@ async fn settings_that_cannot_work_are_refused() {
     let account = Account::fresh().await;
     let mut settings = account.settings.clone();
     settings.queue = "jobs".to_owned();
-    let refused =
-        adapters_aws::AwsCloud::connect(settings, account.clock, std::sync::Arc::new(SystemIds)).await;
+    let refused = adapters_aws::AwsCloud::connect(settings, account.clock, std::sync::Arc::new(Ids)).await;
     assert_eq!(refused.err().unwrap().kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]
 async fn a_record_above_the_limit_of_an_item_is_invalid_and_says_why() {
     let records = Account::fresh().await.open().await.health_data().unwrap();
-    let partition = Partition::User(UserId(SystemIds.next()));
+    let partition = Partition::User(UserId(Ids.next()));
     let key = RecordKey { partition, kind: Kind::Segment, sort: SortKey::new("a").unwrap() };
     let error = records.commit(vec![Write::insert(key, vec![0; 409_600])]).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidInput, Outcome::NotApplied));

@@ -3,18 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use adapters_aws::DynamoHealthData;
-use adapters_local::{SystemClock, SystemIds};
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
 };
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
 use aws_smithy_types::body::SdkBody;
+use conformance::ManualClock;
 use domain::{
     ids::UserId,
     record::{Kind, Partition, RecordKey, SortKey},
 };
 use ports::{ErrorKind, HealthDataRepository as _, IdSource as _, Outcome, Result, Write};
+
+use crate::fixture::Ids;
 
 const DONE: (u16, &str) = (200, "{}");
 const BROKEN: (u16, &str) = (500, r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#);
@@ -41,9 +43,9 @@ async fn commit(answers: &[(u16, &str)], deadline: Duration) -> (Result<()>, Vec
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
         .http_client(replay.clone())
         .build();
-    let (clock, ids) = (Arc::new(SystemClock), Arc::new(SystemIds));
+    let (clock, ids) = (Arc::new(ManualClock::default()), Arc::new(Ids));
     let records = DynamoHealthData::new(Client::from_conf(config), "records", deadline, clock, ids);
-    let partition = Partition::User(UserId(SystemIds.next()));
+    let partition = Partition::User(UserId(Ids.next()));
     let key = RecordKey { partition, kind: Kind::Segment, sort: SortKey::new("a").unwrap() };
     let result = records.commit(vec![Write::insert(key, "x")]).await;
     let token = |body: &[u8]| {

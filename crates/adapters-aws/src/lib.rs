@@ -1,5 +1,9 @@
 //! Adapters on AWS, one file per port, each behind a feature of its own.
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(all(feature = "dynamodb", feature = "s3", feature = "sns", feature = "secrets-manager")),
+    allow(dead_code, unused_variables, reason = "what services share is not used whole by one alone")
+)]
 
 mod cloud;
 mod config;

@@ -1,4 +1,4 @@
-//! The adapters on moto.
+//! The promises of the ports.
 
 use std::sync::Arc;
 

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+#[cfg(feature = "sns")]
+use ports::EventBus;
 #[cfg(feature = "dynamodb")]
 use ports::HealthDataRepository;
 #[cfg(feature = "sqs")]
 use ports::JobQueue;
 #[cfg(feature = "s3")]
 use ports::ObjectStore;
+#[cfg(feature = "secrets-manager")]
+use ports::SecretStore;
 use ports::{Clock, Error, ErrorKind, IdSource, Result, Scrubber};
 
 #[cfg(feature = "dynamodb")]
 use crate::DynamoHealthData;
+#[cfg(feature = "sns")]
+use crate::SnsEventBus;
 use crate::{AwsSettings, scrubber::AwsScrubber};
 #[cfg(feature = "s3")]
 use crate::{S3ObjectStore, S3Settings};
+#[cfg(feature = "secrets-manager")]
+use crate::{SecretsManagerSettings, SecretsManagerStore};
 #[cfg(feature = "sqs")]
 use crate::{SqsJobQueue, SqsSettings};
 
@@ -34,7 +42,9 @@ impl AwsCloud {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self> {
-        settings.check().map_err(|cause| Error::new(ErrorKind::InvalidInput, "aws.settings").with_cause(cause))?;
+        settings
+            .check()
+            .map_err(|cause| Error::new(ErrorKind::InvalidInput, "aws.settings").with_cause(cause))?;
         let config = settings.load().await;
         Ok(Self { settings, config, clock, ids })
     }
@@ -76,7 +86,26 @@ impl AwsCloud {
             dead_letter_queue: self.settings.dead_letter_queue.clone(),
             deliveries_max: self.settings.deliveries_max,
         };
-        Ok(Arc::new(SqsJobQueue::new(self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
+        Ok(Arc::new(SqsJobQueue::new(&self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
+    }
+
+    /// Events.
+    #[cfg(feature = "sns")]
+    pub fn events(&self) -> Result<Arc<dyn EventBus>> {
+        let topic = self.settings.topic_arn.clone();
+        Ok(Arc::new(SnsEventBus::new(self.sns(), self.sqs(), topic, Arc::clone(&self.ids))))
+    }
+
+    /// Secrets.
+    #[cfg(feature = "secrets-manager")]
+    pub fn secrets(&self) -> Result<Arc<dyn SecretStore>> {
+        let settings = SecretsManagerSettings {
+            prefix: self.settings.secret_prefix.clone(),
+            kms_key_id: self.settings.kms_key_id.clone(),
+            cached_for: self.settings.secrets_cached_for,
+        };
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        Ok(Arc::new(SecretsManagerStore::new(self.secrets_manager(), settings, clock, ids)))
     }
 
     /// What removes the remains of what was deleted.
@@ -113,6 +142,22 @@ impl AwsCloud {
         let mut config = aws_sdk_sqs::config::Builder::from(&self.config).timeout_config(timeouts);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.sqs.as_ref()));
         aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    /// A client of SNS.
+    #[cfg(feature = "sns")]
+    pub(crate) fn sns(&self) -> aws_sdk_sns::Client {
+        let mut config = aws_sdk_sns::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.sns.as_ref()));
+        aws_sdk_sns::Client::from_conf(config.build())
+    }
+
+    /// A client of Secrets Manager.
+    #[cfg(feature = "secrets-manager")]
+    fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.secrets_manager.as_ref()));
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
     /// Where a service is: `own`, or what all have.

@@ -1,0 +1,14 @@
+//! Servers that stand in for the clouds in tests: each is started on a free port of the loopback address, with a folder of its
+//! own, and is stopped by its pid. `make emulators` installs them under `.tools`.
+
+mod daemon;
+mod keeper;
+mod moto;
+mod postgres;
+mod proxy;
+
+pub use daemon::{Daemon, free_port, tools};
+pub use keeper::Keeper;
+pub use moto::Moto;
+pub use postgres::{Durability, Postgres};
+pub use proxy::{Fault, FaultProxy};

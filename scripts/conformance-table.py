@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 CASE = re.compile(r"^test (\S+)( - should panic)? \.\.\. (ok|FAILED|ignored)")
-PORTS = ("health_data", "object_store", "job_queue", "event_bus", "identity", "secret_store", "mailer")
+PORTS = ("health_data", "object_store", "job_queue", "event_bus", "identity", "secret_store", "mailer", "shared_state")
 OUTCOMES = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
 
 

@@ -6,11 +6,11 @@
 )]
 
 mod cloud;
-mod provider;
 mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod error;
+mod provider;
 pub mod resources;
 #[cfg(feature = "s3")]
 mod s3;

@@ -1,6 +1,12 @@
 //! The account as one of the providers that a configuration can name.
 
-#[cfg(any(feature = "dynamodb", feature = "s3", feature = "sqs", feature = "sns", feature = "secrets-manager"))]
+#[cfg(any(
+    feature = "dynamodb",
+    feature = "s3",
+    feature = "sqs",
+    feature = "sns",
+    feature = "secrets-manager"
+))]
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -5,6 +5,7 @@ mod jobs;
 mod objects;
 mod records;
 mod secrets;
+mod shared_state;
 
 use async_trait::async_trait;
 use ports::{Result, Scrubber};
@@ -15,6 +16,7 @@ pub use jobs::{JobQueueSettings, MemoryJobQueue};
 pub use objects::MemoryObjectStore;
 pub use records::MemoryHealthData;
 pub use secrets::MemorySecretStore;
+pub use shared_state::MemorySharedState;
 
 /// Memory keeps nothing of what was deleted.
 pub struct MemoryScrubber;

@@ -6,10 +6,8 @@ use ports::{Error, ErrorKind, Outcome};
 fn kind_of(error: &sqlx::Error) -> ErrorKind {
     match error {
         sqlx::Error::Database(database) => match database.code().as_deref().unwrap_or_default() {
-            // A statement took too long, a lock was not given, or others were first again and again.
-            "57014" | "55P03" | "40001" | "40P01" => ErrorKind::Unavailable,
-            // The server became a standby.
-            "25006" => ErrorKind::Unavailable,
+            // A statement took too long, a lock was not given, others were first again and again, or the server is a standby.
+            "57014" | "55P03" | "40001" | "40P01" | "25006" => ErrorKind::Unavailable,
             // It stops, starts, or is short of connections, locks, memory or disk; or the connection broke.
             code if code.starts_with("57P") || code.starts_with("53") || code.starts_with("08") => {
                 ErrorKind::Unavailable

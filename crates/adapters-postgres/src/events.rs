@@ -98,12 +98,11 @@ impl EventBus for PostgresEventBus {
     async fn publish(&self, event: Event) -> Result<()> {
         const OPERATION: &str = "events.publish";
         let whole = Text::of(&event).map(|text| text.to_string());
-        let text = match whole.filter(|text| text.len() <= TEXT_BYTES_MAX) {
-            Some(text) => text,
-            None => {
-                self.keep(OPERATION, &event).await?;
-                Text::Kept(event.id).to_string()
-            }
+        let text = if let Some(text) = whole.filter(|text| text.len() <= TEXT_BYTES_MAX) {
+            text
+        } else {
+            self.keep(OPERATION, &event).await?;
+            Text::Kept(event.id).to_string()
         };
         self.notify(OPERATION, &text).await
     }

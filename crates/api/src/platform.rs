@@ -53,7 +53,9 @@ impl Providers {
     fn of(&self, provider: Provider) -> anyhow::Result<&dyn CloudProvider> {
         let opened = self.0.iter().find(|(opened, _)| *opened == provider);
         opened.map(|(_, cloud)| &**cloud).with_context(|| {
-            format!("this binary was built without the {provider} adapters: build it with `--features {provider}`")
+            format!(
+                "this binary was built without the {provider} adapters: build it with `--features {provider}`"
+            )
         })
     }
 
@@ -375,7 +377,8 @@ mod postgres {
         if config.postgres.migrate_at_start {
             database.migrate().await.context("the tables could not be brought up to date")?;
         } else {
-            let pending = database.migrations().await?.iter().any(|status| status.state == MigrationState::Pending);
+            let pending =
+                database.migrations().await?.iter().any(|status| status.state == MigrationState::Pending);
             anyhow::ensure!(!pending, "the tables are not up to date: run `clarity db migrate`");
         }
         let thoroughness = match config.postgres.scrub {

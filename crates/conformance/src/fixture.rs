@@ -3,7 +3,7 @@ use std::{any::Any, sync::Arc};
 use futures::future::BoxFuture;
 use ports::{
     Email, EventBus, HealthDataRepository, IdentityProvider, JobQueue, Mailer, MultiFactor, ObjectStore,
-    Result, SecretStore, Sessions, TokenVerifier,
+    Result, SecretStore, Sessions, SharedState, TokenVerifier,
 };
 
 use crate::TimeControl;
@@ -103,5 +103,14 @@ pub struct SecretStoreFixture {
     pub store: Arc<dyn SecretStore>,
     /// Needed by `durable_secret_store!` only.
     pub reopen: Option<Reopen<dyn SecretStore>>,
+    pub guard: Guard,
+}
+
+/// What the cases of `shared_state!` need. The store may hold what other tests share.
+pub struct SharedStateFixture {
+    pub state: Arc<dyn SharedState>,
+    pub time: Arc<dyn TimeControl>,
+    /// Needed by `deployed_shared_state!` only.
+    pub reopen: Option<Reopen<dyn SharedState>>,
     pub guard: Guard,
 }

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! `conformance::object_store!(fixture(), ignore = "needs an emulator")` shows them as ignored, and
-//! `conformance::object_store!(fixture(), skip = { case: "why" })` some of them: those that the other side cannot be believed. The `durable_…!` and
-//! `shared_…!` macros are for adapters that can be opened twice on the same data; they need the fixture's `reopen`.
+//! `conformance::object_store!(fixture(), skip = { case: "why" })` some of them: those that the other side cannot be believed. The
+//! `durable_…!`, `shared_…!` and `deployed_…!` macros are for adapters that can be opened twice on the same data; they need the
+//! fixture's `reopen`.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
 #![expect(clippy::missing_panics_doc, reason = "a case panics where the promise is broken")]
 
@@ -30,11 +31,13 @@ pub mod job_queue;
 pub mod mailer;
 pub mod object_store;
 pub mod secret_store;
+pub mod shared_state;
 
 pub use authenticator::Authenticator;
 pub use fixture::{
     EventBusFixture, Guard, HealthDataFixture, IdentityFixture, Inbox, JobQueueFixture, Mailbox,
     MailerFixture, ObjectStoreFixture, ReceivedMail, Reopen, RotateKeys, SecretStoreFixture,
+    SharedStateFixture,
 };
 pub use time::{ManualClock, TimeControl};
 

@@ -20,6 +20,7 @@ mod predictor;
 mod scrubber;
 mod secrets;
 mod sessions;
+mod shared_state;
 
 pub use clock::{Clock, IdSource, SystemClock, SystemIds};
 pub use cloud::{CloudProvider, Identity};
@@ -48,6 +49,7 @@ pub use predictor::{
 pub use scrubber::Scrubber;
 pub use secrets::{Secret, SecretName, SecretStore};
 pub use sessions::{SessionInfo, Sessions};
+pub use shared_state::{CACHED_BYTES_MAX, SHARED_FOR_MAX, SharedKey, SharedState, Taken};
 
 /// Where a page ends, as the store that issued it knows it. Opaque; the API signs it before a client sees it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

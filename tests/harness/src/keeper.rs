@@ -8,12 +8,14 @@ use std::{
 
 use crate::Daemon;
 
-/// Reads until this process is gone, however it went, then ends the server and removes its folders.
+/// Reads until this process is gone, however it went, then ends the server and removes its folders. It does not wait for ever:
+/// in a container nobody may bury a process whose parent is gone.
 const SCRIPT: &str = r#"
 pid=$1; signal=$2; shift 2
 read -r _
 kill -s "$signal" "$pid" 2>/dev/null
-while kill -s 0 "$pid" 2>/dev/null; do sleep 0.1; done
+tries=300
+while kill -s 0 "$pid" 2>/dev/null && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
 rm -rf "$@"
 "#;
 

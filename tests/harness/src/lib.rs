@@ -6,9 +6,11 @@ mod keeper;
 mod moto;
 mod postgres;
 mod proxy;
+mod redis;
 
 pub use daemon::{Daemon, free_port, tools};
 pub use keeper::Keeper;
 pub use moto::Moto;
 pub use postgres::{Durability, Postgres};
 pub use proxy::{Fault, FaultProxy};
+pub use redis::Redis;

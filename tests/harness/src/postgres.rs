@@ -16,7 +16,7 @@ use crate::{Daemon, Keeper, free_port, tools};
 /// Ends a server and its sessions at once, without a last checkpoint: what was committed is in the log.
 const IMMEDIATE: &str = "QUIT";
 /// How long recovering may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether what is committed survives the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,10 +4,11 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use adapters_local::memory::{
     EVENT_BACKLOG_MAX, JobQueueSettings, MemoryEventBus, MemoryHealthData, MemoryJobQueue, MemoryObjectStore,
-    MemorySecretStore,
+    MemorySecretStore, MemorySharedState,
 };
 use conformance::{
     EventBusFixture, HealthDataFixture, JobQueueFixture, ManualClock, ObjectStoreFixture, SecretStoreFixture,
+    SharedStateFixture,
 };
 use ports::Clock;
 use secrecy::SecretSlice;
@@ -73,4 +74,16 @@ mod secret_store {
     }
 
     conformance::secret_store!(ready(fixture()));
+}
+
+mod shared_state {
+    use super::{Arc, MemorySharedState, SharedStateFixture, clock, ready};
+
+    fn fixture() -> SharedStateFixture {
+        let (time, clock) = clock();
+        let state = Arc::new(MemorySharedState::new(clock));
+        SharedStateFixture { state, time, reopen: None, guard: Box::new(()) }
+    }
+
+    conformance::shared_state!(ready(fixture()));
 }

@@ -306,17 +306,24 @@ impl Rules {
         let is_used = |provider| by_port.iter().any(|(_, named)| *named == provider);
         let aws = &config.aws;
         if is_used(Provider::Aws) {
-            self.demand(aws.region.is_some(), "aws.region", "the providers named aws need it: set AWS_REGION");
+            self.demand(
+                aws.region.is_some(),
+                "aws.region",
+                "the providers named aws need it: set AWS_REGION",
+            );
             let problem = "the two keys belong together: give both or neither";
             self.demand(
                 aws.access_key_id.is_some() == aws.secret_access_key.is_some(),
                 "aws.access_key_id",
                 problem,
             );
-            for (key, name) in
-                [("aws.queue", &aws.queue), ("aws.dead_letter_queue", &aws.dead_letter_queue)]
+            for (key, name) in [("aws.queue", &aws.queue), ("aws.dead_letter_queue", &aws.dead_letter_queue)]
             {
-                self.demand(name.ends_with(".fifo"), key, "the order of a user's jobs needs a FIFO queue: its name ends in .fifo");
+                self.demand(
+                    name.ends_with(".fifo"),
+                    key,
+                    "the order of a user's jobs needs a FIFO queue: its name ends in .fifo",
+                );
             }
         }
         if config.providers.events == Provider::Aws {

@@ -14,16 +14,12 @@ use super::{
 
 /// How many files below `folder` hold `needle`.
 fn files_with(folder: &Path, needle: &str) -> usize {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| match path.is_dir() {
-            true => files_with(&path, needle),
-            false => {
-                let bytes = fs::read(&path).unwrap_or_default();
-                usize::from(bytes.windows(needle.len()).any(|window| window == needle.as_bytes()))
-            }
-        })
-        .sum()
+    let holds = |path: &Path| {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+    };
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| if path.is_dir() { files_with(&path, needle) } else { usize::from(holds(&path)) }).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,7 @@
+-- KEYS[1]: the lock; ARGV: owner, time to live in ms. Answers whether the owner has it.
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1

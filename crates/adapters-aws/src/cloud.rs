@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use aws_config::SdkConfig;
 #[cfg(feature = "sns")]
 use ports::EventBus;
@@ -13,7 +14,7 @@ use ports::JobQueue;
 use ports::ObjectStore;
 #[cfg(feature = "secrets-manager")]
 use ports::SecretStore;
-use ports::{Clock, Error, ErrorKind, IdSource, Result, Scrubber};
+use ports::{Clock, CloudProvider, Error, ErrorKind, IdSource, Result, Scrubber};
 
 #[cfg(feature = "dynamodb")]
 use crate::DynamoHealthData;
@@ -49,68 +50,9 @@ impl AwsCloud {
         Ok(Self { settings, config, clock, ids })
     }
 
-    /// The name that configuration uses.
-    pub fn name(&self) -> &'static str {
-        "aws"
-    }
-
     /// What it was connected with.
     pub fn settings(&self) -> &AwsSettings {
         &self.settings
-    }
-
-    /// Records.
-    #[cfg(feature = "dynamodb")]
-    pub fn health_data(&self) -> Result<Arc<dyn HealthDataRepository>> {
-        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        let deadline = self.settings.timeouts.operation;
-        Ok(Arc::new(DynamoHealthData::new(self.dynamodb(), &self.settings.table, deadline, clock, ids)))
-    }
-
-    /// Objects.
-    #[cfg(feature = "s3")]
-    pub fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
-        let settings = S3Settings {
-            bucket: self.settings.bucket.clone(),
-            kms_key_id: self.settings.kms_key_id.clone(),
-            spool: self.settings.spool.clone(),
-        };
-        Ok(Arc::new(S3ObjectStore::new(self.s3(), settings, Arc::clone(&self.ids))))
-    }
-
-    /// The job queue.
-    #[cfg(feature = "sqs")]
-    pub fn jobs(&self) -> Result<Arc<dyn JobQueue>> {
-        let settings = SqsSettings {
-            queue: self.settings.queue.clone(),
-            dead_letter_queue: self.settings.dead_letter_queue.clone(),
-            deliveries_max: self.settings.deliveries_max,
-        };
-        Ok(Arc::new(SqsJobQueue::new(&self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
-    }
-
-    /// Events.
-    #[cfg(feature = "sns")]
-    pub fn events(&self) -> Result<Arc<dyn EventBus>> {
-        let topic = self.settings.topic_arn.clone();
-        Ok(Arc::new(SnsEventBus::new(self.sns(), self.sqs(), topic, Arc::clone(&self.ids))))
-    }
-
-    /// Secrets.
-    #[cfg(feature = "secrets-manager")]
-    pub fn secrets(&self) -> Result<Arc<dyn SecretStore>> {
-        let settings = SecretsManagerSettings {
-            prefix: self.settings.secret_prefix.clone(),
-            kms_key_id: self.settings.kms_key_id.clone(),
-            cached_for: self.settings.secrets_cached_for,
-        };
-        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        Ok(Arc::new(SecretsManagerStore::new(self.secrets_manager(), settings, clock, ids)))
-    }
-
-    /// What removes the remains of what was deleted.
-    pub fn scrubber(&self) -> Result<Arc<dyn Scrubber>> {
-        Ok(Arc::new(AwsScrubber))
     }
 
     /// A client of DynamoDB.
@@ -163,5 +105,65 @@ impl AwsCloud {
     /// Where a service is: `own`, or what all have.
     fn endpoint(&self, own: Option<&String>) -> Option<String> {
         own.cloned().or_else(|| self.config.endpoint_url().map(str::to_owned))
+    }
+}
+
+#[async_trait]
+impl CloudProvider for AwsCloud {
+    fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    #[cfg(feature = "dynamodb")]
+    fn health_data(&self) -> Result<Arc<dyn HealthDataRepository>> {
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        let deadline = self.settings.timeouts.operation;
+        Ok(Arc::new(DynamoHealthData::new(self.dynamodb(), &self.settings.table, deadline, clock, ids)))
+    }
+
+    #[cfg(feature = "s3")]
+    fn objects(&self) -> Result<Arc<dyn ObjectStore>> {
+        let settings = S3Settings {
+            bucket: self.settings.bucket.clone(),
+            kms_key_id: self.settings.kms_key_id.clone(),
+            spool: self.settings.spool.clone(),
+        };
+        Ok(Arc::new(S3ObjectStore::new(self.s3(), settings, Arc::clone(&self.ids))))
+    }
+
+    #[cfg(feature = "sqs")]
+    fn jobs(&self) -> Result<Arc<dyn JobQueue>> {
+        let settings = SqsSettings {
+            queue: self.settings.queue.clone(),
+            dead_letter_queue: self.settings.dead_letter_queue.clone(),
+            deliveries_max: self.settings.deliveries_max,
+        };
+        Ok(Arc::new(SqsJobQueue::new(&self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
+    }
+
+    #[cfg(feature = "sns")]
+    fn events(&self) -> Result<Arc<dyn EventBus>> {
+        let topic = self.settings.topic_arn.clone();
+        Ok(Arc::new(SnsEventBus::new(self.sns(), self.sqs(), topic, Arc::clone(&self.ids))))
+    }
+
+    #[cfg(feature = "secrets-manager")]
+    fn secrets(&self) -> Result<Arc<dyn SecretStore>> {
+        let settings = SecretsManagerSettings {
+            prefix: self.settings.secret_prefix.clone(),
+            kms_key_id: self.settings.kms_key_id.clone(),
+            cached_for: self.settings.secrets_cached_for,
+        };
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        Ok(Arc::new(SecretsManagerStore::new(self.secrets_manager(), settings, clock, ids)))
+    }
+
+    fn scrubber(&self) -> Result<Arc<dyn Scrubber>> {
+        Ok(Arc::new(AwsScrubber))
+    }
+
+    /// DynamoDB removes what has expired by itself.
+    async fn sweep(&self, _: u32) -> Result<u64> {
+        Ok(0)
     }
 }

@@ -10,7 +10,6 @@ mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod error;
-mod provider;
 pub mod resources;
 #[cfg(feature = "s3")]
 mod s3;

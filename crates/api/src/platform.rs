@@ -443,8 +443,19 @@ pub mod tables {
 pub async fn init_aws(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
     let (clock, ids) = time_and_ids();
     let cloud = aws::cloud(config, clock, ids).await?;
-    adapters_aws::resources::init(&cloud).await?;
-    Ok(vec![])
+    adapters_aws::resources::init(&cloud)
+        .await
+        .context("not everything could be made; doing it again is safe")?;
+    let settings = cloud.settings();
+    let made = [
+        (cfg!(feature = "aws-dynamodb"), "dynamodb table", &settings.table),
+        (cfg!(feature = "aws-s3"), "s3 bucket", &settings.bucket),
+        (cfg!(feature = "aws-sqs"), "sqs queue", &settings.queue),
+        (cfg!(feature = "aws-sqs"), "sqs queue", &settings.dead_letter_queue),
+        (cfg!(feature = "aws-sns"), "sns topic", &settings.topic_arn),
+    ];
+    let made = made.into_iter().filter(|(is_linked, ..)| *is_linked);
+    Ok(made.map(|(_, kind, name)| (kind, name.clone())).collect())
 }
 
 #[cfg(feature = "adapters-aws")]

@@ -60,6 +60,8 @@ mod people;
 #[cfg(test)]
 mod privacy;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod robustness;
 #[cfg(test)]
 mod shutdown;

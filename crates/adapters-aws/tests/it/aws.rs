@@ -8,7 +8,7 @@ use conformance::{
     EventBusFixture, HealthDataFixture, JobQueueFixture, ObjectStoreFixture, Reopen, SecretStoreFixture,
 };
 use futures::future::BoxFuture;
-use ports::{EventBus, HealthDataRepository, JobQueue, ObjectStore, SecretStore};
+use ports::{CloudProvider as _, EventBus, HealthDataRepository, JobQueue, ObjectStore, SecretStore};
 
 use crate::fixture::{Account, DELIVERIES_MAX, open};
 

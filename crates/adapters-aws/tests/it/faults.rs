@@ -8,7 +8,9 @@ use domain::{
     record::{Kind, Partition, RecordKey, SortKey},
 };
 use harness::{Fault, FaultProxy, free_port};
-use ports::{ErrorKind, IdSource as _, NewMessage, ObjectKey, Outcome, PutOptions, Write, objects};
+use ports::{
+    CloudProvider as _, ErrorKind, IdSource as _, NewMessage, ObjectKey, Outcome, PutOptions, Write, objects,
+};
 
 use crate::fixture::{Account, Ids, open};
 

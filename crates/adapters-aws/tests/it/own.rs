@@ -8,8 +8,8 @@ use domain::{
     record::{Kind, Partition, RecordKey, SortKey},
 };
 use ports::{
-    ErrorKind, IdSource as _, JobQueue, NewMessage, ObjectKey, Outcome, PresignedMethod, PutOptions,
-    SecretName, Write, objects,
+    CloudProvider as _, ErrorKind, IdSource as _, JobQueue, NewMessage, ObjectKey, Outcome, PresignedMethod,
+    PutOptions, SecretName, Write, objects,
 };
 use secrecy::ExposeSecret as _;
 

@@ -13,6 +13,8 @@ use super::{
 /// Secrets that stand in examples, and so are none.
 const EXAMPLE_SECRETS: [&str; 6] = ["change-me", "changeme", "example", "password", "secret", "..."];
 const SECRET_BYTES_MIN: usize = 16;
+/// How the names of FIFO queues and topics end.
+const FIFO: &str = ".fifo";
 
 /// The keys at fault, each with what is wrong and what to do.
 type Broken = Vec<(String, String)>;
@@ -320,7 +322,7 @@ impl Rules {
             for (key, name) in [("aws.queue", &aws.queue), ("aws.dead_letter_queue", &aws.dead_letter_queue)]
             {
                 self.demand(
-                    name.ends_with(".fifo"),
+                    name.ends_with(FIFO),
                     key,
                     "the order of a user's jobs needs a FIFO queue: its name ends in .fifo",
                 );
@@ -328,7 +330,7 @@ impl Rules {
         }
         if config.providers.events == Provider::Aws {
             let problem = "the events need it: the ARN of a FIFO topic, as `clarity cloud init` prints it";
-            let is_fifo = aws.topic_arn.as_deref().is_some_and(|arn| arn.ends_with(".fifo"));
+            let is_fifo = aws.topic_arn.as_deref().is_some_and(|arn| arn.ends_with(FIFO));
             self.demand(is_fifo, "aws.topic_arn", problem);
         }
         let range = 100..=600_000;

@@ -1,0 +1,260 @@
+//! The product on other providers than a laptop's, chosen by configuration alone: records, queue and events in PostgreSQL, all
+//! stores of AWS, and a mixture.
+
+use std::{collections::BTreeMap, io::Cursor, sync::LazyLock, time::Duration};
+
+use e2e::{Clarity, Phone, Started, read};
+use futures::future::join_all;
+use harness::{Durability, Moto, Postgres};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+
+use crate::support::{command, healthkit, new_id, problem, quantity, run, stdout_json, until, upload};
+
+/// One server for all tests of this process; each has a database of its own.
+static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durability::None).unwrap());
+
+/// What instances of one deployment have in common.
+struct Site {
+    settings: Vec<(String, String)>,
+    /// The accounts, and what else is local.
+    data: TempDir,
+}
+
+impl Site {
+    fn new(settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        Self { settings, data: tempfile::tempdir().unwrap() }
+    }
+
+    fn start(&self) -> Started {
+        let clarity = Clarity::serve(self.data.path()).unwrap();
+        let set = |clarity: Clarity, (key, value): &(String, String)| clarity.set(key, value);
+        self.settings.iter().fold(clarity, set).start().unwrap()
+    }
+
+    /// `clarity` with what an instance is started with.
+    fn run(&self, arguments: &[&str]) -> Value {
+        let set = self.settings.iter().map(|(key, value)| format!("--set={key}={value}"));
+        let set: Vec<String> = set.collect();
+        let folder = self.data.path().to_str().unwrap();
+        let given = set.iter().map(String::as_str);
+        let arguments: Vec<&str> =
+            arguments.iter().copied().chain(["--json", "--data", folder]).chain(given).collect();
+        let output = run(&arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        stdout_json(&output)
+    }
+}
+
+async fn database() -> String {
+    let name = format!("clarity_{}", new_id().replace('-', ""));
+    let mut connection = PgConnection::connect(&POSTGRES.url("postgres")).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    POSTGRES.url(&name)
+}
+
+async fn on_postgres() -> Site {
+    let url = database().await;
+    let by_port = ["health_data", "jobs", "events"].map(|port| match port {
+        "health_data" => ("providers.health_data", "postgres".to_owned()),
+        "jobs" => ("providers.jobs", "postgres".to_owned()),
+        _ => ("providers.events", "postgres".to_owned()),
+    });
+    Site::new(by_port.into_iter().chain([("postgres.url", url)]))
+}
+
+/// An account on moto of its own.
+fn account() -> Vec<(&'static str, String)> {
+    let (moto, unique) = (Moto::start().unwrap(), new_id().replace('-', ""));
+    let region = moto.region();
+    vec![
+        ("aws.region", region.to_owned()),
+        ("aws.endpoint", moto.url().to_owned()),
+        ("aws.access_key_id", "test".to_owned()),
+        ("aws.secret_access_key", "test".to_owned()),
+        ("aws.path_style", "true".to_owned()),
+        ("aws.table", format!("records-{unique}")),
+        ("aws.bucket", format!("objects-{unique}")),
+        ("aws.queue", format!("jobs-{unique}.fifo")),
+        ("aws.dead_letter_queue", format!("dead-{unique}.fifo")),
+        ("aws.topic_arn", format!("arn:aws:sns:{region}:123456789012:events-{unique}.fifo")),
+        // moto answers one at a time, and the machine may be busy.
+        ("aws.attempt_timeout_ms", "60000".to_owned()),
+        ("aws.operation_timeout_ms", "120000".to_owned()),
+    ]
+}
+
+fn on_aws() -> Site {
+    let ports = [
+        "providers.health_data",
+        "providers.objects",
+        "providers.jobs",
+        "providers.events",
+        "providers.secrets",
+    ];
+    let site = Site::new(account().into_iter().chain(ports.map(|port| (port, "aws".to_owned()))));
+    // Making what is there already changes nothing.
+    for _ in 0..2 {
+        let made = site.run(&["cloud", "init", "--provider", "aws"]);
+        assert_eq!(made.as_array().unwrap().len(), 5, "{made}");
+    }
+    site
+}
+
+async fn on_both() -> Site {
+    let ports = [("providers.health_data", "postgres".to_owned()), ("providers.objects", "aws".to_owned())];
+    let site = Site::new(account().into_iter().chain(ports).chain([("postgres.url", database().await)]));
+    site.run(&["cloud", "init", "--provider", "aws"]);
+    site
+}
+
+/// Heart rates that take more than a record holds, so that the raw body becomes an object.
+fn many(phone: &Phone, day: u32) -> Value {
+    let reading = |n: u32| {
+        let at = format!("2025-03-{:02}T{:02}:{:02}:00+01:00", 1 + day, 8 + n / 60, n % 60);
+        quantity("HeartRate", 60.0 + f64::from(n * 7919 % 997) / 13.0, "count/min", &at, &at)
+    };
+    healthkit(phone, &(0..200).map(reading).collect::<Vec<_>>())
+}
+
+fn by_id(readings: Vec<Value>) -> BTreeMap<String, Value> {
+    let id = |reading: &Value| reading["id"].as_str().unwrap_or_default().to_owned();
+    readings.into_iter().map(|reading| (id(&reading), reading)).collect()
+}
+
+/// What was acknowledged is read back, survives `kill -9`, is exported, and is erased.
+async fn what_is_acknowledged_is_there_until_it_is_erased(site: Site) {
+    let mut server = site.start();
+    let phone = Phone::sign_up(server.address().unwrap()).await.unwrap();
+    let body = many(&phone, 0);
+    let first = upload(&phone, &body).await;
+    assert_eq!(first["receipts"]["accepted"], 200, "{first}");
+    let again = upload(&phone, &body).await;
+    assert_eq!((&again["receipts"]["accepted"], &again["receipts"]["duplicate"]), (&json!(0), &json!(200)));
+    upload(&phone, &many(&phone, 1)).await;
+    let readings = by_id(phone.all_readings().await.unwrap());
+    assert_eq!(readings.len(), 400);
+    let days = phone.get("metrics/daily").await.unwrap().expect(200).unwrap();
+    let days = days["data"].as_array().unwrap().len();
+    assert_eq!(days, 2);
+
+    server.kill().unwrap();
+    let server = site.start();
+    let phone = phone.at(server.address().unwrap());
+    assert_eq!(by_id(phone.all_readings().await.unwrap()), readings);
+    let upload_id = first["upload_id"].as_str().unwrap();
+    phone.delete(&format!("health-data/{upload_id}")).await.unwrap().expect(200).unwrap();
+    assert_eq!(phone.all_readings().await.unwrap().len(), 200);
+
+    let export = phone.request(Method::GET, "users/me/export").send().await.unwrap();
+    assert_eq!(export.status(), 200);
+    let export = export.bytes().await.unwrap();
+    assert!(export.starts_with(b"PK") && Cursor::new(&export).get_ref().len() > 1000);
+    let receipt = phone.delete("users/me").await.unwrap().expect(200).unwrap();
+    let emptied = |store: &str| {
+        let stores = receipt["stores"].as_array().unwrap();
+        stores
+            .iter()
+            .find(|emptied| emptied["store"] == store)
+            .map_or(0, |emptied| emptied["count"].as_u64().unwrap())
+    };
+    assert!(emptied("records") > 5 && emptied("objects") >= 2, "{receipt}");
+    assert_eq!(problem(&phone.get("auth/me").await.unwrap(), 401), "unauthorized");
+}
+
+/// Of requests with one key, sent to two instances at once, one has an effect.
+async fn of_a_request_that_is_sent_often_one_counts(site: Site) {
+    let (one, other) = (site.start(), site.start());
+    let phone = Phone::sign_up(one.address().unwrap()).await.unwrap();
+    let elsewhere = phone.at(other.address().unwrap());
+    let (body, key) = (many(&phone, 0), new_id());
+    let send = async |phone: &Phone| loop {
+        let request = phone.request(Method::POST, "healthkit").header("idempotency-key", &key).json(&body);
+        let answer = read(request).await.unwrap();
+        // Another copy is being worked on, in this process.
+        if answer.status != 409 {
+            return answer.expect(202).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let answers = join_all((0..8).map(|n| send(if n % 2 == 0 { &phone } else { &elsewhere }))).await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(answers[0]["receipts"]["accepted"], 200);
+    assert_eq!(phone.all_readings().await.unwrap().len(), 200);
+}
+
+/// Whoever listens at one instance hears of what was sent to another.
+async fn instances_hear_of_each_other(site: Site) {
+    let (one, other) = (site.start(), site.start());
+    let phone = Phone::sign_up(one.address().unwrap()).await.unwrap();
+    let mut stream = phone.request(Method::GET, "events").send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let elsewhere = phone.at(other.address().unwrap());
+    let sent = upload(&elsewhere, &many(&phone, 0)).await;
+    let upload_id = sent["upload_id"].as_str().unwrap();
+    let mut heard = String::new();
+    let listen = async {
+        while !(heard.contains("upload.completed") && heard.contains(upload_id)) {
+            heard += &String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap());
+        }
+    };
+    tokio::time::timeout(crate::support::PATIENCE, listen).await.expect("the event comes");
+}
+
+macro_rules! on_each {
+    ($($name:ident),+ $(,)?) => {
+        on_each!(@ postgres (super::on_postgres().await) $($name),+);
+        on_each!(@ aws (super::on_aws()) $($name),+);
+        on_each!(@ both (super::on_both().await) $($name),+);
+    };
+    (@ $provider:ident $site:tt $($name:ident),+) => {
+        mod $provider {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($site).await;
+            })+
+        }
+    };
+}
+
+on_each!(
+    what_is_acknowledged_is_there_until_it_is_erased,
+    of_a_request_that_is_sent_often_one_counts,
+    instances_hear_of_each_other,
+);
+
+#[tokio::test]
+async fn tables_are_looked_after_on_the_command_line() {
+    let site =
+        Site::new([("providers.health_data", "postgres".to_owned()), ("postgres.url", database().await)]);
+    let states = |versions: &Value| -> Vec<String> {
+        let versions = versions.as_array().unwrap();
+        versions.iter().map(|version| version["state"].as_str().unwrap().to_owned()).collect()
+    };
+    let before = states(&site.run(&["db", "status"]));
+    assert!(!before.is_empty() && before.iter().all(|state| state == "pending"), "{before:?}");
+    // Nothing is done half: old tables are refused unless the start may change them.
+    let folder = site.data.path().to_str().unwrap();
+    let url = format!("--set=postgres.url={}", site.settings[1].1);
+    let serve =
+        ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--set=providers.health_data=postgres", &url];
+    let refused = command(&serve).args(["--set=postgres.migrate_at_start=false"]).output().unwrap();
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && words.contains("clarity db migrate"), "{words}");
+    assert!(!words.contains("clarity@127"), "{words}");
+    assert!(states(&site.run(&["db", "migrate"])).iter().all(|state| state == "applied"));
+    let server = site.start();
+    let phone = Phone::sign_up(server.address().unwrap()).await.unwrap();
+    upload(&phone, &many(&phone, 0)).await;
+    let client = reqwest::Client::new();
+    let url = format!("http://{}/health/db", server.address().unwrap());
+    until("the database is up", async || client.get(&url).send().await.unwrap().status() == 200).await;
+    drop(server);
+    assert!(states(&site.run(&["db", "rollback", "0"])).iter().all(|state| state == "pending"));
+}

@@ -241,6 +241,11 @@ pub async fn dev_codes(config: &Config) -> anyhow::Result<Vec<(String, String, S
 /// How many expired records one sweep removes at most, so that it never holds up writers for long.
 const SWEPT_MAX: u32 = 1000;
 
+#[cfg(not(feature = "local"))]
+pub async fn dev_codes(_: &Config) -> anyhow::Result<Vec<(String, String, String, String)>> {
+    Err(without("local"))
+}
+
 /// Removes what has expired from stores that do not do so themselves.
 pub struct Housekeeping(Providers);
 
@@ -397,6 +402,31 @@ pub mod tables {
     use super::postgres::database;
     use crate::config::Config;
 
+    #[cfg(not(feature = "postgres"))]
+    mod absent {
+        use super::{Config, TableVersion};
+
+        type Versions = anyhow::Result<Vec<TableVersion>>;
+
+        fn absent() -> Versions {
+            Err(super::super::without("postgres"))
+        }
+
+        pub async fn migrate(_: &Config) -> Versions {
+            absent()
+        }
+
+        pub async fn rollback(_: &Config, _: i64) -> Versions {
+            absent()
+        }
+
+        pub async fn versions(_: &Config) -> Versions {
+            absent()
+        }
+    }
+    #[cfg(not(feature = "postgres"))]
+    pub use absent::{migrate, rollback, versions};
+
     /// One version, and whether the database has it: `applied`, `pending`, or `unknown` where a newer build made it.
     #[derive(Debug, Serialize)]
     pub struct TableVersion {
@@ -436,6 +466,17 @@ pub mod tables {
         };
         Ok(database(config).await?.migrations().await?.into_iter().map(version).collect())
     }
+}
+
+/// What a command says that needs adapters which this binary does not hold.
+#[cfg(not(all(feature = "local", feature = "postgres", feature = "adapters-aws")))]
+fn without(feature: &str) -> anyhow::Error {
+    anyhow::anyhow!("this binary was built without it: build it with `--features {feature}`")
+}
+
+#[cfg(not(feature = "adapters-aws"))]
+pub async fn init_aws(_: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
+    Err(without("aws"))
 }
 
 /// Makes the resources that the AWS adapters use; answers the kind and name of each.

@@ -162,7 +162,8 @@ enum DbCommand {
     /// Take the tables back to a version; what only later ones keep is lost.
     Rollback {
         /// The version to go back to; 0 is before the first.
-        version: i64,
+        #[arg(value_name = "VERSION")]
+        to: i64,
     },
     /// List the versions of the tables, and which of them the database has.
     Status,
@@ -306,7 +307,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
         Command::Jobs { command: JobsCommand::Redrive { ids } } => commands::jobs::redrive(&global, ids),
         Command::Db { command: DbCommand::Migrate } => commands::db::migrate(&global),
-        Command::Db { command: DbCommand::Rollback { version } } => commands::db::rollback(&global, version),
+        Command::Db { command: DbCommand::Rollback { to } } => commands::db::rollback(&global, to),
         Command::Db { command: DbCommand::Status } => commands::db::status(&global),
         Command::Cloud { command: CloudCommand::Init { provider: Cloud::Aws } } => {
             commands::cloud::init_aws(&global)

@@ -25,7 +25,10 @@ struct Site {
 
 impl Site {
     fn new(settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value));
+        // So that each raw body becomes an object.
+        let inline = ("ingest.raw_inline_bytes_max".to_owned(), "0".to_owned());
+        let settings = settings.chain([inline]).collect();
         Self { settings, data: tempfile::tempdir().unwrap() }
     }
 
@@ -114,7 +117,7 @@ async fn on_both() -> Site {
     site
 }
 
-/// Heart rates that take more than a record holds, so that the raw body becomes an object.
+/// 200 heart rates of a morning.
 fn many(phone: &Phone, day: u32) -> Value {
     let reading = |n: u32| {
         let at = format!("2025-03-{:02}T{:02}:{:02}:00+01:00", 1 + day, 8 + n / 60, n % 60);
@@ -164,7 +167,7 @@ async fn what_is_acknowledged_is_there_until_it_is_erased(site: Site) {
             .find(|emptied| emptied["store"] == store)
             .map_or(0, |emptied| emptied["count"].as_u64().unwrap())
     };
-    assert!(emptied("records") > 5 && emptied("objects") >= 2, "{receipt}");
+    assert!(emptied("records") > 5 && emptied("objects") >= 1, "{receipt}");
     assert_eq!(problem(&phone.get("auth/me").await.unwrap(), 401), "unauthorized");
 }
 

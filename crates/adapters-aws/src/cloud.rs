@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-#[cfg(feature = "dynamodb")]
+#[cfg(feature = "cognito")]
+use ports::ExternalVerifier;
+#[cfg(any(feature = "cognito", feature = "dynamodb"))]
 use ports::HealthDataRepository;
 #[cfg(feature = "sqs")]
 use ports::JobQueue;
@@ -14,6 +16,8 @@ use ports::{Clock, Error, ErrorKind, IdSource, Result, Scrubber};
 #[cfg(feature = "dynamodb")]
 use crate::DynamoHealthData;
 use crate::{AwsSettings, scrubber::AwsScrubber};
+#[cfg(feature = "cognito")]
+use crate::{CognitoIdentity, CognitoSettings};
 #[cfg(feature = "s3")]
 use crate::{S3ObjectStore, S3Settings};
 #[cfg(feature = "sqs")]
@@ -34,7 +38,9 @@ impl AwsCloud {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self> {
-        settings.check().map_err(|cause| Error::new(ErrorKind::InvalidInput, "aws.settings").with_cause(cause))?;
+        settings
+            .check()
+            .map_err(|cause| Error::new(ErrorKind::InvalidInput, "aws.settings").with_cause(cause))?;
         let config = settings.load().await;
         Ok(Self { settings, config, clock, ids })
     }
@@ -79,9 +85,36 @@ impl AwsCloud {
         Ok(Arc::new(SqsJobQueue::new(self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
     }
 
+    /// Accounts in a user pool. `signatures` verifies the pool's access tokens by its published keys; `store` keeps who is signed
+    /// in.
+    #[cfg(feature = "cognito")]
+    pub fn identity(
+        &self,
+        pool: CognitoSettings,
+        signatures: Arc<dyn ExternalVerifier>,
+        store: Arc<dyn HealthDataRepository>,
+    ) -> Result<ports::Identity> {
+        let clock = Arc::clone(&self.clock);
+        let identity = Arc::new(CognitoIdentity::new(self.cognito(), pool, signatures, store, clock)?);
+        Ok(ports::Identity {
+            accounts: Arc::clone(&identity) as _,
+            tokens: Arc::clone(&identity) as _,
+            sessions: Arc::clone(&identity) as _,
+            multi_factor: identity,
+        })
+    }
+
     /// What removes the remains of what was deleted.
     pub fn scrubber(&self) -> Result<Arc<dyn Scrubber>> {
         Ok(Arc::new(AwsScrubber))
+    }
+
+    /// A client of Cognito user pools.
+    #[cfg(feature = "cognito")]
+    pub(crate) fn cognito(&self) -> aws_sdk_cognitoidentityprovider::Client {
+        let mut config = aws_sdk_cognitoidentityprovider::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.cognito.as_ref()));
+        aws_sdk_cognitoidentityprovider::Client::from_conf(config.build())
     }
 
     /// A client of DynamoDB.

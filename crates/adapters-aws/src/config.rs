@@ -20,6 +20,8 @@ pub struct AccessKey {
 pub struct Endpoints {
     /// Of every service that has none below.
     pub default: Option<String>,
+    /// Of Cognito user pools.
+    pub cognito: Option<String>,
     /// Of DynamoDB.
     pub dynamodb: Option<String>,
     /// Of S3.
@@ -124,7 +126,8 @@ pub struct AwsSettings {
 impl AwsSettings {
     /// What cannot work, as a text for whoever configures.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if [&self.queue, &self.dead_letter_queue, &self.topic_arn].iter().any(|name| !name.ends_with(".fifo")) {
+        if [&self.queue, &self.dead_letter_queue, &self.topic_arn].iter().any(|name| !name.ends_with(".fifo"))
+        {
             return Err("queues and the topic must be FIFO: their names end in .fifo");
         }
         if self.deliveries_max == 0 || self.attempts_max == 0 {

@@ -2,6 +2,8 @@
 #![warn(missing_docs)]
 
 mod cloud;
+#[cfg(feature = "cognito")]
+mod cognito;
 mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
@@ -14,6 +16,8 @@ mod scrubber;
 mod sqs;
 
 pub use cloud::AwsCloud;
+#[cfg(feature = "cognito")]
+pub use cognito::{CognitoGroups, CognitoIdentity, CognitoSettings, SignInFlow};
 pub use config::{AccessKey, AwsSettings, Endpoints, Timeouts};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoHealthData;

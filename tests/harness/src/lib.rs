@@ -1,8 +1,10 @@
 //! Servers that stand in for the clouds in tests: each is started on a free port of the loopback address, with a folder of its
 //! own, and is stopped by its pid. `make emulators` installs them under `.tools`.
 
+mod cognito_local;
 mod daemon;
 mod moto;
 
+pub use cognito_local::CognitoLocal;
 pub use daemon::{Daemon, free_port, tools};
 pub use moto::Moto;

@@ -2,5 +2,6 @@
 //! listed with its reason in `docs/aws.md` and shown as ignored.
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod cognito;
 mod fixture;
 mod moto;

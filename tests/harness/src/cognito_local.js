@@ -4,6 +4,7 @@
 // - Every code that it mails is a line of JSON in FOLDER/mail: `{"to": ..., "code": ...}`.
 // - Its clock is moved by `POST /_clock?by_ms=N`, which answers by how many milliseconds it is ahead.
 // - Access tokens name their sign-in (`origin_jti`), as a pool's do.
+// - Answers with tokens say when the access token ends.
 // - A sign-in that ends with the answer to a challenge can be refreshed.
 // - A disabled account is not let in, and who confirmed their address has a verified one.
 // - ResendConfirmationCode, AdminUserGlobalSignOut and an address that is taken.
@@ -81,15 +82,23 @@ const pool = (services, ctx, req) =>
     ? services.cognito.getUserPool(ctx, req.UserPoolId)
     : services.cognito.getUserPoolForClientId(ctx, req.ClientId);
 
+const timed = (answer) => {
+  const result = answer.AuthenticationResult;
+  const claims = result && jwt.decode(result.AccessToken);
+  if (claims) result.ExpiresIn = claims.exp - claims.iat;
+  return answer;
+};
+
 wrap("InitiateAuth", (services, inner) => async (ctx, req) => {
   const { USERNAME, PASSWORD } = req.AuthParameters ?? {};
   const user = USERNAME && (await (await pool(services, ctx, req)).getUserByUsername(ctx, USERNAME));
   if (user && user.Password === PASSWORD && !user.Enabled) throw new errors.NotAuthorizedError("User is disabled.");
-  return inner(ctx, req);
+  return timed(await inner(ctx, req));
 });
 
 wrap("RespondToAuthChallenge", (services, inner) => async (ctx, req) => {
-  const answer = await inner(ctx, req);
+  const answer = timed(await inner(ctx, req));
+  if (!answer.AuthenticationResult) return answer;
   const users = await pool(services, ctx, req);
   const user = await users.getUserByUsername(ctx, req.ChallengeResponses.USERNAME);
   await users.storeRefreshToken(ctx, answer.AuthenticationResult.RefreshToken, user);

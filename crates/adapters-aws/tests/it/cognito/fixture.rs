@@ -11,7 +11,7 @@ use std::{
 
 use adapters_aws::{AwsCloud, AwsSettings, CognitoGroups, CognitoSettings, SignInFlow};
 use adapters_jwks::{Algorithm, IssuerSettings, Issuers, JwksVerifier};
-use adapters_local::{MemoryHealthData, SystemClock, SystemIds};
+use adapters_local::{SystemClock, SystemIds, memory::MemoryHealthData};
 use aws_sdk_cognitoidentityprovider::{
     Client,
     config::{BehaviorVersion, Credentials, Region},

@@ -38,7 +38,8 @@ impl TimeControl for RegionClock {
 
     fn advance(&self, by: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let answer = reqwest::Client::new().post(self.moto.clock_url(by.as_millis())).send().await.unwrap();
+            let answer =
+                reqwest::Client::new().post(self.moto.clock_url(by.as_millis())).send().await.unwrap();
             let ahead = answer.error_for_status().unwrap().text().await.unwrap();
             self.ahead_ms.store(ahead.parse().unwrap(), Ordering::SeqCst);
         })
@@ -57,7 +58,11 @@ pub(crate) fn settings_at(url: &str, region: &str) -> AwsSettings {
         access_key: Some(AccessKey { id: "test".to_owned(), secret: "test".into() }),
         endpoints: Endpoints { default: Some(url.to_owned()), ..Endpoints::default() },
         // moto answers one at a time, and the machine may be busy.
-        timeouts: Timeouts { attempt: Duration::from_mins(1), operation: Duration::from_mins(1), ..Timeouts::default() },
+        timeouts: Timeouts {
+            attempt: Duration::from_mins(1),
+            operation: Duration::from_mins(1),
+            ..Timeouts::default()
+        },
         attempts_max: 3,
         table: format!("records-{unique}"),
         bucket: format!("objects-{unique}"),

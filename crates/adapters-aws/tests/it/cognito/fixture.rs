@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use adapters_aws::{AwsCloud, AwsSettings, CognitoGroups, CognitoSettings, SignInFlow};
+use adapters_aws::{AwsCloud, AwsSettings, CognitoGroups, CognitoSettings, SignInFlow, Timeouts};
 use adapters_jwks::{Algorithm, IssuerSettings, Issuers, JwksVerifier};
 use adapters_local::{SystemClock, SystemIds, memory::MemoryHealthData};
 use aws_sdk_cognitoidentityprovider::{
@@ -93,6 +93,32 @@ impl Pool {
         pool
     }
 
+    /// No pool, but whatever answers at `url`.
+    pub(crate) fn scripted(url: &str) -> Self {
+        let mut aws = settings_at(url, REGION);
+        aws.timeouts = Timeouts {
+            connect: Duration::from_secs(2),
+            attempt: Duration::from_millis(500),
+            operation: Duration::from_secs(20),
+            ..Timeouts::default()
+        };
+        let settings = CognitoSettings {
+            user_pool_id: "eu-central-1_AbCdEfGhI".to_owned(),
+            client_id: "client".to_owned(),
+            client_secret: Some("secret".into()),
+            sign_in_flow: SignInFlow::Password,
+            is_rotating: false,
+            groups: CognitoGroups { clinician: "clinicians".to_owned(), operator: "operators".to_owned() },
+            session_lifetime: SESSION_LIFETIME,
+            session_idle: SESSION_IDLE,
+            sealing_key: SecretSlice::from(vec![7; 32]),
+        };
+        let clock = Arc::new(EmulatorClock { server: None, ahead_ms: AtomicI64::new(0) });
+        let store = Arc::new(MemoryHealthData::new(Arc::clone(&clock) as _));
+        let issuer = format!("{url}/pool");
+        Self { client: client(&aws), aws, settings, issuer, jwks_url: None, clock, store }
+    }
+
     async fn make(aws: AwsSettings, clock: EmulatorClock, has_secret: bool) -> Self {
         let client = client(&aws);
         let policy = PasswordPolicyType::builder().minimum_length(8).require_numbers(false);
@@ -115,8 +141,7 @@ impl Pool {
             .explicit_auth_flows(ExplicitAuthFlowsType::AllowUserSrpAuth)
             .explicit_auth_flows(ExplicitAuthFlowsType::AllowRefreshTokenAuth);
         let app = app.send().await.unwrap().user_pool_client.unwrap();
-        let groups =
-            CognitoGroups { clinician: "clinicians".to_owned(), operator: "operators".to_owned() };
+        let groups = CognitoGroups { clinician: "clinicians".to_owned(), operator: "operators".to_owned() };
         for group in [&groups.clinician, &groups.operator] {
             client.create_group().user_pool_id(&user_pool_id).group_name(group).send().await.unwrap();
         }

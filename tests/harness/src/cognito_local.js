@@ -7,7 +7,7 @@
 // - Answers with tokens say when the access token ends.
 // - A sign-in that ends with the answer to a challenge can be refreshed.
 // - A disabled account is not let in, and who confirmed their address has a verified one.
-// - ResendConfirmationCode, AdminUserGlobalSignOut and an address that is taken.
+// - ResendConfirmationCode, AdminUserGlobalSignOut, GetTokensFromRefreshToken (which rotates) and an address that is taken.
 
 "use strict";
 
@@ -55,7 +55,7 @@ let origin;
 const sign = jwt.sign;
 jwt.sign = (claims, ...rest) => {
   if (claims.token_use === "access") return sign({ ...claims, origin_jti: origin }, ...rest);
-  if (claims.token_use === undefined) return sign({ ...claims, jti: origin }, ...rest);
+  if (claims.token_use === undefined) return sign({ ...claims, jti: origin, nonce: randomUUID() }, ...rest);
   return sign(claims, ...rest);
 };
 const generate = JwtTokenGenerator.prototype.generate;
@@ -141,6 +141,18 @@ Targets.AdminUserGlobalSignOut = (services) => async (ctx, req) => {
   if (!user) throw new errors.UserNotFoundError();
   await users.saveUser(ctx, { ...user, RefreshTokens: [] });
   return {};
+};
+
+Targets.GetTokensFromRefreshToken = (services) => async (ctx, req) => {
+  const users = await pool(services, ctx, req);
+  const user = await users.getUserByRefreshToken(ctx, req.RefreshToken);
+  if (!user) throw new errors.CognitoError("RefreshTokenReuseException", "spent");
+  const app = await services.cognito.getAppClient(ctx, req.ClientId);
+  const groups = await users.listUserGroupMembership(ctx, user);
+  const tokens = await services.tokenGenerator.generate(ctx, user, groups, app, undefined, "RefreshTokens");
+  const others = user.RefreshTokens.filter((token) => token !== req.RefreshToken);
+  await users.saveUser(ctx, { ...user, RefreshTokens: [...others, tokens.RefreshToken] });
+  return timed({ AuthenticationResult: tokens });
 };
 
 // The clock is asked for before cognito-local sees the request.

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use adapters_aws::SignInFlow;
 use ports::{
     ChallengeKind, Denial, Email, ErrorKind, Identity, NewUser, Outcome, SignIn, SignInContext, denial,
 };
@@ -48,6 +49,12 @@ impl Script {
 
     async fn identity(&self) -> Identity {
         Pool::scripted(&self.url).open().await
+    }
+
+    async fn identity_by(&self, flow: SignInFlow) -> Identity {
+        let mut pool = Pool::scripted(&self.url);
+        pool.settings.sign_in_flow = flow;
+        pool.open().await
     }
 
     fn asked(&self) -> Vec<(String, Value)> {
@@ -195,4 +202,29 @@ async fn errors_name_the_exception_and_nothing_of_what_was_sent() {
         let shown = format!("{refused:?} {refused}");
         assert!(!shown.contains(ADDRESS) && !shown.contains(PASSWORD), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_proof_of_the_password_goes_without_the_password() {
+    let asked = json!({
+        "ChallengeName": "PASSWORD_VERIFIER",
+        "ChallengeParameters": {
+            "USER_ID_FOR_SRP": "the-subject", "USERNAME": "the-subject", "SECRET_BLOCK": "c2VjcmV0IGJsb2Nr",
+            "SALT": "b3a9c1d4e5f60718293a4b5c6d7e8f90", "SRP_B": "f".repeat(700),
+        },
+    });
+    let script = Script::start([Some((200, asked)), exception("NotAuthorizedException")]).await;
+    let refused = sign_in(&script.identity_by(SignInFlow::Srp).await).await.unwrap_err();
+    assert_eq!(denial(&refused), Some(Denial::WrongCredentials));
+    let asked = script.asked();
+    assert_eq!(asked[0].1["AuthFlow"], "USER_SRP_AUTH");
+    let responses = &asked[1].1["ChallengeResponses"];
+    assert_eq!(
+        (&responses["USERNAME"], &responses["PASSWORD_CLAIM_SECRET_BLOCK"]),
+        (&json!("the-subject"), &json!("c2VjcmV0IGJsb2Nr"))
+    );
+    assert_eq!(responses["PASSWORD_CLAIM_SIGNATURE"].as_str().unwrap().len(), 44);
+    assert!(responses["TIMESTAMP"].as_str().unwrap().contains(" UTC 20"));
+    assert!(responses["SECRET_HASH"].is_string());
+    assert!(asked.iter().all(|(_, body)| !body.to_string().contains(PASSWORD)));
 }

@@ -77,16 +77,17 @@ impl Pool {
     /// A pool of cognito-local's.
     pub(crate) async fn local(server: &CognitoLocal, is_own: bool) -> Self {
         let clock = EmulatorClock { server: is_own.then(|| server.clone()), ahead_ms: AtomicI64::new(0) };
-        let mut pool = Self::make(settings_at(&server.url(), REGION), clock, false).await;
+        let mut pool = Self::make(settings_at(&server.url(), REGION), clock, (false, false)).await;
         pool.issuer = format!("{}/{}", server.url(), pool.settings.user_pool_id);
         pool
     }
 
-    /// A pool of moto's, whose app client has a secret where it is asked for.
-    pub(crate) async fn moto(has_secret: bool) -> Self {
+    /// A pool of moto's, whose app client has a secret, and whose passwords must have digits, where that is asked for.
+    pub(crate) async fn moto(has_secret: bool, needs_digits: bool) -> Self {
         let server = Moto::start().unwrap();
         let clock = EmulatorClock { server: None, ahead_ms: AtomicI64::new(0) };
-        let mut pool = Self::make(settings_at(server.url(), server.region()), clock, has_secret).await;
+        let options = (has_secret, needs_digits);
+        let mut pool = Self::make(settings_at(server.url(), server.region()), clock, options).await;
         let id = &pool.settings.user_pool_id;
         pool.jwks_url = Some(format!("{}/{id}/.well-known/jwks.json", server.url()));
         pool.issuer = format!("https://cognito-idp.{}.amazonaws.com/{id}", server.region());
@@ -119,9 +120,9 @@ impl Pool {
         Self { client: client(&aws), aws, settings, issuer, jwks_url: None, clock, store }
     }
 
-    async fn make(aws: AwsSettings, clock: EmulatorClock, has_secret: bool) -> Self {
+    async fn make(aws: AwsSettings, clock: EmulatorClock, (has_secret, needs_digits): (bool, bool)) -> Self {
         let client = client(&aws);
-        let policy = PasswordPolicyType::builder().minimum_length(8).require_numbers(false);
+        let policy = PasswordPolicyType::builder().minimum_length(8).require_numbers(needs_digits);
         let policy = policy.require_lowercase(false).require_uppercase(false).require_symbols(false);
         let made = client
             .create_user_pool()

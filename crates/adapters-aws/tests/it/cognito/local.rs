@@ -174,3 +174,23 @@ async fn a_session_that_ended_is_revoked_at_cognito() {
     home.identity.sessions.end_all(given.user_id, None).await.unwrap();
     assert!(flow(&refresh_token).await.is_err(), "Cognito was told of the end");
 }
+
+#[tokio::test]
+async fn a_pool_that_rotates_its_refresh_tokens_is_followed() {
+    let mut home = Home::new(false).await;
+    home.pool.settings.is_rotating = true;
+    home.identity = home.pool.open().await;
+    let anna = home.person("rotated").await;
+    let first = home.sign_in(&anna).await;
+    let second = home.identity.accounts.refresh(&first.refresh_token).await.unwrap();
+    assert_eq!((second.user_id, second.session_id), (first.user_id, first.session_id));
+    // What is done in the user's name spends Cognito's token, and not theirs.
+    home.identity.multi_factor.set_up(first.user_id).await.unwrap();
+    let third = home.identity.accounts.refresh(&second.refresh_token).await.unwrap();
+    home.identity.tokens.verify(third.access_token.expose_secret()).await.unwrap();
+    assert_denied(home.identity.accounts.refresh(&second.refresh_token).await, Denial::InvalidToken);
+    assert_denied(
+        home.identity.tokens.verify(third.access_token.expose_secret()).await,
+        Denial::InvalidToken,
+    );
+}

@@ -1,7 +1,7 @@
 //! What moto is believed for: password policies, global sign-out, and proofs of the app client's secret.
 
 use adapters_aws::SignInFlow;
-use aws_sdk_cognitoidentityprovider::types::{AuthFlowType, PasswordPolicyType, UserPoolPolicyType};
+use aws_sdk_cognitoidentityprovider::types::AuthFlowType;
 use ports::{
     Denial, Email, ErrorKind, NewUser, PasswordFault, SignIn, SignInContext, denial, password_fault,
 };
@@ -26,11 +26,7 @@ fn email(name: &str) -> Email {
 
 #[tokio::test]
 async fn a_password_against_the_pools_policy_is_a_fault_of_the_password() {
-    let pool = Pool::moto(false).await;
-    let policy = PasswordPolicyType::builder().minimum_length(8).require_symbols(true).require_numbers(true);
-    let policy = UserPoolPolicyType::builder().password_policy(policy.build()).build();
-    let call = pool.client.update_user_pool().user_pool_id(&pool.settings.user_pool_id);
-    call.policies(policy).send().await.unwrap();
+    let pool = Pool::moto(false, true).await;
     let identity = pool.open().await;
     let refused = identity.accounts.sign_up(new_user(&email("anna"), PASSWORD)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
@@ -40,7 +36,7 @@ async fn a_password_against_the_pools_policy_is_a_fault_of_the_password() {
 
 #[tokio::test]
 async fn the_end_of_all_sessions_is_a_global_sign_out() {
-    let pool = Pool::moto(false).await;
+    let pool = Pool::moto(false, false).await;
     let identity = pool.open().await;
     let anna = email("anna");
     identity.accounts.sign_up(new_user(&anna, PASSWORD)).await.unwrap();
@@ -55,7 +51,9 @@ async fn the_end_of_all_sessions_is_a_global_sign_out() {
     assert_eq!(renewed.session_id, tokens.session_id);
 
     let direct = pool.client.initiate_auth().client_id(&pool.settings.client_id);
-    let direct = direct.auth_flow(AuthFlowType::UserPasswordAuth).auth_parameters("USERNAME", anna.expose());
+    let direct = direct
+        .auth_flow(AuthFlowType::UserPasswordAuth)
+        .auth_parameters("USERNAME", tokens.user_id.to_string());
     let direct = direct.auth_parameters("PASSWORD", PASSWORD).send().await.unwrap();
     let refresh_token = direct.authentication_result.unwrap().refresh_token.unwrap();
     identity.sessions.end_all(tokens.user_id, None).await.unwrap();
@@ -67,19 +65,18 @@ async fn the_end_of_all_sessions_is_a_global_sign_out() {
 }
 
 #[tokio::test]
-async fn the_clients_secret_is_proved_and_a_proof_of_the_password_goes_all_the_way() {
-    let mut pool = Pool::moto(true).await;
-    pool.settings.sign_in_flow = SignInFlow::Srp;
+async fn the_secret_of_the_app_client_is_proved() {
+    let mut pool = Pool::moto(true, false).await;
     assert!(pool.settings.client_secret.is_some());
-    let identity = pool.open().await;
+    pool.settings.sign_in_flow = SignInFlow::Srp;
     let anna = email("anna");
+    let identity = pool.open().await;
     identity.accounts.sign_up(new_user(&anna, PASSWORD)).await.unwrap();
     identity.accounts.confirm(&anna, "123456").await.unwrap();
-    // moto looks at the hash of the secret at both steps, and not at the proof.
+    // moto looks at the proof of the secret first, and then asks for one of the password in a way that Cognito does not.
     let from = SignInContext::default();
-    let signed_in = identity.accounts.sign_in(&anna, &PASSWORD.into(), &from).await.unwrap();
-    assert!(matches!(signed_in, SignIn::Tokens(_)));
-
+    let asked = identity.accounts.sign_in(&anna, &PASSWORD.into(), &from).await.unwrap_err();
+    assert_eq!((asked.kind(), denial(&asked)), (ErrorKind::Unexpected, None));
     pool.settings.client_secret = Some("another secret".into());
     let refused = pool.open().await.accounts.sign_in(&anna, &PASSWORD.into(), &from).await.unwrap_err();
     assert_eq!(denial(&refused), Some(Denial::WrongCredentials));

@@ -81,14 +81,14 @@ mod tests {
         let sealer = Sealer::new(&SecretSlice::from(vec![7; 32])).unwrap();
         let begun = Timestamp::from_second(1_772_366_400).unwrap();
         let challenge = Challenge::new(ChallengeKind::SmsMfa, ("anna@example.org", "session"), begun);
-        let sealed = challenge.seal(&sealer).unwrap();
-        assert!(!sealed.expose_secret().contains("anna"));
+        let given = challenge.seal(&sealer).unwrap();
+        assert!(!given.expose_secret().contains("anna"));
         let late = begun + SignedDuration::from_secs(299);
-        let opened = Challenge::open(&sealed, &sealer, late).unwrap();
+        let opened = Challenge::open(&given, &sealer, late).unwrap();
         assert_eq!((opened.username.as_str(), opened.session.as_str()), ("anna@example.org", "session"));
         assert!(opened.is_of(ChallengeKind::SmsMfa) && !opened.is_of(ChallengeKind::SoftwareTokenMfa));
-        assert!(Challenge::open(&sealed, &sealer, begun + SignedDuration::from_secs(300)).is_none());
-        let changed = sealed.expose_secret().replace(|c: char| c.is_ascii_digit(), "A");
+        assert!(Challenge::open(&given, &sealer, begun + SignedDuration::from_secs(300)).is_none());
+        let changed = given.expose_secret().replace(|c: char| c.is_ascii_digit(), "A");
         assert!(Challenge::open(&changed.into(), &sealer, begun).is_none());
         for known in
             [ChallengeKind::SoftwareTokenMfa, ChallengeKind::SmsMfa, ChallengeKind::NewPasswordRequired]

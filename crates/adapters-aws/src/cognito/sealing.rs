@@ -47,14 +47,14 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_unchanged_and_for_its_owner_only() {
         let sealer = Sealer::new(&SecretSlice::from(vec![7; 32])).unwrap();
-        let sealed = sealer.seal(b"secret", b"anna").unwrap();
-        assert_eq!(**sealer.open(&sealed, b"anna").unwrap(), *b"secret");
-        assert!(sealer.open(&sealed, b"boris").is_none());
-        assert!(sealer.open(&sealed[1..], b"anna").is_none());
+        let text = sealer.seal(b"secret", b"anna").unwrap();
+        assert_eq!(**sealer.open(&text, b"anna").unwrap(), *b"secret");
+        assert!(sealer.open(&text, b"boris").is_none());
+        assert!(sealer.open(&text[1..], b"anna").is_none());
         assert!(sealer.open("", b"anna").is_none());
         let other = Sealer::new(&SecretSlice::from(vec![8; 32])).unwrap();
-        assert!(other.open(&sealed, b"anna").is_none());
-        assert_ne!(sealer.seal(b"secret", b"anna").unwrap(), sealed);
+        assert!(other.open(&text, b"anna").is_none());
+        assert_ne!(sealer.seal(b"secret", b"anna").unwrap(), text);
         assert!(Sealer::new(&SecretSlice::from(vec![7; 31])).is_err());
     }
 }

@@ -231,9 +231,9 @@ fn change(draft: &mut Draft, in_header: bool, dice: &mut Dice, now: i64) {
 fn sign(draft: &mut Draft, dice: &mut Dice, other: &Signer) -> String {
     let text = |in_header: bool, members: &Map<String, Value>| {
         let twice = draft.twice.iter().filter(|(of_header, ..)| *of_header == in_header);
-        let twice: String = twice.map(|(_, name, value)| format!("{}:{value},", json!(name))).collect();
+        let twice: Vec<_> = twice.map(|(_, name, value)| format!("{}:{value},", json!(name))).collect();
         let rest = Value::Object(members.clone()).to_string();
-        BASE64.encode(format!("{{{twice}{}", &rest[1..]))
+        BASE64.encode(format!("{{{}{}", twice.concat(), &rest[1..]))
     };
     let message = format!("{}.{}", text(true, &draft.header), text(false, &draft.claims));
     let bytes = message.as_bytes();

@@ -54,7 +54,7 @@ impl TimeControl for EmulatorClock {
 
     fn advance(&self, by: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let server = self.server.as_ref().expect("the server is shared, and so is its clock");
+            let server = self.server.as_ref().unwrap();
             let moved = reqwest::Client::new().post(server.clock_url(by.as_millis())).send().await.unwrap();
             let ahead = moved.error_for_status().unwrap().text().await.unwrap();
             self.ahead_ms.store(ahead.parse().unwrap(), Ordering::SeqCst);
@@ -202,7 +202,7 @@ impl Mailbox for LocalMailbox {
         Box::pin(async move {
             let mail = self.0.mail();
             let mail = mail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-            mail.filter(|mail| mail["to"] == to.as_str()).last()?["code"].as_str().map(str::to_owned)
+            mail.filter(|mail| mail["to"] == to.as_str()).next_back()?["code"].as_str().map(str::to_owned)
         })
     }
 }

@@ -21,10 +21,10 @@ use super::fixture::Pool;
 const PASSWORD: &str = "correct horse battery";
 const ADDRESS: &str = "anna@example.org";
 
-/// What comes next: a status and a body, or silence.
-type Reply = Option<(u16, Value)>;
+/// A status and a body.
+type Reply = (u16, Value);
 
-/// Answers what it was told to, in order, and remembers what it was asked.
+/// Answers what it was told to, in order, and then nothing any more; remembers what it was asked.
 struct Script {
     url: String,
     asked: Arc<Mutex<Vec<(String, Value)>>>,
@@ -40,7 +40,7 @@ impl Script {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let reply = replies.pop_front().flatten();
+                let reply = replies.pop_front();
                 tokio::spawn(serve(stream, reply, Arc::clone(&seen)));
             }
         });
@@ -62,7 +62,7 @@ impl Script {
     }
 }
 
-async fn serve(mut stream: TcpStream, reply: Reply, asked: Arc<Mutex<Vec<(String, Value)>>>) {
+async fn serve(mut stream: TcpStream, reply: Option<Reply>, asked: Arc<Mutex<Vec<(String, Value)>>>) {
     let mut request = Vec::new();
     let (head, length) = loop {
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
@@ -98,7 +98,7 @@ async fn serve(mut stream: TcpStream, reply: Reply, asked: Arc<Mutex<Vec<(String
 fn exception(name: &str) -> Reply {
     // Cognito's messages quote what was sent.
     let message = format!("{name} of {ADDRESS} with {PASSWORD}");
-    Some((400, json!({ "__type": name, "message": message })))
+    (400, json!({ "__type": name, "message": message }))
 }
 
 fn email() -> Email {
@@ -164,7 +164,7 @@ async fn a_code_by_text_message_is_asked_for_and_answered_with_proof_of_the_clie
         "ChallengeName": "SMS_MFA", "Session": "session-of-cognito-0123456789",
         "ChallengeParameters": { "USER_ID_FOR_SRP": "the-subject", "CODE_DELIVERY_DESTINATION": "+*******0123" },
     });
-    let script = Script::start([Some((200, asked)), exception("CodeMismatchException")]).await;
+    let script = Script::start([(200, asked), exception("CodeMismatchException")]).await;
     let identity = script.identity().await;
     let SignIn::Challenge { kind: ChallengeKind::SmsMfa, session } = sign_in(&identity).await.unwrap() else {
         panic!("another challenge")
@@ -213,7 +213,7 @@ async fn a_proof_of_the_password_goes_without_the_password() {
             "SALT": "b3a9c1d4e5f60718293a4b5c6d7e8f90", "SRP_B": "f".repeat(700),
         },
     });
-    let script = Script::start([Some((200, asked)), exception("NotAuthorizedException")]).await;
+    let script = Script::start([(200, asked), exception("NotAuthorizedException")]).await;
     let refused = sign_in(&script.identity_by(SignInFlow::Srp).await).await.unwrap_err();
     assert_eq!(denial(&refused), Some(Denial::WrongCredentials));
     let asked = script.asked();

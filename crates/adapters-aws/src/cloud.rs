@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+#[cfg(feature = "sns")]
+use ports::EventBus;
 #[cfg(feature = "cognito")]
 use ports::ExternalVerifier;
 #[cfg(any(feature = "cognito", feature = "dynamodb"))]
@@ -11,15 +13,21 @@ use ports::HealthDataRepository;
 use ports::JobQueue;
 #[cfg(feature = "s3")]
 use ports::ObjectStore;
+#[cfg(feature = "secrets-manager")]
+use ports::SecretStore;
 use ports::{Clock, Error, ErrorKind, IdSource, Result, Scrubber};
 
 #[cfg(feature = "dynamodb")]
 use crate::DynamoHealthData;
+#[cfg(feature = "sns")]
+use crate::SnsEventBus;
 use crate::{AwsSettings, scrubber::AwsScrubber};
 #[cfg(feature = "cognito")]
 use crate::{CognitoIdentity, CognitoSettings};
 #[cfg(feature = "s3")]
 use crate::{S3ObjectStore, S3Settings};
+#[cfg(feature = "secrets-manager")]
+use crate::{SecretsManagerSettings, SecretsManagerStore};
 #[cfg(feature = "sqs")]
 use crate::{SqsJobQueue, SqsSettings};
 
@@ -82,7 +90,26 @@ impl AwsCloud {
             dead_letter_queue: self.settings.dead_letter_queue.clone(),
             deliveries_max: self.settings.deliveries_max,
         };
-        Ok(Arc::new(SqsJobQueue::new(self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
+        Ok(Arc::new(SqsJobQueue::new(&self.sqs(), settings, Arc::clone(&self.clock), Arc::clone(&self.ids))))
+    }
+
+    /// Events.
+    #[cfg(feature = "sns")]
+    pub fn events(&self) -> Result<Arc<dyn EventBus>> {
+        let topic = self.settings.topic_arn.clone();
+        Ok(Arc::new(SnsEventBus::new(self.sns(), self.sqs(), topic, Arc::clone(&self.ids))))
+    }
+
+    /// Secrets.
+    #[cfg(feature = "secrets-manager")]
+    pub fn secrets(&self) -> Result<Arc<dyn SecretStore>> {
+        let settings = SecretsManagerSettings {
+            prefix: self.settings.secret_prefix.clone(),
+            kms_key_id: self.settings.kms_key_id.clone(),
+            cached_for: self.settings.secrets_cached_for,
+        };
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        Ok(Arc::new(SecretsManagerStore::new(self.secrets_manager(), settings, clock, ids)))
     }
 
     /// Accounts in a user pool. `signatures` verifies the pool's access tokens by its published keys; `store` keeps who is signed
@@ -146,6 +173,22 @@ impl AwsCloud {
         let mut config = aws_sdk_sqs::config::Builder::from(&self.config).timeout_config(timeouts);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.sqs.as_ref()));
         aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    /// A client of SNS.
+    #[cfg(feature = "sns")]
+    pub(crate) fn sns(&self) -> aws_sdk_sns::Client {
+        let mut config = aws_sdk_sns::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.sns.as_ref()));
+        aws_sdk_sns::Client::from_conf(config.build())
+    }
+
+    /// A client of Secrets Manager.
+    #[cfg(feature = "secrets-manager")]
+    fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.secrets_manager.as_ref()));
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
     /// Where a service is: `own`, or what all have.

@@ -86,6 +86,9 @@ impl Default for Timeouts {
     }
 }
 
+/// How AWS knows that order is wanted.
+const FIFO: &str = ".fifo";
+
 /// How AWS is used. Names are of resources that exist; [`init`](crate::resources::init) makes them.
 #[derive(Clone, Debug)]
 pub struct AwsSettings {
@@ -126,8 +129,8 @@ pub struct AwsSettings {
 impl AwsSettings {
     /// What cannot work, as a text for whoever configures.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if [&self.queue, &self.dead_letter_queue, &self.topic_arn].iter().any(|name| !name.ends_with(".fifo"))
-        {
+        let names = [&self.queue, &self.dead_letter_queue, &self.topic_arn];
+        if !names.iter().all(|name| name.ends_with(FIFO)) {
             return Err("queues and the topic must be FIFO: their names end in .fifo");
         }
         if self.deliveries_max == 0 || self.attempts_max == 0 {

@@ -142,8 +142,15 @@ fn kind_of_code(code: &str, status: u16) -> ErrorKind {
         | "MissingAuthenticationToken"
         | "SignatureDoesNotMatch"
         | "UnrecognizedClientException" => ErrorKind::PermissionDenied,
-        "NoSuchBucket" | "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" | "NonExistentQueue" | "NotFound"
-        | "NotFoundException" | "QueueDoesNotExist" | "ResourceNotFoundException" => ErrorKind::NotFound,
+        "NoSuchBucket"
+        | "NoSuchKey"
+        | "NoSuchUpload"
+        | "NoSuchVersion"
+        | "NonExistentQueue"
+        | "NotFound"
+        | "NotFoundException"
+        | "QueueDoesNotExist"
+        | "ResourceNotFoundException" => ErrorKind::NotFound,
         "BadDigest"
         | "EntityTooLarge"
         | "InvalidArgument"

@@ -1,5 +1,9 @@
 //! Adapters on AWS, one file per port, each behind a feature of its own.
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(all(feature = "dynamodb", feature = "s3", feature = "sns", feature = "secrets-manager")),
+    allow(dead_code, unused_variables, reason = "what services share is not used whole by one alone")
+)]
 
 mod cloud;
 #[cfg(feature = "cognito")]
@@ -12,6 +16,10 @@ pub mod resources;
 #[cfg(feature = "s3")]
 mod s3;
 mod scrubber;
+#[cfg(feature = "secrets-manager")]
+mod secrets_manager;
+#[cfg(feature = "sns")]
+mod sns;
 #[cfg(feature = "sqs")]
 mod sqs;
 
@@ -24,5 +32,9 @@ pub use dynamodb::DynamoHealthData;
 #[cfg(feature = "s3")]
 pub use s3::{S3ObjectStore, S3Settings};
 pub use scrubber::AwsScrubber;
+#[cfg(feature = "secrets-manager")]
+pub use secrets_manager::{SecretsManagerSettings, SecretsManagerStore};
+#[cfg(feature = "sns")]
+pub use sns::{EVENT_BACKLOG_MAX, SnsEventBus};
 #[cfg(feature = "sqs")]
 pub use sqs::{SqsJobQueue, SqsSettings};

@@ -6,9 +6,11 @@
 #[cfg(feature = "s3")]
 mod bucket;
 #[cfg(feature = "sqs")]
-mod queues;
+pub(crate) mod queues;
 #[cfg(feature = "dynamodb")]
 mod table;
+#[cfg(feature = "sns")]
+mod topic;
 
 use ports::Result;
 
@@ -22,5 +24,7 @@ pub async fn init(cloud: &AwsCloud) -> Result<()> {
     bucket::init(cloud).await?;
     #[cfg(feature = "sqs")]
     queues::init(cloud).await?;
+    #[cfg(feature = "sns")]
+    topic::init(cloud).await?;
     Ok(())
 }

@@ -59,9 +59,15 @@ pub struct SqsJobQueue {
 
 impl SqsJobQueue {
     /// The jobs of the settings' queues. Calls of `client` must not time out within a long poll of 20 seconds.
-    pub fn new(client: Client, settings: SqsSettings, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
+    pub fn new(
+        client: &Client,
+        settings: SqsSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
         let SqsSettings { queue, dead_letter_queue, deliveries_max } = settings;
-        let (live, dead) = (Queue::new(client.clone(), queue), Queue::new(client, dead_letter_queue));
+        let queue_of = |name| Queue::new(client.clone(), name, Arc::clone(&ids));
+        let (live, dead) = (queue_of(queue), queue_of(dead_letter_queue));
         Self { live, dead, deliveries_max, clock, ids }
     }
 
@@ -193,7 +199,7 @@ impl JobQueue for SqsJobQueue {
         self.purge_both(ordering_key).await
     }
 
-    /// Approximate, as SQS counts. It tells nobody's age but CloudWatch, as `ApproximateAgeOfOldestMessage`.
+    /// Approximate, as SQS counts. It tells nobody's age but `CloudWatch`, as `ApproximateAgeOfOldestMessage`.
     async fn stats(&self) -> Result<QueueStats> {
         const OPERATION: &str = "jobs.stats";
         Ok(QueueStats {

@@ -12,7 +12,8 @@
 //! }
 //! ```
 //!
-//! `conformance::object_store!(fixture(), ignore = "needs an emulator")` shows them as ignored. The `durable_…!` and
+//! `conformance::object_store!(fixture(), ignore = "needs an emulator")` shows them as ignored, and
+//! `conformance::object_store!(fixture(), skip = { case: "why" })` some of them: those that the other side cannot be believed. The `durable_…!` and
 //! `shared_…!` macros are for adapters that can be opened twice on the same data; they need the fixture's `reopen`.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
 #![expect(clippy::missing_panics_doc, reason = "a case panics where the promise is broken")]
@@ -46,6 +47,30 @@ macro_rules! tests_of {
     };
     ($port:ident [$($case:ident),+ $(,)?] $fixture:expr, ignore = $reason:literal) => {
         $($crate::test_of!($port $case $fixture, [#[ignore = $reason]]);)+
+    };
+    (
+        $port:ident [$($case:ident),+ $(,)?]
+        $fixture:expr, skip = { $($skipped:ident: $reason:literal),+ $(,)? }
+    ) => {
+        $crate::tests_but! { ($) $port [$($case),+] $fixture, [$($skipped: $reason),+] }
+    };
+}
+
+/// Makes one test per case of `$port`; those of `$skipped` are shown as ignored.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tests_but {
+    // `$d` is a dollar sign, which a macro that makes a macro cannot write.
+    (($d:tt) $port:ident [$($case:ident),+] $fixture:expr, [$($skipped:ident: $reason:literal),+]) => {
+        // A name that is no case does not compile.
+        const _: () = { $(let _ = $crate::$port::$skipped;)+ };
+        macro_rules! unless_skipped {
+            $(($skipped $d fixture:expr) => {
+                $crate::test_of!($port $skipped $d fixture, [#[ignore = $reason]]);
+            };)+
+            ($d case:ident $d fixture:expr) => { $crate::test_of!($port $d case $d fixture, []); };
+        }
+        $(unless_skipped! { $case $fixture })+
     };
 }
 

@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How much of its log an error shows.
 const LOG_LINES: usize = 30;
 
@@ -40,10 +40,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts what `command` makes of a free port and an empty folder, and waits until it takes connections. The error of a
     /// server that does not come up ends with the last lines of its log.
-    pub fn start(
-        name: &'static str,
-        command: impl Fn(u16, &std::path::Path) -> Command,
-    ) -> io::Result<Self> {
+    pub fn start(name: &'static str, command: impl Fn(u16, &std::path::Path) -> Command) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("clarity-{name}-")).tempdir()?;
         let port = free_port()?;
         let log = File::create(folder.path().join("log"))?;

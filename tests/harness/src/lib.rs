@@ -4,7 +4,9 @@
 mod cognito_local;
 mod daemon;
 mod moto;
+mod proxy;
 
 pub use cognito_local::CognitoLocal;
 pub use daemon::{Daemon, free_port, tools};
 pub use moto::Moto;
+pub use proxy::{Fault, FaultProxy};

@@ -29,6 +29,7 @@ static SERVER: LazyLock<io::Result<Daemon>> = LazyLock::new(|| {
 /// A region of the shared server. Regions share nothing but the names of buckets.
 #[derive(Clone, Debug)]
 pub struct Moto {
+    port: u16,
     url: String,
     region: String,
 }
@@ -39,12 +40,17 @@ impl Moto {
         static REGIONS: AtomicU32 = AtomicU32::new(0);
         let server = SERVER.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
         let region = format!("test-{}", REGIONS.fetch_add(1, Ordering::Relaxed));
-        Ok(Self { url: server.url(), region })
+        Ok(Self { port: server.port(), url: server.url(), region })
     }
 
     /// Where every service is.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its port on the loopback address.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The region.

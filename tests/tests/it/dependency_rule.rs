@@ -40,7 +40,8 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &["conformance"],
         ),
         "e2e" => (&["*"], &[]),
-        adapters if adapters.starts_with("adapters-") => (&["domain", "ports"], &["conformance"]),
+        "harness" => (&[], &[]),
+        adapters if adapters.starts_with("adapters-") => (&["domain", "ports"], &["conformance", "harness"]),
         _ => return None,
     })
 }

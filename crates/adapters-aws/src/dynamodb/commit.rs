@@ -37,9 +37,9 @@ impl DynamoHealthData {
         check(&batch)?;
         let now = self.now();
         let writes = batch.iter().filter_map(|write| self.transact(write, &now).transpose());
-        let writes: Vec<_> = writes.collect::<Result<_, BuildError>>().map_err(|error| {
-            Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error)
-        })?;
+        let writes: Vec<_> = writes
+            .collect::<Result<_, BuildError>>()
+            .map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))?;
         if writes.is_empty() {
             return Ok(());
         }
@@ -133,7 +133,7 @@ fn condition(
         }
     };
     let mut values = HashMap::from([(":now".to_owned(), now.clone())]);
-    values.extend(version.map(|version| (":v".to_owned(), item::number(version.0))));
+    values.extend(version.map(|version| (":v".to_owned(), item::number(&version.0))));
     Some((expression, values))
 }
 

@@ -45,22 +45,23 @@ pub(super) fn position(partition: String, sort: String) -> Item {
 /// The item that holds `record`.
 pub(super) fn encode(record: &Record) -> Item {
     let mut item = key(&record.key);
-    item.insert(VERSION.to_owned(), number(record.version.0));
+    item.insert(VERSION.to_owned(), number(&record.version.0));
     item.insert(BODY.to_owned(), AttributeValue::B(Blob::new(record.body.clone())));
     if let Some(end) = record.expires_at {
-        item.insert(EXPIRY.to_owned(), number(end.as_second()));
+        item.insert(EXPIRY.to_owned(), number(&end.as_second()));
     }
     item
 }
 
-pub(super) fn number(value: impl ToString) -> AttributeValue {
+pub(super) fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
 /// An upper bound of what DynamoDB counts for `record`: names, texts and bytes, and 21 bytes for a number of 38 digits.
 pub(super) fn size_bytes(record: &Record) -> usize {
     let names = PARTITION.len() + SORT.len() + VERSION.len() + BODY.len() + EXPIRY.len();
-    let key = record.key.partition.to_string().len() + sort_key(record.key.kind, record.key.sort.as_str()).len();
+    let key =
+        record.key.partition.to_string().len() + sort_key(record.key.kind, record.key.sort.as_str()).len();
     names + key + 2 * 21 + record.body.len()
 }
 
@@ -85,7 +86,8 @@ pub(super) fn decode(key: RecordKey, mut item: Item) -> Result<Record> {
 /// The text of a key attribute.
 pub(super) fn text<'a>(item: &'a Item, name: &str) -> Result<&'a str> {
     let text = item.get(name).and_then(|value| value.as_s().ok());
-    let broken = || Error::new(ErrorKind::Corrupt, "records.decode").with_cause(format!("an item has no {name}"));
+    let broken =
+        || Error::new(ErrorKind::Corrupt, "records.decode").with_cause(format!("an item has no {name}"));
     Ok(text.ok_or_else(broken)?)
 }
 
@@ -93,6 +95,7 @@ pub(super) fn text<'a>(item: &'a Item, name: &str) -> Result<&'a str> {
 pub(super) fn sort_of(item: &Item, kind: Kind) -> Result<SortKey> {
     let text = text(item, SORT)?;
     let sort = text.strip_prefix(&sort_key(kind, "")).and_then(|sort| SortKey::new(sort).ok());
-    let broken = || Error::new(ErrorKind::Corrupt, "records.decode").with_cause(format!("{text:?} is no {kind}"));
+    let broken =
+        || Error::new(ErrorKind::Corrupt, "records.decode").with_cause(format!("{text:?} is no {kind}"));
     sort.ok_or_else(broken)
 }

@@ -30,7 +30,8 @@ pub(super) async fn init(cloud: &AwsCloud) -> Result<()> {
         CreateBucketConfiguration::builder().location_constraint(place).build()
     });
     match client.create_bucket().bucket(bucket).set_create_bucket_configuration(place).send().await {
-        Err(SdkError::ServiceError(error)) if matches!(error.err(), CreateBucketError::BucketAlreadyOwnedByYou(_)) => {}
+        Err(SdkError::ServiceError(error))
+            if matches!(error.err(), CreateBucketError::BucketAlreadyOwnedByYou(_)) => {}
         made => drop(made.map_err(|error| of_read(OPERATION, &error))?),
     }
     close(&client, bucket).await?;
@@ -53,7 +54,8 @@ async fn close(client: &Client, bucket: &str) -> Result<()> {
 }
 
 async fn seal(client: &Client, bucket: &str, kms_key_id: Option<&str>) -> Result<()> {
-    let algorithm = if kms_key_id.is_some() { ServerSideEncryption::AwsKms } else { ServerSideEncryption::Aes256 };
+    let algorithm =
+        if kms_key_id.is_some() { ServerSideEncryption::AwsKms } else { ServerSideEncryption::Aes256 };
     let default = ServerSideEncryptionByDefault::builder().sse_algorithm(algorithm);
     let default = default.set_kms_master_key_id(kms_key_id.map(str::to_owned)).build().map_err(broken)?;
     // A bucket key saves a call to KMS for each object.

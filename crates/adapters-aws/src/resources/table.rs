@@ -29,7 +29,8 @@ pub(super) async fn init(cloud: &AwsCloud) -> Result<()> {
     let request = create(&client, table, cloud.settings().kms_key_id.as_deref()).map_err(broken)?;
     let attempts = Attempts::default();
     match request.customize().interceptor(attempts.clone()).send().await {
-        Err(SdkError::ServiceError(error)) if matches!(error.err(), CreateTableError::ResourceInUseException(_)) => {}
+        Err(SdkError::ServiceError(error))
+            if matches!(error.err(), CreateTableError::ResourceInUseException(_)) => {}
         made => drop(made.map_err(|error| of_write(OPERATION, &attempts, &error))?),
     }
     let waited = client.wait_until_table_exists().table_name(table).wait(PATIENCE).await;
@@ -39,7 +40,11 @@ pub(super) async fn init(cloud: &AwsCloud) -> Result<()> {
 }
 
 /// Two keys, no index, paid by the request.
-fn create(client: &Client, table: &str, kms_key_id: Option<&str>) -> Result<CreateTableFluentBuilder, BuildError> {
+fn create(
+    client: &Client,
+    table: &str,
+    kms_key_id: Option<&str>,
+) -> Result<CreateTableFluentBuilder, BuildError> {
     let mut request = client
         .create_table()
         .table_name(table)
@@ -48,7 +53,8 @@ fn create(client: &Client, table: &str, kms_key_id: Option<&str>) -> Result<Crea
     for (name, role) in [(PARTITION, KeyType::Hash), (SORT, KeyType::Range)] {
         let text = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
         request = request.attribute_definitions(text.build()?);
-        request = request.key_schema(KeySchemaElement::builder().attribute_name(name).key_type(role).build()?);
+        request =
+            request.key_schema(KeySchemaElement::builder().attribute_name(name).key_type(role).build()?);
     }
     if let Some(key) = kms_key_id {
         let sealed = SseSpecification::builder().enabled(true).sse_type(SseType::Kms).kms_master_key_id(key);
@@ -61,9 +67,9 @@ fn create(client: &Client, table: &str, kms_key_id: Option<&str>) -> Result<Crea
 async fn expire(client: &Client, table: &str) -> Result<()> {
     let state = client.describe_time_to_live().table_name(table).send().await;
     let state = state.map_err(|error| of_read(OPERATION, &error))?.time_to_live_description;
-    let is_on = state.and_then(|state| state.time_to_live_status).is_some_and(|status| {
-        matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
-    });
+    let is_on = state
+        .and_then(|state| state.time_to_live_status)
+        .is_some_and(|status| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling));
     if is_on {
         return Ok(());
     }

@@ -6,7 +6,6 @@ use aws_sdk_s3::{
     operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
     primitives::ByteStream as Body,
 };
-use bytes::Bytes;
 use futures::{TryStreamExt as _, stream};
 use ports::{
     ByteRange, ByteStream, Error, ErrorKind, Object, ObjectKey, ObjectMeta, Result, Sha256Digest, objects,
@@ -30,7 +29,11 @@ struct Found {
 }
 
 impl S3ObjectStore {
-    pub(super) async fn get_object(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<Option<Object>> {
+    pub(super) async fn get_object(
+        &self,
+        key: &ObjectKey,
+        range: Option<ByteRange>,
+    ) -> Result<Option<Object>> {
         let header = match range {
             None => None,
             Some(ByteRange { start, end: None }) => Some(format!("bytes={}-", start.min(BEYOND))),
@@ -95,7 +98,8 @@ impl S3ObjectStore {
 
     /// The digest of the object that has `e_tag`.
     async fn measure(&self, key: &ObjectKey, e_tag: &str) -> Result<Sha256Digest> {
-        let request = self.client.get_object().bucket(&self.settings.bucket).key(key.as_str()).if_match(e_tag);
+        let request =
+            self.client.get_object().bucket(&self.settings.bucket).key(key.as_str()).if_match(e_tag);
         let answer = request.send().await.map_err(|error| of_read(OPERATION, &error))?;
         let mut hash = Sha256::new();
         let mut body = pieces(answer.body, None);
@@ -135,7 +139,7 @@ fn pieces(body: Body, expected: Option<Sha256Digest>) -> ByteStream {
             if let Some((_, hash)) = &mut check {
                 hash.update(&piece);
             }
-            Ok::<_, Error>(Some((Bytes::from(piece), (body, check))))
+            Ok::<_, Error>(Some((piece, (body, check))))
         }
         Some(Err(error)) => Err(Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error)),
         None if check.is_none_or(|(expected, hash)| hash.finalize()[..] == expected.0) => Ok(None),

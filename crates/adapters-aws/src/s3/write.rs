@@ -1,12 +1,13 @@
 //! Putting: a small body in one call, a large one in parts.
 
-use std::{fs::File, sync::{Arc, Mutex}};
+use std::{
+    fs::File,
+    sync::{Arc, Mutex},
+};
 
 use aws_sdk_s3::{
     primitives::ByteStream as Body,
-    types::{
-        ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
-    },
+    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use super::{
     S3ObjectStore, SHA256, VERSION, invalid,
     spool::{self, MEMORY_BYTES_MAX, Spool, Spooled},
 };
-use crate::error::{Attempts, code, of_write};
+use crate::error::{Attempts, code, of_read, of_write};
 
 const OPERATION: &str = "objects.put";
 
@@ -138,7 +139,6 @@ impl S3ObjectStore {
 
     /// Answers the id of the upload.
     async fn begin(&self, put: &Put<'_>) -> Result<String> {
-        let attempts = Attempts::default();
         let request = self
             .client
             .create_multipart_upload()
@@ -150,14 +150,19 @@ impl S3ObjectStore {
             .metadata(VERSION, &put.meta.version)
             .set_server_side_encryption(self.encryption())
             .set_ssekms_key_id(self.settings.kms_key_id.clone());
-        let answer = request.send().await;
         // An upload that was begun and is never completed stores nothing, so no outcome is in doubt.
-        let answer = answer.map_err(|error| of_write(OPERATION, &attempts, &error).with_outcome(ports::Outcome::NotApplied))?;
+        let answer = request.send().await.map_err(|error| of_read(OPERATION, &error))?;
         let none = || Error::new(ErrorKind::Unexpected, OPERATION).with_cause("S3 named no upload");
         answer.upload_id.ok_or_else(none)
     }
 
-    async fn send_part(&self, put: &Put<'_>, upload: &str, number: i32, bytes: Bytes) -> Result<CompletedPart> {
+    async fn send_part(
+        &self,
+        put: &Put<'_>,
+        upload: &str,
+        number: i32,
+        bytes: Bytes,
+    ) -> Result<CompletedPart> {
         let sha256 = BASE64_STANDARD.encode(Sha256::digest(&bytes));
         let request = self
             .client
@@ -168,7 +173,7 @@ impl S3ObjectStore {
             .part_number(number)
             .checksum_sha256(&sha256)
             .body(Body::from(bytes));
-        let answer = request.send().await.map_err(|error| crate::error::of_read(OPERATION, &error))?;
+        let answer = request.send().await.map_err(|error| of_read(OPERATION, &error))?;
         let part = CompletedPart::builder().part_number(number).checksum_sha256(sha256);
         Ok(part.set_e_tag(answer.e_tag).build())
     }
@@ -192,7 +197,7 @@ impl S3ObjectStore {
     async fn take_back(&self, put: &Put<'_>, upload: &str) {
         let request = self.client.abort_multipart_upload().bucket(&self.settings.bucket);
         if let Err(error) = request.key(put.key.as_str()).upload_id(upload).send().await {
-            tracing::warn!(error = %crate::error::of_read(OPERATION, &error), "the parts of a failed upload are left");
+            tracing::warn!(error = %of_read(OPERATION, &error), "the parts of a failed upload are left");
         }
     }
 

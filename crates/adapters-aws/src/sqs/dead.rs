@@ -12,7 +12,7 @@ use super::{
 };
 
 /// How long a sweep holds what it reads; it gives it back when it ends.
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_mins(1);
 
 /// A short poll asks only some of SQS's servers, a long one all.
 const POLL: Duration = Duration::from_secs(1);
@@ -32,7 +32,9 @@ impl SqsJobQueue {
         }
         let behind = match cursor {
             None => "",
-            Some(Cursor(text)) => text.strip_prefix(AFTER).ok_or_else(|| invalid().with_cause("not a cursor"))?,
+            Some(Cursor(text)) => {
+                text.strip_prefix(AFTER).ok_or_else(|| invalid().with_cause("not a cursor"))?
+            }
         };
         let held = sweep(&self.dead, OPERATION).await?;
         give_back(&self.dead, OPERATION, &held).await?;

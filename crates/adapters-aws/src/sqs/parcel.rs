@@ -68,7 +68,8 @@ impl Delivery {
         let corrupt = || Error::new(ErrorKind::Corrupt, operation);
         let parcel: Parcel = serde_json::from_str(message.body().unwrap_or_default())
             .map_err(|error| corrupt().with_cause(error))?;
-        let attribute = |name| message.attributes().and_then(|all| all.get(&name)).and_then(|text| text.parse().ok());
+        let attribute =
+            |name| message.attributes().and_then(|all| all.get(&name)).and_then(|text| text.parse().ok());
         let received: Option<i64> = attribute(MessageSystemAttributeName::ApproximateReceiveCount);
         let first_ms: Option<i64> = attribute(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp);
         let first = first_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());

@@ -1,12 +1,14 @@
 //! The calls that a queue takes.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
 use hex::encode;
-use ports::{Error, ErrorKind, Result};
+use ports::{Error, ErrorKind, IdSource, Result};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
 
 use super::{COUNTS, Delivery, Parcel};
 use crate::error::{Attempts, code, of_read, of_write};
@@ -15,22 +17,25 @@ use crate::error::{Attempts, code, of_read, of_write};
 pub(super) struct Queue {
     client: Client,
     name: String,
-    url: OnceCell<String>,
+    url: OnceLock<String>,
+    ids: Arc<dyn IdSource>,
 }
 
 impl Queue {
-    pub(super) fn new(client: Client, name: String) -> Self {
-        Self { client, name, url: OnceCell::new() }
+    pub(super) fn new(client: Client, name: String, ids: Arc<dyn IdSource>) -> Self {
+        Self { client, name, url: OnceLock::new(), ids }
     }
 
-    /// Asked for once.
+    /// Asked for until it is known. Nobody waits for another's answer: a call that is not polled must hold up no other.
     async fn url(&self, operation: &'static str) -> Result<&str> {
-        let ask = async || {
-            let answer = self.client.get_queue_url().queue_name(&self.name).send().await;
-            let url = answer.map_err(|error| of_read(operation, &error))?.queue_url;
-            url.ok_or_else(|| Error::new(ErrorKind::NotFound, operation).with_cause("the queue has no address"))
-        };
-        Ok(self.url.get_or_try_init(ask).await?)
+        if let Some(url) = self.url.get() {
+            return Ok(url);
+        }
+        let answer = self.client.get_queue_url().queue_name(&self.name).send().await;
+        let url = answer.map_err(|error| of_read(operation, &error))?.queue_url;
+        let none = || Error::new(ErrorKind::NotFound, operation).with_cause("the queue has no address");
+        let url = url.ok_or_else(none)?;
+        Ok(self.url.get_or_init(|| url))
     }
 
     /// Sends `parcel` in `group`, unless one of the same `dedup` was sent in the last five minutes.
@@ -71,6 +76,8 @@ impl Queue {
             .max_number_of_messages(max)
             .wait_time_seconds(seconds(wait))
             .visibility_timeout(seconds(lease))
+            // A repetition after a lost answer gets the same messages, where it would find them leased.
+            .receive_request_attempt_id(self.ids.next().to_string())
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp);
         let answer = request.send().await.map_err(|error| of_read(operation, &error))?;
@@ -94,7 +101,8 @@ impl Queue {
     /// Removes the message; doing it twice succeeds.
     pub(super) async fn delete(&self, operation: &'static str, handle: &str) -> Result<()> {
         let attempts = Attempts::default();
-        let request = self.client.delete_message().queue_url(self.url(operation).await?).receipt_handle(handle);
+        let request =
+            self.client.delete_message().queue_url(self.url(operation).await?).receipt_handle(handle);
         let answer = request.customize().interceptor(attempts.clone()).send().await;
         answer.map_err(|error| of_receipt(code(&error), of_write(operation, &attempts, &error)))?;
         Ok(())

@@ -9,14 +9,30 @@ use std::{
 };
 
 use adapters_aws::{AccessKey, AwsCloud, AwsSettings, Endpoints, Timeouts, resources};
-use adapters_local::{SystemClock, SystemIds};
 use conformance::TimeControl;
 use futures::future::BoxFuture;
 use harness::Moto;
 use jiff::{SignedDuration, Timestamp};
 use ports::{Clock, IdSource};
+use uuid::Uuid;
 
 pub(crate) const DELIVERIES_MAX: u32 = 3;
+
+/// The machine's clock, which moto's are ahead of.
+#[expect(clippy::disallowed_methods, reason = "moto, on the other side, knows of no port")]
+fn machine_now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Ids that nobody else has.
+pub(crate) struct Ids;
+
+impl IdSource for Ids {
+    #[expect(clippy::disallowed_methods, reason = "this is what the IdSource port stands for")]
+    fn next(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
 
 /// The clock of one of moto's regions, to the millisecond.
 pub(crate) struct RegionClock {
@@ -27,7 +43,7 @@ pub(crate) struct RegionClock {
 impl Clock for RegionClock {
     fn now(&self) -> Timestamp {
         let ahead = SignedDuration::from_millis(self.ahead_ms.load(Ordering::SeqCst));
-        Timestamp::from_millisecond((SystemClock.now() + ahead).as_millisecond()).unwrap()
+        Timestamp::from_millisecond((machine_now() + ahead).as_millisecond()).unwrap()
     }
 }
 
@@ -52,7 +68,7 @@ pub(crate) fn settings(moto: &Moto) -> AwsSettings {
 }
 
 pub(crate) fn settings_at(url: &str, region: &str) -> AwsSettings {
-    let unique = SystemIds.next().simple().to_string();
+    let unique = Ids.next().simple().to_string();
     AwsSettings {
         region: region.to_owned(),
         access_key: Some(AccessKey { id: "test".to_owned(), secret: "test".into() }),
@@ -80,6 +96,7 @@ pub(crate) fn settings_at(url: &str, region: &str) -> AwsSettings {
 
 /// An account with its resources, and its time.
 pub(crate) struct Account {
+    pub(crate) port: u16,
     pub(crate) settings: AwsSettings,
     pub(crate) clock: Arc<RegionClock>,
 }
@@ -87,8 +104,9 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) async fn fresh() -> Self {
         let moto = Moto::start().unwrap();
-        let settings = settings(&moto);
-        let account = Self { settings, clock: Arc::new(RegionClock { moto, ahead_ms: AtomicI64::new(0) }) };
+        let (settings, port) = (settings(&moto), moto.port());
+        let account =
+            Self { port, settings, clock: Arc::new(RegionClock { moto, ahead_ms: AtomicI64::new(0) }) };
         resources::init(&account.open().await).await.unwrap();
         account
     }
@@ -100,5 +118,5 @@ impl Account {
 }
 
 pub(crate) async fn open(settings: AwsSettings, clock: Arc<RegionClock>) -> AwsCloud {
-    AwsCloud::connect(settings, clock, Arc::new(SystemIds)).await.unwrap()
+    AwsCloud::connect(settings, clock, Arc::new(Ids)).await.unwrap()
 }

@@ -2,6 +2,9 @@
 //! listed with its reason in `docs/aws.md` and shown as ignored.
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod aws;
 mod cognito;
+mod faults;
 mod fixture;
-mod moto;
+mod own;
+mod replay;

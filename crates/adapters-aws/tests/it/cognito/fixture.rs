@@ -201,8 +201,8 @@ impl Mailbox for LocalMailbox {
         let to = email.expose().to_owned();
         Box::pin(async move {
             let mail = self.0.mail();
-            let mail = mail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-            mail.filter(|mail| mail["to"] == to.as_str()).next_back()?["code"].as_str().map(str::to_owned)
+            let mut mail = mail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            mail.rfind(|mail| mail["to"] == to.as_str())?["code"].as_str().map(str::to_owned)
         })
     }
 }

@@ -1,0 +1,183 @@
+//! Secrets in AWS Secrets Manager.
+//!
+//! Secrets Manager drops versions without a label when it likes. So each version gets a label of its own, besides the one of
+//! the latest, and stays: data sealed with an old key can be opened. A secret has 20 labels, so 18 versions; the put of one
+//! more is refused until somebody removes the label of one that nothing needs.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_sdk_secretsmanager::{
+    Client, error::SdkError, operation::put_secret_value::PutSecretValueError, primitives::Blob,
+};
+use jiff::{SignedDuration, Timestamp};
+use ports::{Clock, Error, ErrorKind, IdSource, Result, Secret, SecretName, SecretStore};
+use secrecy::{ExposeSecret as _, SecretSlice};
+
+use crate::error::{Attempts, code, of_read, of_write};
+
+/// Secrets Manager's limit, and the port's.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// The label of the latest version.
+const LATEST: &str = "AWSCURRENT";
+
+/// How a [`SecretsManagerStore`] is used.
+#[derive(Clone, Debug)]
+pub struct SecretsManagerSettings {
+    /// What the names of all secrets begin with.
+    pub prefix: String,
+    /// The KMS key that seals them; `None` for the account's own.
+    pub kms_key_id: Option<String>,
+    /// How long the latest version is believed to be the latest; zero asks each time. A rotation is noticed within it.
+    pub cached_for: Duration,
+}
+
+/// Secrets, of which the latest versions are kept in memory for a while.
+pub struct SecretsManagerStore {
+    client: Client,
+    settings: SecretsManagerSettings,
+    latest: Mutex<HashMap<SecretName, Cached>>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+struct Cached {
+    secret: Secret,
+    until: Timestamp,
+}
+
+impl SecretsManagerStore {
+    /// The secrets whose names begin with the settings' prefix.
+    pub fn new(
+        client: Client,
+        settings: SecretsManagerSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
+        Self { client, settings, latest: Mutex::default(), clock, ids }
+    }
+
+    fn id(&self, name: &SecretName) -> String {
+        format!("{}{}", self.settings.prefix, name.as_str())
+    }
+
+    fn cached(&self, name: &SecretName) -> Option<Secret> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        latest.get(name).filter(|cached| now < cached.until).map(|cached| cached.secret.clone())
+    }
+
+    fn remember(&self, name: &SecretName, secret: &Secret) {
+        // A tenth more or less, so that processes that started together do not ask together for ever.
+        let cached_for = self.settings.cached_for.mul_f64(rand::random_range(0.9..=1.1));
+        let until = self.clock.now().saturating_add(SignedDuration::try_from(cached_for).unwrap_or_default());
+        let cached = Cached { secret: secret.clone(), until: until.unwrap_or(Timestamp::MAX) };
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), cached);
+    }
+
+    fn forget(&self, name: &SecretName) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// Asks for a version, or the latest.
+    async fn fetch(&self, name: &SecretName, version: Option<&str>) -> Result<Option<Secret>> {
+        const OPERATION: &str = "secrets.get";
+        let request = self.client.get_secret_value().secret_id(self.id(name));
+        let request = match version {
+            Some(version) => request.version_id(version),
+            None => request.version_stage(LATEST),
+        };
+        let found = match request.send().await {
+            Ok(found) => found,
+            Err(error) if code(&error) == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(of_read(OPERATION, &error)),
+        };
+        // Somebody who puts a secret by hand puts a text.
+        let value = found.secret_binary.map(Blob::into_inner);
+        let value = value.or_else(|| found.secret_string.map(String::into_bytes));
+        let corrupt = || Error::new(ErrorKind::Corrupt, OPERATION).with_cause("a secret without a value");
+        let (value, version) = value.zip(found.version_id).ok_or_else(corrupt)?;
+        Ok(Some(Secret { version, value: value.into() }))
+    }
+
+    /// Stores a version of an existing secret; answers whether the secret exists.
+    async fn store(&self, name: &SecretName, version: &str, value: &SecretSlice<u8>) -> Result<bool> {
+        let attempts = Attempts::default();
+        let request = self
+            .client
+            .put_secret_value()
+            .secret_id(self.id(name))
+            // A repetition of the same token and value is the same version.
+            .client_request_token(version)
+            .secret_binary(Blob::new(value.expose_secret()))
+            .version_stages(LATEST)
+            .version_stages(version);
+        match request.customize().interceptor(attempts.clone()).send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(error))
+                if matches!(error.err(), PutSecretValueError::ResourceNotFoundException(_)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(of_write("secrets.put", &attempts, &error)),
+        }
+    }
+
+    /// Makes a secret without a version. Of two that race one is told that it exists, which is as good.
+    async fn create(&self, name: &SecretName) -> Result<()> {
+        let request = self.client.create_secret().name(self.id(name));
+        let request = request.set_kms_key_id(self.settings.kms_key_id.clone());
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if code(&error) == Some("ResourceExistsException") => Ok(()),
+            Err(error) => Err(of_read("secrets.put", &error)),
+        }
+    }
+}
+
+#[async_trait]
+impl SecretStore for SecretsManagerStore {
+    async fn get(&self, name: &SecretName, version: Option<&str>) -> Result<Option<Secret>> {
+        match version {
+            // Secrets Manager calls others a wrong parameter.
+            Some(version) if !(32..=64).contains(&version.len()) => Ok(None),
+            Some(version) => self.fetch(name, Some(version)).await,
+            None => {
+                if let Some(secret) = self.cached(name) {
+                    return Ok(Some(secret));
+                }
+                let found = self.fetch(name, None).await?;
+                if let Some(secret) = &found {
+                    self.remember(name, secret);
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    async fn put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<String> {
+        if !(1..=VALUE_BYTES_MAX).contains(&value.expose_secret().len()) {
+            let cause = "a secret has 1 byte to 64 KiB";
+            return Err(Error::new(ErrorKind::InvalidInput, "secrets.put").with_cause(cause));
+        }
+        let version = self.ids.next().to_string();
+        let stored = async {
+            if !self.store(name, &version, &value).await? {
+                self.create(name).await?;
+                if !self.store(name, &version, &value).await? {
+                    return Err(Error::new(ErrorKind::NotFound, "secrets.put"));
+                }
+            }
+            Ok(())
+        };
+        let stored = stored.await;
+        // Also where it failed: it may have been stored.
+        self.forget(name);
+        stored.map(|()| version)
+    }
+}

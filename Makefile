@@ -11,6 +11,7 @@ DRILL_KILLS ?= 200
 CLIENT := clients/typescript
 FUZZ := $(TOOLS)/fuzz-venv
 EMULATORS := $(TOOLS)/emulators/venv
+EMULATORS_NODE := $(TOOLS)/emulators/node
 FUZZ_CASES ?= 5000
 FUZZ_SEED ?= 20260301
 
@@ -74,11 +75,18 @@ $(FUZZ)/bin/schemathesis: scripts/requirements-fuzz.txt
 	$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-fuzz.txt
 	@touch $@
 
-emulators: $(EMULATORS)/bin/moto_server ## Fetches the servers that stand in for the clouds in the tests.
+emulators: $(EMULATORS)/bin/moto_server $(EMULATORS_NODE)/node_modules/.package-lock.json ## Fetches the servers that stand in for the clouds in the tests.
 
 $(EMULATORS)/bin/moto_server: scripts/requirements-emulators.txt
 	$(PYTHON) -m venv --clear $(EMULATORS)
 	$(EMULATORS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement scripts/requirements-emulators.txt
+	@touch $@
+
+# What npm fetched, from the lock file; its packages run nothing while they are installed.
+$(EMULATORS_NODE)/node_modules/.package-lock.json: tests/harness/node/package.json tests/harness/node/package-lock.json
+	mkdir -p $(EMULATORS_NODE)
+	cp $^ $(EMULATORS_NODE)
+	cd $(EMULATORS_NODE) && npm ci --silent --ignore-scripts
 	@touch $@
 
 coverage: onnxruntime emulators ## Measures which lines the tests reach; the report is coverage/html/index.html.

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 #[cfg(feature = "sns")]
 use ports::EventBus;
-#[cfg(feature = "dynamodb")]
+#[cfg(feature = "cognito")]
+use ports::ExternalVerifier;
+#[cfg(any(feature = "cognito", feature = "dynamodb"))]
 use ports::HealthDataRepository;
 #[cfg(feature = "sqs")]
 use ports::JobQueue;
@@ -21,6 +23,8 @@ use crate::DynamoHealthData;
 #[cfg(feature = "sns")]
 use crate::SnsEventBus;
 use crate::{AwsSettings, scrubber::AwsScrubber};
+#[cfg(feature = "cognito")]
+use crate::{CognitoIdentity, CognitoSettings};
 #[cfg(feature = "s3")]
 use crate::{S3ObjectStore, S3Settings};
 #[cfg(feature = "secrets-manager")]
@@ -53,6 +57,33 @@ impl AwsCloud {
     /// What it was connected with.
     pub fn settings(&self) -> &AwsSettings {
         &self.settings
+    }
+
+    /// Accounts in a user pool. `signatures` verifies the pool's access tokens by its published keys; `store` keeps who is signed
+    /// in.
+    #[cfg(feature = "cognito")]
+    pub fn user_pool(
+        &self,
+        pool: CognitoSettings,
+        signatures: Arc<dyn ExternalVerifier>,
+        store: Arc<dyn HealthDataRepository>,
+    ) -> Result<ports::Identity> {
+        let clock = Arc::clone(&self.clock);
+        let identity = Arc::new(CognitoIdentity::new(self.cognito(), pool, signatures, store, clock)?);
+        Ok(ports::Identity {
+            accounts: Arc::clone(&identity) as _,
+            tokens: Arc::clone(&identity) as _,
+            sessions: Arc::clone(&identity) as _,
+            multi_factor: identity,
+        })
+    }
+
+    /// A client of Cognito user pools.
+    #[cfg(feature = "cognito")]
+    pub(crate) fn cognito(&self) -> aws_sdk_cognitoidentityprovider::Client {
+        let mut config = aws_sdk_cognitoidentityprovider::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.cognito.as_ref()));
+        aws_sdk_cognitoidentityprovider::Client::from_conf(config.build())
     }
 
     /// A client of DynamoDB.

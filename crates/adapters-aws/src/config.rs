@@ -20,6 +20,8 @@ pub struct AccessKey {
 pub struct Endpoints {
     /// Of every service that has none below.
     pub default: Option<String>,
+    /// Of Cognito user pools.
+    pub cognito: Option<String>,
     /// Of DynamoDB.
     pub dynamodb: Option<String>,
     /// Of S3.

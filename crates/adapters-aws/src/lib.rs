@@ -6,6 +6,8 @@
 )]
 
 mod cloud;
+#[cfg(feature = "cognito")]
+mod cognito;
 mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
@@ -22,6 +24,8 @@ mod sns;
 mod sqs;
 
 pub use cloud::AwsCloud;
+#[cfg(feature = "cognito")]
+pub use cognito::{CognitoGroups, CognitoIdentity, CognitoSettings, SignInFlow};
 pub use config::{AccessKey, AwsSettings, Endpoints, Timeouts};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoHealthData;

@@ -71,6 +71,8 @@ pub(crate) fn read(claims: &Map<String, Value>, settings: &IssuerSettings) -> Op
     if !is_ours || times.expires_at < 0 {
         return None;
     }
+    // Not used here; but it is a text (RFC 8693, 4.2), and who writes another thing writes no access token.
+    optional(claims, "scope", Value::as_str).ok()?;
     let expires_at = times.expires_at.checked_add(seconds(settings.leeway))?;
     let began_at = times.signed_in_at.or(times.issued_at).map(Timestamp::from_second).transpose().ok()?;
     let token = ExternalToken {

@@ -110,12 +110,24 @@ pub async fn connect(
         providers.0.push((Provider::Postgres, postgres::open(config, Arc::clone(&clock)).await?));
     }
     #[cfg(feature = "adapters-aws")]
-    if named.contains(&Provider::Aws) {
-        providers.0.push((Provider::Aws, aws::open(config, Arc::clone(&clock), Arc::clone(&ids)).await?));
-    }
-    let identity = providers.of(config.providers.identity)?.identity()?;
+    let aws = if named.contains(&Provider::Aws) {
+        let aws = Arc::new(aws::cloud(config, Arc::clone(&clock), Arc::clone(&ids)).await?);
+        providers.0.push((Provider::Aws, Arc::clone(&aws) as _));
+        Some(aws)
+    } else {
+        None
+    };
     let engine = Engine::start(inference_settings(config));
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
+    let secrets = providers.of(config.providers.secrets)?.secrets()?;
+    let identity = match config.providers.identity {
+        #[cfg(feature = "aws-cognito")]
+        Provider::Aws => {
+            let aws = aws.context("the providers named aws were not opened")?;
+            aws::user_pool(&aws, config, &*secrets, &health_data, &clock).await?
+        }
+        provider => providers.of(provider)?.identity()?,
+    };
     let identity = match &config.identity.issuers[..] {
         [] => identity,
         external => issuers::with(external, identity, &health_data, (&clock, &ids))?,
@@ -142,14 +154,7 @@ pub async fn connect(
     };
     #[cfg(not(feature = "local"))]
     let presigned = None;
-    Ok(Connected {
-        platform,
-        secrets: providers.of(config.providers.secrets)?.secrets()?,
-        presigned,
-        engine,
-        smtp,
-        providers,
-    })
+    Ok(Connected { platform, secrets, presigned, engine, smtp, providers })
 }
 
 /// The named secret, made of 32 random bytes the first time it is asked for.
@@ -522,6 +527,7 @@ mod aws {
                 s3: aws.s3_endpoint.clone(),
                 sqs: aws.sqs_endpoint.clone(),
                 sns: aws.sns_endpoint.clone(),
+                cognito: aws.cognito_endpoint.clone(),
                 secrets_manager: aws.secrets_manager_endpoint.clone(),
             },
             timeouts: Timeouts {
@@ -546,12 +552,59 @@ mod aws {
         Ok(AwsCloud::connect(settings, clock, ids).await?)
     }
 
-    pub(super) async fn open(
+    /// Accounts in the user pool that `[aws]` names; who is signed in is kept in `store`.
+    #[cfg(feature = "aws-cognito")]
+    pub(super) async fn user_pool(
+        cloud: &AwsCloud,
         config: &Config,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn IdSource>,
-    ) -> anyhow::Result<Arc<dyn CloudProvider>> {
-        Ok(Arc::new(cloud(config, clock, ids).await?))
+        secrets: &dyn SecretStore,
+        store: &Arc<dyn ports::HealthDataRepository>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<ports::Identity> {
+        use adapters_aws::{CognitoGroups, CognitoSettings, SignInFlow};
+        use adapters_jwks::{Algorithm, IssuerSettings, Issuers, JwksVerifier};
+        use ports::Role;
+
+        let (aws, identity) = (&config.aws, &config.identity);
+        let user_pool_id = aws.user_pool_id.clone().context("aws.user_pool_id is missing")?;
+        let client_id = aws.client_id.clone().context("aws.client_id is missing")?;
+        let region = aws.region.as_deref().unwrap_or_default();
+        let issuer = aws.user_pool_issuer.clone();
+        let issuer =
+            issuer.unwrap_or_else(|| format!("https://cognito-idp.{region}.amazonaws.com/{user_pool_id}"));
+        let verifier = IssuerSettings {
+            client_ids: [client_id.clone()].into(),
+            token_use: Some("access".to_owned()),
+            algorithms: [Algorithm::Rs256].into(),
+            roles_claim: Some("cognito:groups".to_owned()),
+            roles: [
+                (aws.clinician_group.clone(), Role::Clinician),
+                (aws.operator_group.clone(), Role::Operator),
+            ]
+            .into(),
+            leeway: Duration::ZERO,
+            ..IssuerSettings::new("cognito", &issuer)
+        };
+        let signatures = Issuers::new(vec![JwksVerifier::new(verifier, Arc::clone(clock))?])?;
+        let sealing_key = secret_or_new(secrets, "identity/sealing-key").await?;
+        let settings = CognitoSettings {
+            user_pool_id,
+            client_id,
+            client_secret: aws.client_secret.clone(),
+            sign_in_flow: match aws.sign_in_flow {
+                crate::config::SignInFlow::Password => SignInFlow::Password,
+                crate::config::SignInFlow::Srp => SignInFlow::Srp,
+            },
+            is_rotating: aws.refresh_token_rotation,
+            groups: CognitoGroups {
+                clinician: aws.clinician_group.clone(),
+                operator: aws.operator_group.clone(),
+            },
+            session_lifetime: Duration::from_secs(identity.refresh_token_lifetime_s),
+            session_idle: Duration::from_secs(identity.session_idle_s.min(identity.refresh_token_lifetime_s)),
+            sealing_key,
+        };
+        Ok(cloud.user_pool(settings, Arc::new(signatures), Arc::clone(store))?)
     }
 }
 

@@ -149,9 +149,9 @@ fn assert_denied<T>(result: Result<T>, expected: Denial) {
 impl IdentityFixture {
     async fn sign_up(&self) -> (Person, Profile) {
         let user = new_user(&fresh_email(), PASSWORD);
-        let person = Person { user_id: user.user_id, email: user.email.clone() };
+        let email = user.email.clone();
         let profile = self.identity.sign_up(user).await.unwrap();
-        (person, profile)
+        (Person { user_id: profile.user_id, email }, profile)
     }
 
     async fn code(&self, person: &Person) -> String {

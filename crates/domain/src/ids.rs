@@ -34,7 +34,7 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// Clarity's own id of a person: neither provider's subject.
+    /// Clarity's own id of a person. Only where the provider of all accounts gives ids itself is it that provider's subject.
     UserId,
     /// The client's id of one reading: HealthKit's UUID, or one derived from the reading's content.
     SampleId,

@@ -8,7 +8,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 use crate::{
-    ids::{AnalysisId, AuditId, ConsentId, EventId, InsightId, RequestId, UploadId, UserId},
+    ids::{AnalysisId, AuditId, ConsentId, EventId, InsightId, RequestId, SessionId, UploadId, UserId},
     metric::Metric,
 };
 
@@ -115,6 +115,10 @@ pub enum Kind {
     Erasure,
     /// A link (issuer, subject) -> user; and its other half, in the user's partition.
     IdentityLink,
+    /// A sign-in that has not ended, where the identity provider itself keeps no list of them.
+    Session,
+    /// One per user beside their sessions: whether they are barred, and when all sessions ended last.
+    Standing,
 }
 
 /// The last part of a record's key; records of one kind are ordered by its bytes.
@@ -311,6 +315,16 @@ impl RecordKey {
     /// The link of which `linked` is the other half.
     pub fn link_of(linked: &Self) -> Self {
         Self::of(Partition::IdentityLinks, Kind::IdentityLink, linked.sort.as_str().to_owned())
+    }
+
+    /// A sign-in.
+    pub fn session(user: UserId, session: SessionId) -> Self {
+        Self::of_user(user, Kind::Session, session)
+    }
+
+    /// What counts for all sessions of a user.
+    pub fn standing(user: UserId) -> Self {
+        Self::of_user(user, Kind::Standing, SINGLE)
     }
 
     /// A user who is being erased.

@@ -190,6 +190,11 @@ pub enum PasswordFault {
     /// The address itself.
     #[error("a password must not be the e-mail address")]
     IsEmail,
+    /// Against other rules of the provider's.
+    #[error(
+        "a password must mix upper and lower case, digits and symbols, and must not have been used before"
+    )]
+    Refused,
 }
 
 /// The fault of a password that `error` carries, if it carries one.
@@ -200,7 +205,8 @@ pub fn password_fault(error: &crate::Error) -> Option<PasswordFault> {
 /// What someone signs up with.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// Clarity's id for them, chosen by the caller.
+    /// The id that the caller proposes. A provider that gives ids itself gives another: the [`Profile`] that `sign_up` answers
+    /// has the one that counts.
     pub user_id: UserId,
     /// The address.
     pub email: Email,

@@ -20,8 +20,10 @@ pub struct TotpSecret {
 /// # Contract
 /// - `set_up` makes a secret that is not asked for yet; another `set_up` replaces it. It is `NotFound` for an unknown user,
 ///   and a `Conflict` where multi-factor sign-in is on.
-/// - `verify` with a code of that secret turns multi-factor sign-in on and answers ten recovery codes; a wrong code is
-///   `WrongCode` and changes nothing. Without a secret it is `NotFound`, and a `Conflict` where it is on.
+/// - Who sets up, verifies or disables is signed in somewhere; for anyone else a provider may refuse it as `PermissionDenied`.
+/// - `verify` with a code of that secret turns multi-factor sign-in on and answers ten recovery codes, or none where the
+///   provider has no such thing; a wrong code is `WrongCode` and changes nothing. Without a secret it is `NotFound`, and a
+///   `Conflict` where it is on.
 /// - While it is on, `sign_in` with the right password answers a `SoftwareTokenMfa` challenge and no tokens. `respond` to its
 ///   session with a code, or with a recovery code, answers tokens.
 /// - A code works once, and a recovery code works once. A wrong one is `WrongCode`, and counts among the account's failures,

@@ -64,11 +64,15 @@ impl TimeControl for RegionClock {
 
 /// Settings for names that no other test has.
 pub(crate) fn settings(moto: &Moto) -> AwsSettings {
+    settings_at(moto.url(), moto.region())
+}
+
+pub(crate) fn settings_at(url: &str, region: &str) -> AwsSettings {
     let unique = Ids.next().simple().to_string();
     AwsSettings {
-        region: moto.region().to_owned(),
+        region: region.to_owned(),
         access_key: Some(AccessKey { id: "test".to_owned(), secret: "test".into() }),
-        endpoints: Endpoints { default: Some(moto.url().to_owned()), ..Endpoints::default() },
+        endpoints: Endpoints { default: Some(url.to_owned()), ..Endpoints::default() },
         // moto answers one at a time, and the machine may be busy.
         timeouts: Timeouts {
             attempt: Duration::from_mins(1),
@@ -84,7 +88,7 @@ pub(crate) fn settings(moto: &Moto) -> AwsSettings {
         queue: format!("jobs-{unique}.fifo"),
         dead_letter_queue: format!("jobs-dead-{unique}.fifo"),
         deliveries_max: DELIVERIES_MAX,
-        topic_arn: format!("arn:aws:sns:{}:123456789012:events-{unique}.fifo", moto.region()),
+        topic_arn: format!("arn:aws:sns:{region}:123456789012:events-{unique}.fifo"),
         secret_prefix: format!("{unique}/"),
         secrets_cached_for: Duration::ZERO,
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod aws;
+mod cognito;
 mod faults;
 mod fixture;
 mod own;

@@ -10,7 +10,8 @@ use figment::{
 use super::{Config, Faults, Setting, layers::Layers};
 
 /// Keys whose values never leave the process.
-pub(super) const SECRETS: [&str; 6] = [
+pub(super) const SECRETS: [&str; 7] = [
+    "aws.client_secret",
     "aws.secret_access_key",
     "insight.gemini.access_token",
     "insight.gemini.api_key",

@@ -297,7 +297,7 @@ impl Rules {
         for (key, provider) in by_port {
             let serves: &[&str] = match provider {
                 Provider::Local => continue,
-                Provider::Aws => &["health_data", "objects", "jobs", "events", "secrets"],
+                Provider::Aws => &["health_data", "objects", "jobs", "events", "identity", "secrets"],
                 Provider::Postgres => &["health_data", "jobs", "events"],
                 Provider::Gcp => &[],
             };
@@ -327,6 +327,18 @@ impl Rules {
                     "the order of a user's jobs needs a FIFO queue: its name ends in .fifo",
                 );
             }
+        }
+        if config.providers.identity == Provider::Aws {
+            for (key, is_there) in
+                [("aws.user_pool_id", aws.user_pool_id.is_some()), ("aws.client_id", aws.client_id.is_some())]
+            {
+                self.demand(is_there, key, "accounts on AWS need it: name the user pool and its app client");
+            }
+            self.demand(
+                aws.clinician_group != aws.operator_group,
+                "aws.operator_group",
+                "clinicians and operators need different groups",
+            );
         }
         if config.providers.events == Provider::Aws {
             let problem = "the events need it: the ARN of a FIFO topic, as `clarity cloud init` prints it";

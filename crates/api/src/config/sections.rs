@@ -69,6 +69,14 @@ impl fmt::Display for Provider {
     }
 }
 
+/// How Cognito is shown a password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignInFlow {
+    Password,
+    Srp,
+}
+
 /// AWS, or what stands in for it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,6 +88,7 @@ pub struct Aws {
     pub sqs_endpoint: Option<String>,
     pub sns_endpoint: Option<String>,
     pub secrets_manager_endpoint: Option<String>,
+    pub cognito_endpoint: Option<String>,
     pub access_key_id: Option<String>,
     pub secret_access_key: Option<SecretString>,
     pub path_style: bool,
@@ -91,6 +100,14 @@ pub struct Aws {
     pub kms_key_id: Option<String>,
     pub secret_prefix: String,
     pub secrets_cached_s: u64,
+    pub user_pool_id: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<SecretString>,
+    pub user_pool_issuer: Option<String>,
+    pub sign_in_flow: SignInFlow,
+    pub refresh_token_rotation: bool,
+    pub clinician_group: String,
+    pub operator_group: String,
     pub connect_timeout_ms: u64,
     pub attempt_timeout_ms: u64,
     pub operation_timeout_ms: u64,

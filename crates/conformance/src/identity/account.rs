@@ -116,8 +116,8 @@ pub async fn the_address_of_a_deleted_user_can_sign_up_again(fixture: IdentityFi
     let old_tokens = fixture.sign_in(&person).await;
     fixture.identity.delete(person.user_id).await.unwrap();
     let again = new_user(&person.email, "a second password");
-    let newcomer = Person { user_id: again.user_id, email: person.email };
-    fixture.identity.sign_up(again).await.unwrap();
+    let user_id = fixture.identity.sign_up(again).await.unwrap().user_id;
+    let newcomer = Person { user_id, email: person.email };
     fixture.identity.confirm(&newcomer.email, &fixture.code(&newcomer).await).await.unwrap();
     assert_denied(fixture.try_sign_in(&newcomer, PASSWORD).await, Denial::WrongCredentials);
     assert_eq!(fixture.sign_in_with(&newcomer, "a second password").await.user_id, newcomer.user_id);

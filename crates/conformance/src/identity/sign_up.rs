@@ -50,15 +50,15 @@ pub async fn of_sign_ups_that_race_for_an_address_one_succeeds(fixture: Identity
     });
     let mut winners = Vec::new();
     for (rival, result) in rivals.iter().zip(in_time(join_all(sign_ups)).await) {
-        let profile = fixture.identity.profile(rival.user_id).await.unwrap();
         match result.unwrap() {
             Ok(answer) => {
-                assert_eq!(profile, Some(answer));
-                winners.push(rival.user_id);
+                let user_id = answer.user_id;
+                assert_eq!(fixture.identity.profile(user_id).await.unwrap(), Some(answer));
+                winners.push(user_id);
             }
             refused => {
                 assert_refused(refused, ErrorKind::Conflict);
-                assert_eq!(profile, None);
+                assert_eq!(fixture.identity.profile(rival.user_id).await.unwrap(), None);
             }
         }
     }

@@ -21,13 +21,17 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench drill conformance contract clients fuzz-api coverage emulators onnxruntime clean
+.PHONY: help run run-aws test lint bench drill conformance contract clients fuzz-api coverage emulators onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: onnxruntime ## Starts the server, sends it a fortnight of a simulated person's data as a phone would, shows what comes of it, and keeps serving.
 	$(CARGO) run --release -p api --bin clarity -- demo
+
+run-aws: onnxruntime emulators ## The same with records, objects, jobs, events and secrets on what stands in for AWS.
+	$(CARGO) build --release -p api --bin clarity --features aws
+	$(PYTHON) scripts/run-aws.py $(TARGET)/release/clarity $(EMULATORS)/bin/python
 
 test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
 	$(CARGO) build $(WORKSPACE) --bins

@@ -42,20 +42,39 @@ pub struct Phone {
 impl Phone {
     /// Signs a new person up.
     pub async fn sign_up(address: SocketAddr) -> anyhow::Result<Self> {
-        let mut phone = Self {
+        let email = format!("{}@example.org", new_id().simple());
+        let mut phone = Self::of(address, email, format!("pass-{}", new_id()))?;
+        let body = json!({ "email": phone.email, "password": phone.password, "display_name": "Test" });
+        let tokens = phone.anonymous(Method::POST, "auth/register").json(&body);
+        phone.begin(tokens).await?;
+        Ok(phone)
+    }
+
+    /// Signs somebody in who has an account.
+    pub async fn sign_in(address: SocketAddr, email: &str, password: &str) -> anyhow::Result<Self> {
+        let mut phone = Self::of(address, email.to_owned(), password.to_owned())?;
+        let body = json!({ "email": email, "password": password });
+        let tokens = phone.anonymous(Method::POST, "auth/login").json(&body);
+        phone.begin(tokens).await?;
+        Ok(phone)
+    }
+
+    fn of(address: SocketAddr, email: String, password: String) -> anyhow::Result<Self> {
+        Ok(Self {
             client: Client::builder().timeout(Duration::from_mins(1)).build()?,
             address,
-            email: format!("{}@example.org", new_id().simple()),
-            password: format!("pass-{}", new_id()),
+            email,
+            password,
             access_token: String::new(),
             refresh_token: String::new(),
             user_id: String::new(),
-        };
-        let body = json!({ "email": phone.email, "password": phone.password, "display_name": "Test" });
-        let tokens = phone.anonymous(Method::POST, "auth/register").json(&body);
-        phone.take_tokens(&read(tokens).await?.expect(200)?)?;
-        phone.user_id = text(&phone.get("auth/me").await?.expect(200)?, "/user_id")?;
-        Ok(phone)
+        })
+    }
+
+    async fn begin(&mut self, tokens: RequestBuilder) -> anyhow::Result<()> {
+        self.take_tokens(&read(tokens).await?.expect(200)?)?;
+        self.user_id = text(&self.get("auth/me").await?.expect(200)?, "/user_id")?;
+        Ok(())
     }
 
     /// Uses the tokens of an answer from now on.

@@ -19,7 +19,7 @@ pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
     Aws, ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest,
     Insight, Limits, Live, LogFormat, Mail, MailTransport, Measures, Postgres, Profile, Provider, Providers,
-    Scrub, Server, SignInFlow, Smtp, SmtpTls, Telemetry, Worker, Writer,
+    Redis, Scrub, Server, SignInFlow, Smtp, SmtpTls, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.
@@ -34,6 +34,7 @@ pub struct Config {
     pub providers: Providers,
     pub aws: Aws,
     pub postgres: Postgres,
+    pub redis: Redis,
     pub identity: Identity,
     pub mail: Mail,
     pub limits: Limits,

@@ -12,6 +12,7 @@ use app::App;
 use domain::ids::UserId;
 use hmac::{Hmac, KeyInit, Mac};
 use metrics_exporter_prometheus::PrometheusHandle;
+use ports::SharedState;
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ pub struct Context {
     pub app: Arc<App>,
     pub config: Arc<Config>,
     pub limiter: Limiter,
+    /// What instances share, where they share something.
+    pub shared: Option<Arc<dyn SharedState>>,
     pub live: Live,
     pub metrics: PrometheusHandle,
     /// Serves presigned object URLs, where the object store is one that needs this process for it.

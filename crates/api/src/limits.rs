@@ -1,11 +1,16 @@
-//! Rate limits of one process, and what answers say about them (draft-ietf-httpapi-ratelimit-headers).
+//! Rate limits, and what answers say about them (draft-ietf-httpapi-ratelimit-headers). Instances that share a store count together;
+//! while it is away, and without one, each counts for itself.
 
 use std::{
     cell::RefCell,
+    fmt::Display,
     hash::Hash,
     net::IpAddr,
     num::NonZeroU32,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +19,8 @@ use governor::{
     Quota, RateLimiter, clock::Clock, clock::DefaultClock, middleware::StateInformationMiddleware,
     state::keyed::DefaultKeyedStateStore,
 };
+
+use ports::{SharedKey, SharedState};
 
 use crate::{
     config::Limits,
@@ -40,6 +47,7 @@ pub struct Limiter {
     insights: Option<Limit<UserId>>,
     clock: DefaultClock,
     checks: AtomicU32,
+    shared: Option<Arc<dyn SharedState>>,
 }
 
 /// After so many checks those who called long ago are forgotten.
@@ -48,7 +56,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl Limiter {
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, shared: Option<Arc<dyn SharedState>>) -> Self {
         Self {
             registrations: Limit::new("registrations", limits.registrations_per_hour, HOUR),
             logins: Limit::new("logins", limits.logins_per_minute, MINUTE),
@@ -58,33 +66,34 @@ impl Limiter {
             insights: Limit::new("insights", limits.insights_per_hour, HOUR),
             clock: DefaultClock::default(),
             checks: AtomicU32::new(0),
+            shared,
         }
     }
 
-    pub fn registration(&self, address: IpAddr) -> Result<(), Problem> {
-        self.check(self.registrations.as_ref(), &network(address))
+    pub async fn registration(&self, address: IpAddr) -> Result<(), Problem> {
+        self.check(self.registrations.as_ref(), &network(address)).await
     }
 
-    pub fn login(&self, address: IpAddr) -> Result<(), Problem> {
-        self.check(self.logins.as_ref(), &network(address))
+    pub async fn login(&self, address: IpAddr) -> Result<(), Problem> {
+        self.check(self.logins.as_ref(), &network(address)).await
     }
 
     /// Asking for a code by mail, and answering with one.
-    pub fn code(&self, address: IpAddr) -> Result<(), Problem> {
-        self.check(self.codes.as_ref(), &network(address))
+    pub async fn code(&self, address: IpAddr) -> Result<(), Problem> {
+        self.check(self.codes.as_ref(), &network(address)).await
     }
 
-    pub fn upload(&self, user: UserId) -> Result<(), Problem> {
-        self.check(self.uploads.as_ref(), &user)
+    pub async fn upload(&self, user: UserId) -> Result<(), Problem> {
+        self.check(self.uploads.as_ref(), &user).await
     }
 
-    pub fn pat(&self, user: UserId) -> Result<(), Problem> {
-        self.check(self.pat.as_ref(), &user)
+    pub async fn pat(&self, user: UserId) -> Result<(), Problem> {
+        self.check(self.pat.as_ref(), &user).await
     }
 
     /// Insights of requests and of what is said in rooms: a writer may be paid by the word.
-    pub fn insight(&self, user: UserId) -> Result<(), Problem> {
-        self.check(self.insights.as_ref(), &user)
+    pub async fn insight(&self, user: UserId) -> Result<(), Problem> {
+        self.check(self.insights.as_ref(), &user).await
     }
 
     /// Forgets callers whose quota is whole again, so that memory does not grow with everybody who ever called.
@@ -98,8 +107,28 @@ impl Limiter {
             .for_each(|limit| limit.limiter.retain_recent());
     }
 
-    fn check<K: Hash + Eq + Clone>(&self, limit: Option<&Limit<K>>, key: &K) -> Result<(), Problem> {
+    async fn check<K: Hash + Eq + Clone + Display>(
+        &self,
+        limit: Option<&Limit<K>>,
+        key: &K,
+    ) -> Result<(), Problem> {
         let Some(limit) = limit else { return Ok(()) };
+        if let Some(shared) = &self.shared {
+            let name = SharedKey::of(limit.name, key.to_string());
+            match shared.take(name, limit.quota, limit.window).await {
+                Ok(taken) => {
+                    note(limit.state(taken.remaining, taken.resets_in));
+                    let refused = || Problem::new(ProblemKind::RateLimited).retry_after(taken.resets_in);
+                    return if taken.allowed { Ok(()) } else { Err(refused()) };
+                }
+                // Whoever asks is not to blame, and is not let in without a count either.
+                Err(_away) => metrics::counter!("shared_state_failures_total", "use" => "rate_limit").increment(1),
+            }
+        }
+        self.check_here(limit, key)
+    }
+
+    fn check_here<K: Hash + Eq + Clone>(&self, limit: &Limit<K>, key: &K) -> Result<(), Problem> {
         if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN == CHECKS_BETWEEN - 1 {
             self.forget_idle();
         }
@@ -187,11 +216,11 @@ mod tests {
     async fn the_state_tells_what_is_left_and_when_all_is_back() {
         let overrides = vec![("limits.logins_per_minute".to_owned(), "3".to_owned())];
         let limits = Config::load(&Sources { overrides, ..Sources::default() }).unwrap().config.limits;
-        let limiter = Limiter::new(&limits);
+        let limiter = Limiter::new(&limits, None);
         let somebody: IpAddr = "2001:db8::1".parse().unwrap();
         let mut states = Vec::new();
         for _ in 0..4 {
-            let (outcome, state) = noting(async { limiter.login(somebody) }).await;
+            let (outcome, state) = noting(limiter.login(somebody)).await;
             let state = state.unwrap();
             assert_eq!(state.policy, "\"logins\";q=3;w=60");
             states.push((outcome.is_ok(), state.state));
@@ -204,8 +233,8 @@ mod tests {
         ];
         assert_eq!(states, expected.map(|(passes, state)| (passes, state.to_owned())));
         // A neighbour in the same network is the same somebody; another network is not.
-        assert!(limiter.login("2001:db8::ffff:2".parse().unwrap()).is_err());
-        assert!(limiter.login("2001:db8:0:1::1".parse().unwrap()).is_ok());
+        assert!(limiter.login("2001:db8::ffff:2".parse().unwrap()).await.is_err());
+        assert!(limiter.login("2001:db8:0:1::1".parse().unwrap()).await.is_ok());
         assert!(noting(async {}).await.1.is_none());
     }
 }

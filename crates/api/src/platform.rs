@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use inference::Engine;
 use ports::{
     Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, Scrubber, SecretName,
-    SecretStore,
+    SecretStore, SharedState,
 };
 use secrecy::{ExposeSecret, SecretSlice};
 
@@ -32,6 +32,8 @@ pub struct Connected {
     pub engine: Arc<Engine>,
     /// Where mail goes to a server.
     pub smtp: Option<Arc<SmtpMailer>>,
+    /// What instances share.
+    pub shared: Option<Arc<dyn SharedState>>,
     providers: Providers,
 }
 
@@ -155,6 +157,21 @@ pub async fn connect(
     #[cfg(not(feature = "local"))]
     let presigned = None;
     Ok(Connected { platform, secrets, presigned, engine, smtp, providers })
+}
+
+fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
+    let Some(url) = &config.redis.url else { return Ok(None) };
+    #[cfg(feature = "redis")]
+    {
+        let settings = adapters_redis::Settings::parse(url, adapters_redis::PlainText::LoopbackOnly);
+        let settings = settings.context("redis.url cannot be used")?;
+        Ok(Some(Arc::new(adapters_redis::RedisSharedState::new(&settings)?)))
+    }
+    #[cfg(not(feature = "redis"))]
+    {
+        let _unused = url;
+        Err(without("redis"))
+    }
 }
 
 /// The named secret, made of 32 random bytes the first time it is asked for.
@@ -474,7 +491,7 @@ pub mod tables {
 }
 
 /// What a command says that needs adapters which this binary does not hold.
-#[cfg(not(all(feature = "local", feature = "postgres", feature = "adapters-aws")))]
+#[cfg(not(all(feature = "local", feature = "postgres", feature = "redis", feature = "adapters-aws")))]
 fn without(feature: &str) -> anyhow::Error {
     anyhow::anyhow!("this binary was built without it: build it with `--features {feature}`")
 }

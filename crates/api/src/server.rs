@@ -108,7 +108,8 @@ async fn context(
     };
     Ok(Context {
         app: Arc::new(App::new(connected.platform.clone(), crate::settings(&config))),
-        limiter: Limiter::new(&config.limits),
+        limiter: Limiter::new(&config.limits, connected.shared.clone()),
+        shared: connected.shared.clone(),
         live: Live::new(&config.live),
         config: Arc::new(config),
         metrics,

@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, io::Cursor, sync::LazyLock, time::Duration};
 
 use e2e::{Clarity, Phone, Started, read};
-use futures::future::join_all;
-use harness::{Durability, Moto, Postgres};
+use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use harness::{CognitoLocal, Durability, Moto, Postgres, Redis};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::support::{command, healthkit, new_id, problem, quantity, run, stdout_json, until, upload};
+use crate::support::{command, healthkit, new_id, problem, processed, quantity, run, stdout_json, until, upload};
 
 /// One server for all tests of this process; each has a database of its own.
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durability::None).unwrap());
@@ -260,4 +260,140 @@ async fn tables_are_looked_after_on_the_command_line() {
     until("the database is up", async || client.get(&url).send().await.unwrap().status() == 200).await;
     drop(server);
     assert!(states(&site.run(&["db", "rollback", "0"])).iter().all(|state| state == "pending"));
+}
+
+/// A user pool of cognito-local's, with an app client.
+async fn user_pool() -> (CognitoLocal, Vec<(&'static str, String)>) {
+    let server = CognitoLocal::shared().unwrap();
+    let ask = async |action: &str, body: Value| -> Value {
+        let request = reqwest::Client::new().post(server.url()).body(body.to_string());
+        let request = request
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("AWSCognitoIdentityProviderService.{action}"));
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    };
+    let pool = json!({ "PoolName": "people", "UsernameAttributes": ["email"], "AutoVerifiedAttributes": ["email"] });
+    let pool = ask("CreateUserPool", pool).await["UserPool"]["Id"].as_str().unwrap().to_owned();
+    let flows = ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"];
+    let client = json!({ "UserPoolId": pool, "ClientName": "clarity", "ExplicitAuthFlows": flows, "EnableTokenRevocation": true });
+    let client = ask("CreateUserPoolClient", client).await["UserPoolClient"]["ClientId"].as_str().unwrap().to_owned();
+    let settings = vec![
+        ("providers.identity", "aws".to_owned()),
+        ("aws.region", "eu-central-1".to_owned()),
+        ("aws.access_key_id", "test".to_owned()),
+        ("aws.secret_access_key", "test".to_owned()),
+        ("aws.cognito_endpoint", server.url()),
+        ("aws.user_pool_issuer", format!("{}/{pool}", server.url())),
+        ("aws.user_pool_id", pool),
+        ("aws.client_id", client),
+        // cognito-local knows no SRP.
+        ("aws.sign_in_flow", "password".to_owned()),
+    ];
+    (server, settings)
+}
+
+/// Accounts in a user pool: signing up, confirming, signing in, uploading, refreshing, and a sign-out that counts at once.
+#[tokio::test]
+async fn accounts_may_be_in_cognito() {
+    let (pool, settings) = user_pool().await;
+    let site = Site::new(settings);
+    let (one, other) = (site.start(), site.start());
+    let (email, password) = (format!("{}@example.org", new_id()), "correct horse battery 1");
+    let post = async |path: &str, body: Value| {
+        let url = format!("http://{}/api/v1/{path}", one.address().unwrap());
+        read(reqwest::Client::new().post(url).json(&body)).await.unwrap()
+    };
+    let sign_in = json!({ "email": email, "password": password });
+    post("auth/register", sign_in.clone()).await.expect(201).unwrap();
+    let early = post("auth/login", sign_in).await;
+    assert_eq!(problem(&early, 403), "email-not-verified");
+    let mail = pool.mail();
+    let mails = mail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let code = mails.filter(|mail| mail["to"] == email.as_str()).next_back().unwrap()["code"].clone();
+    post("auth/confirm-email", json!({ "email": email, "code": code })).await.expect(200).unwrap();
+    let wrong = post("auth/login", json!({ "email": email, "password": "not it at all" })).await;
+    assert_eq!(problem(&wrong, 401), "wrong-credentials");
+    let mut phone = Phone::sign_in(one.address().unwrap(), &email, password).await.unwrap();
+    upload(&phone, &many(&phone, 0)).await;
+    assert_eq!(phone.at(other.address().unwrap()).all_readings().await.unwrap().len(), 200);
+    let refreshed = post("auth/refresh", json!({ "refresh_token": phone.refresh_token })).await;
+    phone.take_tokens(&refreshed.expect(200).unwrap()).unwrap();
+    let elsewhere = phone.at(other.address().unwrap());
+    elsewhere.get("auth/me").await.unwrap().expect(200).unwrap();
+    phone.post("auth/logout", &json!({})).await.unwrap().expect(200).unwrap();
+    assert_eq!(problem(&elsewhere.get("auth/me").await.unwrap(), 401), "unauthorized");
+}
+
+/// Instances with a Redis count together; without it each goes on by itself, and says so.
+#[tokio::test]
+async fn instances_count_together_while_their_store_is_there() {
+    let mut redis = Redis::start().unwrap();
+    let site = Site::new([("redis.url", redis.url()), ("limits.uploads_per_hour", "3".to_owned())]);
+    let (one, other) = (site.start(), site.start());
+    let phone = Phone::sign_up(one.address().unwrap()).await.unwrap();
+    let elsewhere = phone.at(other.address().unwrap());
+    let send = async |phone: &Phone| phone.post("healthkit", &many(phone, 0)).await.unwrap();
+    for at in [&phone, &elsewhere, &phone] {
+        send(at).await.expect(202).unwrap();
+    }
+    for at in [&phone, &elsewhere] {
+        let refused = send(at).await;
+        assert_eq!(problem(&refused, 429), "rate-limited");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    let cache = async || {
+        let health = phone.get("health/ready").await.unwrap();
+        health.body["cache"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(cache().await, "up");
+    redis.stop().unwrap();
+    until("the store is missed", async || cache().await == "down").await;
+    // Each of them counts again, from nothing.
+    for _ in 0..3 {
+        send(&elsewhere).await.expect(202).unwrap();
+    }
+    assert_eq!(problem(&send(&elsewhere).await, 429), "rate-limited");
+    redis.resume().unwrap();
+    until("the store is back", async || cache().await == "up").await;
+    // It came back empty.
+    send(&phone).await.expect(202).unwrap();
+}
+
+/// Records in PostgreSQL, the queue on SQS, and a server that is killed again and again while a phone uploads.
+#[tokio::test]
+async fn kills_lose_and_double_nothing() {
+    const KILLS: u32 = 4;
+    let ports = [("providers.health_data", "postgres".to_owned()), ("providers.jobs", "aws".to_owned())];
+    let site = Site::new(account().into_iter().chain(ports).chain([("postgres.url", database().await)]));
+    site.run(&["cloud", "init", "--provider", "aws"]);
+    let mut server = site.start();
+    let mut phone = Phone::sign_up(server.address().unwrap()).await.unwrap();
+    let mut acknowledged = Vec::new();
+    for kill in 0..KILLS {
+        let bodies: Vec<Value> = (0..6).map(|n| many(&phone, kill * 6 + n)).collect();
+        let mut sending: FuturesUnordered<_> = bodies.iter().map(|body| phone.post("healthkit", body)).collect();
+        // The rest is in whatever state it is in.
+        for _ in 0..=kill {
+            acknowledged.push(sending.next().await.unwrap().unwrap().expect(202).unwrap());
+        }
+        server.kill().unwrap();
+        while let Some(answer) = sending.next().await {
+            if let Ok(answer) = answer {
+                acknowledged.push(answer.expect(202).unwrap());
+            }
+        }
+        server = site.start();
+        phone = phone.at(server.address().unwrap());
+        // What was sent again counts once.
+        for body in &bodies {
+            acknowledged.push(phone.post("healthkit", body).await.unwrap().expect(202).unwrap());
+        }
+    }
+    for answer in &acknowledged {
+        processed(&phone, answer["upload_id"].as_str().unwrap()).await;
+    }
+    let readings = phone.all_readings().await.unwrap();
+    assert_eq!(readings.len(), (KILLS * 6 * 200) as usize);
+    assert_eq!(by_id(readings).len(), (KILLS * 6 * 200) as usize);
 }

@@ -10,13 +10,14 @@ use figment::{
 use super::{Config, Faults, Setting, layers::Layers};
 
 /// Keys whose values never leave the process.
-pub(super) const SECRETS: [&str; 7] = [
+pub(super) const SECRETS: [&str; 8] = [
     "aws.client_secret",
     "aws.secret_access_key",
     "insight.gemini.access_token",
     "insight.gemini.api_key",
     "mail.smtp.password",
     "postgres.url",
+    "redis.url",
     "telemetry.user_hash_key",
 ];
 

@@ -19,18 +19,19 @@ const ENVIRONMENT_PREFIX: &str = "CLARITY__";
 const COMMAND_LINE: &str = "command line";
 
 /// Names that other tools made usual, and the keys that they set here. `PORT` is a part of a key, see [`port`].
-const USUAL_NAMES: [(&str, &str); 7] = [
+const USUAL_NAMES: [(&str, &str); 8] = [
     ("AWS_ENDPOINT_URL", "aws.endpoint"),
     ("AWS_REGION", "aws.region"),
     ("DATABASE_URL", "postgres.url"),
     ("GEMINI_API_KEY", "insight.gemini.api_key"),
     ("GOOGLE_CLOUD_PROJECT", "insight.gemini.project"),
     ("ORT_DYLIB_PATH", "inference.library"),
+    ("REDIS_URL", "redis.url"),
     ("RUST_LOG", "telemetry.log_level"),
 ];
 
 /// Usual names that nothing here answers to. Who sets them should know.
-const UNUSED_NAMES: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "REDIS_URL"];
+const UNUSED_NAMES: [&str; 1] = ["OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 /// What all sources say, merged, and which of them said what.
 pub(super) struct Layers {

@@ -82,6 +82,7 @@ impl Rules {
 
     fn ranges_of_the_server(&mut self, config: &Config) {
         let server = &config.server;
+        self.range("server.instances", server.instances, 1..=10_000);
         self.range("server.workers", server.workers, 1..=512);
         self.range("server.head_timeout_ms", server.head_timeout_ms, 100..=3_600_000);
         self.range("server.body_timeout_ms", server.body_timeout_ms, 100..=3_600_000);
@@ -399,6 +400,11 @@ impl Rules {
             config.insight.writer != Writer::Gemini || config.insight.gemini.route == GeminiRoute::Vertex,
             "insight.gemini.route",
             "production refuses ai_studio, which no contract for health data covers: use vertex",
+        );
+        self.demand(
+            config.server.instances == 1 || config.redis.url.is_some(),
+            "redis.url",
+            "several instances must count rate limits together: set REDIS_URL, or server.instances to 1",
         );
         let hash_key = &config.telemetry.user_hash_key;
         self.demand(

@@ -114,6 +114,12 @@ pub struct Aws {
     pub attempts_max: u32,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    pub url: Option<SecretString>,
+}
+
 /// What is done about the bytes of deleted rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -158,6 +164,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
     pub workers: usize,
+    pub instances: u32,
     pub trusted_proxies: Vec<IpNet>,
     pub client_address_header: ClientAddressHeader,
     pub cors_origins: Vec<String>,

@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use domain::record::{Kind, Partition, SortRange};
-use ports::{ModelState, Query};
+use ports::{ModelState, Query, SharedKey};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -64,7 +64,7 @@ pub(crate) struct Health {
     version: &'static str,
     /// `up` or `down`.
     database: &'static str,
-    /// No cache is configured: `none`.
+    /// `up` or `down`; `none` where instances share nothing.
     cache: &'static str,
     #[schema(value_type = BTreeMap<String, Part>)]
     dependencies: BTreeMap<&'static str, Part>,
@@ -108,7 +108,13 @@ async fn parts(context: &Context) -> BTreeMap<&'static str, Part> {
     let jobs = async { platform.jobs.stats().await.map_err(|error| word(&error)) };
     let (health_data, objects, jobs, models) =
         tokio::join!(database_part(context), probe(objects), probe(jobs), probe(models));
-    BTreeMap::from([("health_data", health_data), ("objects", objects), ("jobs", jobs), ("models", models)])
+    let mut parts =
+        BTreeMap::from([("health_data", health_data), ("objects", objects), ("jobs", jobs), ("models", models)]);
+    if let Some(shared) = &context.shared {
+        let asked = async { shared.is_marked(SharedKey::of("health", "probe")).await.map_err(|error| word(&error)) };
+        parts.insert("cache", probe(asked).await);
+    }
+    parts
 }
 
 /// The parts that nothing works without.
@@ -128,7 +134,7 @@ fn health_body(context: &Context, dependencies: BTreeMap<&'static str, Part>) ->
         timestamp: seconds(context.app.platform.clock.now()),
         version: env!("CARGO_PKG_VERSION"),
         database: if is_up("health_data") { "up" } else { "down" },
-        cache: "none",
+        cache: dependencies.get("cache").map_or("none", |part| part.status),
         dependencies,
     };
     (required, body)

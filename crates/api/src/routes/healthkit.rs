@@ -146,7 +146,7 @@ pub(crate) async fn upload(
     terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.upload(user.user_id)?;
+    context.limiter.upload(user.user_id).await?;
     let receive = async |once: Option<&Once<'_, Upload>>| {
         context.app.receive_once(&user.caller, UploadKind::HealthKit, body.0, once).await
     };

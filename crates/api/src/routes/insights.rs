@@ -165,7 +165,7 @@ pub(crate) async fn write(
     {
         return Err(Problem::field("/language", "a BCP 47 language tag, such as en"));
     }
-    context.limiter.insight(user.user_id)?;
+    context.limiter.insight(user.user_id).await?;
     let request = InsightRequest { insight_type, include_recommendations, language };
     if terms.respond_async {
         let promise = |pending: &Pending| {

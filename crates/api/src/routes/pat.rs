@@ -245,7 +245,7 @@ pub(crate) async fn analyse_steps(
     terms: Terms,
     body: Json<StepDataRequest>,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.pat(user.user_id)?;
+    context.limiter.pat(user.user_id).await?;
     let StepDataRequest { step_counts, timestamps, .. } = body.0;
     let minutes_max = context.config.limits.step_minutes_max;
     if step_counts.is_empty() || step_counts.len() > minutes_max {
@@ -300,7 +300,7 @@ pub(crate) async fn analyse_points(
     terms: Terms,
     body: Json<DirectActigraphyRequest>,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.pat(user.user_id)?;
+    context.limiter.pat(user.user_id).await?;
     let DirectActigraphyRequest { data_points, sampling_rate, duration_hours } = body.0;
     if !(1..=168).contains(&duration_hours) {
         return Err(Problem::field("/duration_hours", "1 to 168"));

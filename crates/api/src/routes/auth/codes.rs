@@ -63,7 +63,7 @@ pub(crate) async fn confirm_email(
     peer: Peer,
     body: Json<EmailConfirmationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.code(peer.0)?;
+    context.limiter.code(peer.0).await?;
     let Json(EmailConfirmationRequest { email: address, code }) = body;
     context.app.platform.identity.confirm(&email(&address)?, code.expose_secret()).await?;
     Ok(done("confirmed"))
@@ -79,7 +79,7 @@ pub(crate) async fn resend_confirmation(
     peer: Peer,
     body: Json<ResendConfirmationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.code(peer.0)?;
+    context.limiter.code(peer.0).await?;
     context.app.platform.identity.resend(&email(&body.0.email)?).await?;
     Ok(done("accepted"))
 }
@@ -94,7 +94,7 @@ pub(crate) async fn forgot_password(
     peer: Peer,
     body: Json<ForgotPasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.code(peer.0)?;
+    context.limiter.code(peer.0).await?;
     context.app.platform.identity.forgot(&email(&body.0.email)?).await?;
     Ok(done("accepted"))
 }
@@ -109,7 +109,7 @@ pub(crate) async fn reset_password(
     peer: Peer,
     body: Json<ResetPasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.code(peer.0)?;
+    context.limiter.code(peer.0).await?;
     let Json(ResetPasswordRequest { email: address, code, new_password }) = body;
     let address = email(&address)?;
     let reset = context.app.platform.identity.reset(&address, code.expose_secret(), &new_password).await;

@@ -113,7 +113,7 @@ pub(crate) async fn update_me(
     let updated = display_name.is_some() || address.is_some();
     if address.is_some() {
         // It mails a code, and tells whether an address is taken.
-        context.limiter.code(peer.0)?;
+        context.limiter.code(peer.0).await?;
         check_owner(&context, &user, &peer, body.0.password.as_ref()).await?;
     }
     let before = profile_of(&context, &user).await?;

@@ -196,7 +196,7 @@ pub(crate) async fn register(
     if !context.config.identity.self_sign_up {
         return Err(Problem::new(ProblemKind::SignUpDisabled));
     }
-    context.limiter.registration(peer.0)?;
+    context.limiter.registration(peer.0).await?;
     let Json(UserRegister { email: address, password, display_name }) = body;
     let address = email(&address)?;
     check_name(display_name.as_deref())?;
@@ -217,7 +217,7 @@ pub(crate) async fn register(
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Locked, or too many attempts", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn login(context: Ctx, peer: Peer, body: Json<UserLogin>) -> Result<HttpResponse, Problem> {
-    context.limiter.login(peer.0)?;
+    context.limiter.login(peer.0).await?;
     // What is no address has no account: the same answer as for an unknown one.
     let Some(address) = Email::parse(&body.0.email) else {
         return Err(Problem::new(ProblemKind::WrongCredentials));
@@ -240,7 +240,7 @@ pub(crate) async fn challenge(
     peer: Peer,
     body: Json<ChallengeRequest>,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.login(peer.0)?;
+    context.limiter.login(peer.0).await?;
     let Json(ChallengeRequest { session, challenge, code }) = body;
     let identity = &context.app.platform.identity;
     let answered = identity.respond(&session, challenge.into(), &code, &from(&peer)).await;

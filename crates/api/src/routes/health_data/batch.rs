@@ -109,7 +109,7 @@ pub(crate) async fn upload_batch(
     terms: Terms,
     body: UploadBody,
 ) -> Result<HttpResponse, Problem> {
-    context.limiter.upload(user.user_id)?;
+    context.limiter.upload(user.user_id).await?;
     let receive =
         async |once: Option<&Once<'_, Batch>>| context.app.receive_batch(&user.caller, body.0, once).await;
     let created = |batch: &Batch| reply(StatusCode::CREATED, &BatchResponse::from(batch));

@@ -96,15 +96,15 @@ impl Analysis {
         }
         let actigraphy = pat::actigraphy(&points.data_points, source)
             .map_err(|problem| Refusal::new(codes.data, problem.fault().unwrap_or_default()))?;
-        link.context
-            .limiter
-            .pat(link.caller.user_id)
-            .map_err(|_hidden| Refusal::new(Code::RateLimitExceeded, "too many analyses; try again later"))?;
         Ok(Self { actigraphy, codes })
     }
 
     /// Analyses, keeps, and writes an insight. Progress is the share of these two steps that is done.
     pub(super) async fn run(self, link: &Link, insight_type: &str) -> Option<(AnalysisId, Insight)> {
+        if link.context.limiter.pat(link.caller.user_id).await.is_err() {
+            link.refuse(&Refusal::new(Code::RateLimitExceeded, "too many analyses; try again later"));
+            return None;
+        }
         link.send(link.update(Status::Started, 0, None));
         let app = &link.context.app;
         let analysis = match app.analyse(&link.caller, self.actigraphy, None).await {
@@ -147,7 +147,7 @@ pub(super) async fn write(
         include_recommendations,
         language: "en".to_owned(),
     };
-    let limited = link.context.limiter.insight(link.caller.user_id);
+    let limited = link.context.limiter.insight(link.caller.user_id).await;
     limited.map_err(|_hidden| Refusal::new(Code::RateLimitExceeded, "too many insights; try again later"))?;
     match link.context.app.write_insight(&link.caller, request, None).await {
         Ok(Outcome::Done(insight)) => Ok(insight),

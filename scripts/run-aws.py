@@ -5,9 +5,11 @@ PYTHON is the interpreter that has moto. What moto holds ends with it.
 """
 
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -33,7 +35,9 @@ def wait(server, port):
 def main():
     binary, python = sys.argv[1:]
     port = free_port()
-    moto = subprocess.Popen([python, ROOT / "tests/harness/src/moto_server.py", str(port)], stderr=subprocess.DEVNULL)
+    # The launcher removes the folder that it lies in, when it ends.
+    launcher = shutil.copy(ROOT / "tests/harness/src/moto_server.py", tempfile.mkdtemp(prefix="clarity-moto-"))
+    moto = subprocess.Popen([python, launcher, str(port)], stderr=subprocess.DEVNULL)
     try:
         wait(moto, port)
         settings = {

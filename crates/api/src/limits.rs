@@ -122,7 +122,9 @@ impl Limiter {
                     return if taken.allowed { Ok(()) } else { Err(refused()) };
                 }
                 // Whoever asks is not to blame, and is not let in without a count either.
-                Err(_away) => metrics::counter!("shared_state_failures_total", "use" => "rate_limit").increment(1),
+                Err(_away) => {
+                    metrics::counter!("shared_state_failures_total", "use" => "rate_limit").increment(1)
+                }
             }
         }
         self.check_here(limit, key)

@@ -86,15 +86,7 @@ pub async fn connect(
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 ) -> anyhow::Result<Connected> {
-    let smtp = match config.mail.transport {
-        MailTransport::Smtp => Some(Arc::new(smtp_mailer(config)?)),
-        MailTransport::Log => None,
-    };
-    // Without a mail server codes are for developers only.
-    let mailer: Option<Arc<dyn Mailer>> = match &smtp {
-        Some(smtp) => Some(Arc::clone(smtp) as _),
-        None => config.identity.log_codes.then(|| Arc::new(LogMailer) as _),
-    };
+    let (smtp, mailer) = mailers(config)?;
     let named = config.providers.by_port().map(|(_, provider)| provider);
     let mut providers = Providers::default();
     #[cfg(feature = "local")]
@@ -156,7 +148,7 @@ pub async fn connect(
     };
     #[cfg(not(feature = "local"))]
     let presigned = None;
-    Ok(Connected { platform, secrets, presigned, engine, smtp, providers })
+    Ok(Connected { platform, secrets, presigned, engine, smtp, shared: shared(config)?, providers })
 }
 
 fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
@@ -189,6 +181,21 @@ pub async fn secret_or_new(secrets: &dyn SecretStore, name: &str) -> anyhow::Res
         name.as_str()
     );
     Ok(secret.value)
+}
+
+/// Who mails: a server, or for developers the log.
+type Mailers = (Option<Arc<SmtpMailer>>, Option<Arc<dyn Mailer>>);
+
+fn mailers(config: &Config) -> anyhow::Result<Mailers> {
+    let smtp = match config.mail.transport {
+        MailTransport::Smtp => Some(Arc::new(smtp_mailer(config)?)),
+        MailTransport::Log => None,
+    };
+    let mailer: Option<Arc<dyn Mailer>> = match &smtp {
+        Some(smtp) => Some(Arc::clone(smtp) as _),
+        None => config.identity.log_codes.then(|| Arc::new(LogMailer) as _),
+    };
+    Ok((smtp, mailer))
 }
 
 fn smtp_mailer(config: &Config) -> anyhow::Result<SmtpMailer> {

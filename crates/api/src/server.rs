@@ -73,7 +73,8 @@ pub async fn start(
     } else {
         None
     };
-    let connected = platform::connect(&config, clock, ids).await?;
+    // It is large, and would be part of whatever waits for this.
+    let connected = Box::pin(platform::connect(&config, clock, ids)).await?;
     let context = web::Data::new(context(config, &connected, metrics).await?);
     let worker = roles.work.then(|| start_worker(&context, &connected));
     let mut running = Running { address: None, context, server: None, worker, smtp: connected.smtp };

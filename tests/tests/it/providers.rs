@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::support::{command, healthkit, new_id, problem, processed, quantity, run, stdout_json, until, upload};
+use crate::support::{
+    command, healthkit, new_id, problem, processed, quantity, run, stdout_json, until, upload,
+};
 
 /// One server for all tests of this process; each has a database of its own.
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durability::None).unwrap());
@@ -273,11 +275,13 @@ async fn user_pool() -> (CognitoLocal, Vec<(&'static str, String)>) {
         let answer = request.send().await.unwrap().error_for_status().unwrap();
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     };
-    let pool = json!({ "PoolName": "people", "UsernameAttributes": ["email"], "AutoVerifiedAttributes": ["email"] });
+    let pool =
+        json!({ "PoolName": "people", "UsernameAttributes": ["email"], "AutoVerifiedAttributes": ["email"] });
     let pool = ask("CreateUserPool", pool).await["UserPool"]["Id"].as_str().unwrap().to_owned();
     let flows = ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"];
     let client = json!({ "UserPoolId": pool, "ClientName": "clarity", "ExplicitAuthFlows": flows, "EnableTokenRevocation": true });
-    let client = ask("CreateUserPoolClient", client).await["UserPoolClient"]["ClientId"].as_str().unwrap().to_owned();
+    let client =
+        ask("CreateUserPoolClient", client).await["UserPoolClient"]["ClientId"].as_str().unwrap().to_owned();
     let settings = vec![
         ("providers.identity", "aws".to_owned()),
         ("aws.region", "eu-central-1".to_owned()),
@@ -372,7 +376,8 @@ async fn kills_lose_and_double_nothing() {
     let mut acknowledged = Vec::new();
     for kill in 0..KILLS {
         let bodies: Vec<Value> = (0..6).map(|n| many(&phone, kill * 6 + n)).collect();
-        let mut sending: FuturesUnordered<_> = bodies.iter().map(|body| phone.post("healthkit", body)).collect();
+        let mut sending: FuturesUnordered<_> =
+            bodies.iter().map(|body| phone.post("healthkit", body)).collect();
         // The rest is in whatever state it is in.
         for _ in 0..=kill {
             acknowledged.push(sending.next().await.unwrap().unwrap().expect(202).unwrap());
@@ -383,6 +388,7 @@ async fn kills_lose_and_double_nothing() {
                 acknowledged.push(answer.expect(202).unwrap());
             }
         }
+        drop(sending);
         server = site.start();
         phone = phone.at(server.address().unwrap());
         // What was sent again counts once.

@@ -32,9 +32,12 @@ fn keys(faults: &[Fault]) -> Vec<&str> {
 }
 
 /// What production needs to start, as environment variables.
-const PRODUCTION: [(&str, &str); 4] = [
+const PRODUCTION: [(&str, &str); 7] = [
     ("CLARITY_PROFILE", "production"),
     ("CLARITY__PROVIDERS__IDENTITY", "aws"),
+    ("AWS_REGION", "eu-central-1"),
+    ("CLARITY__AWS__USER_POOL_ID", "eu-central-1_AbCdEfGhI"),
+    ("CLARITY__AWS__CLIENT_ID", "6f1c"),
     ("CLARITY__SERVER__PUBLIC_URL", "https://api.example.org"),
     ("CLARITY__TELEMETRY__USER_HASH_KEY", "9f86d081884c7d659a2feaa0c55ad015"),
 ];
@@ -167,16 +170,10 @@ fn an_empty_usual_name_says_nothing() {
 
 #[test]
 fn usual_names_that_nothing_uses_are_warned_of_without_their_value() {
-    let loaded = Config::load(&with_env(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hunter2@127.0.0.1:4318"),
-    ]))
-    .unwrap();
-    assert_eq!(
-        loaded.warnings,
-        [
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no linked adapter uses it"
-        ]
-    );
+    let loaded =
+        Config::load(&with_env(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hunter2@127.0.0.1:4318")]))
+            .unwrap();
+    assert_eq!(loaded.warnings, ["OTEL_EXPORTER_OTLP_ENDPOINT is set, but no linked adapter uses it"]);
 }
 
 #[test]
@@ -480,4 +477,33 @@ fn the_environment_of_this_process_is_read() {
     assert!(
         environment().iter().any(|(name, value)| name == "CARGO_PKG_NAME" && value == env!("CARGO_PKG_NAME"))
     );
+}
+
+#[test]
+fn a_provider_needs_what_it_uses_and_serves_what_it_can() {
+    let missing = |flags: &[(&str, &str)]| -> Vec<String> {
+        faults(&with_flags(flags)).into_iter().map(|fault| fault.key).collect()
+    };
+    assert_eq!(missing(&[("providers.jobs", "postgres")]), ["postgres.url"]);
+    assert_eq!(missing(&[("providers.objects", "aws")]), ["aws.region"]);
+    assert_eq!(missing(&[("providers.events", "aws"), ("aws.region", "eu-central-1")]), ["aws.topic_arn"]);
+    let pool = [("providers.identity", "aws"), ("aws.region", "eu-central-1")];
+    assert_eq!(missing(&pool), ["aws.client_id", "aws.user_pool_id"]);
+    let postgres = [("providers.objects", "postgres"), ("postgres.url", "postgres://me@localhost/x")];
+    let fault = fault(&with_flags(&postgres));
+    assert_eq!(fault.key, "providers.objects");
+    assert!(fault.problem.contains("health_data, jobs, events"), "{}", fault.problem);
+    let half = [("providers.jobs", "aws"), ("aws.region", "x"), ("aws.access_key_id", "test")];
+    assert_eq!(missing(&half), ["aws.access_key_id"]);
+    let plain_queue = [("providers.jobs", "aws"), ("aws.region", "x"), ("aws.queue", "jobs")];
+    assert_eq!(missing(&plain_queue), ["aws.queue"]);
+}
+
+#[test]
+fn in_production_several_instances_count_together() {
+    let several = ("CLARITY__SERVER__INSTANCES", "2");
+    assert_eq!(fault(&production(&[several])).key, "redis.url");
+    Config::load(&production(&[several, ("REDIS_URL", "rediss://cache.example.org")])).unwrap();
+    let plain = fault(&production(&[several, ("REDIS_URL", "redis://cache.example.org")]));
+    assert_eq!(plain.key, "redis.url");
 }

@@ -108,10 +108,15 @@ async fn parts(context: &Context) -> BTreeMap<&'static str, Part> {
     let jobs = async { platform.jobs.stats().await.map_err(|error| word(&error)) };
     let (health_data, objects, jobs, models) =
         tokio::join!(database_part(context), probe(objects), probe(jobs), probe(models));
-    let mut parts =
-        BTreeMap::from([("health_data", health_data), ("objects", objects), ("jobs", jobs), ("models", models)]);
+    let mut parts = BTreeMap::from([
+        ("health_data", health_data),
+        ("objects", objects),
+        ("jobs", jobs),
+        ("models", models),
+    ]);
     if let Some(shared) = &context.shared {
-        let asked = async { shared.is_marked(SharedKey::of("health", "probe")).await.map_err(|error| word(&error)) };
+        let asked =
+            async { shared.is_marked(SharedKey::of("health", "probe")).await.map_err(|error| word(&error)) };
         parts.insert("cache", probe(asked).await);
     }
     parts

@@ -123,7 +123,7 @@ impl Limiter {
                 }
                 // Whoever asks is not to blame, and is not let in without a count either.
                 Err(_away) => {
-                    metrics::counter!("shared_state_failures_total", "use" => "rate_limit").increment(1)
+                    metrics::counter!("shared_state_failures_total", "use" => "rate_limit").increment(1);
                 }
             }
         }

@@ -313,8 +313,8 @@ async fn accounts_may_be_in_cognito() {
     let early = post("auth/login", sign_in).await;
     assert_eq!(problem(&early, 403), "email-not-verified");
     let mail = pool.mail();
-    let mails = mail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let code = mails.filter(|mail| mail["to"] == email.as_str()).next_back().unwrap()["code"].clone();
+    let mut mails = mail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let code = mails.rfind(|mail| mail["to"] == email.as_str()).unwrap()["code"].clone();
     post("auth/confirm-email", json!({ "email": email, "code": code })).await.expect(200).unwrap();
     let wrong = post("auth/login", json!({ "email": email, "password": "not it at all" })).await;
     assert_eq!(problem(&wrong, 401), "wrong-credentials");

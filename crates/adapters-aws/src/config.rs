@@ -131,7 +131,7 @@ impl AwsSettings {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         // Without a topic nothing is published.
         let names = [&self.queue, &self.dead_letter_queue, &self.topic_arn];
-        if names.iter().any(|name| !name.is_empty() && !name.ends_with(".fifo")) {
+        if names.iter().any(|name| !name.is_empty() && !name.ends_with(FIFO)) {
             return Err("queues and the topic must be FIFO: their names end in .fifo");
         }
         if self.deliveries_max == 0 || self.attempts_max == 0 {

@@ -309,7 +309,7 @@ async fn accounts_may_be_in_cognito() {
         read(reqwest::Client::new().post(url).json(&body)).await.unwrap()
     };
     let sign_in = json!({ "email": email, "password": password });
-    post("auth/register", sign_in.clone()).await.expect(201).unwrap();
+    post("auth/register", sign_in.clone()).await.expect(202).unwrap();
     let early = post("auth/login", sign_in).await;
     assert_eq!(problem(&early, 403), "email-not-verified");
     let mail = pool.mail();

@@ -52,7 +52,7 @@ drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times un
 	CLARITY_DRILL_KILLS=$(DRILL_KILLS) $(CARGO) test --release -p e2e --test it kill_drill -- --nocapture
 
 conformance: emulators ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
-	@$(PYTHON) scripts/conformance-table.py $(if $(JSON),--json) $(CARGO) test -p adapters-aws -p adapters-local -p adapters-mail -p adapters-postgres -p adapters-redis --all-features --no-fail-fast --test it
+	@$(PYTHON) scripts/conformance_table.py $(if $(JSON),--json) $(CARGO) test -p adapters-aws -p adapters-local -p adapters-mail -p adapters-postgres -p adapters-redis --all-features --no-fail-fast --test it
 
 contract: ## Renews the snapshot of the HTTP contract under tests/contract; BREAKING=1 also where clients will break.
 	$(CARGO) build $(WORKSPACE) --bins

@@ -27,12 +27,11 @@ def place(name):
     return adapters[0], ports[0]
 
 
-def run(command):
-    """What became of each case, what else was printed, and the exit status."""
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+def count(lines):
+    """What became of each case that these lines tell of, by adapter and port, and the names of those that failed."""
     counts = collections.defaultdict(collections.Counter)
     broken = []
-    for line in finished.stdout.splitlines():
+    for line in lines:
         case = CASE.match(line)
         where = place(case[1]) if case else None
         if where is None:
@@ -41,7 +40,7 @@ def run(command):
         counts[where][outcome] += 1
         if outcome == "failed":
             broken.append(case[1])
-    return counts, broken, finished
+    return counts, broken
 
 
 def rows(counts):
@@ -69,7 +68,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
-    counts, broken, finished = run(arguments.command)
+    finished = subprocess.run(arguments.command, stdout=subprocess.PIPE, text=True, check=False)
+    counts, broken = count(finished.stdout.splitlines())
     found = list(rows(counts))
     totals = {name: sum(row[name] for row in found) for name in OUTCOMES.values()}
     if arguments.json:

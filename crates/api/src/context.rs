@@ -17,7 +17,12 @@ use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, limits::Limiter, platform::PresignedObjects, seats::Live};
+use crate::{
+    config::Config,
+    limits::Limiter,
+    platform::{Pool, PresignedObjects},
+    seats::Live,
+};
 
 /// Shared by all workers of the server.
 pub struct Context {
@@ -26,6 +31,8 @@ pub struct Context {
     pub limiter: Limiter,
     /// What instances share, where they share something.
     pub shared: Option<Arc<dyn SharedState>>,
+    /// Where the records are in a database server.
+    pub pool: Option<Arc<dyn Pool>>,
     pub live: Live,
     pub metrics: PrometheusHandle,
     /// Serves presigned object URLs, where the object store is one that needs this process for it.

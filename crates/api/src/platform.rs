@@ -24,6 +24,20 @@ pub trait PresignedObjects: Send + Sync + 'static {
     fn verify(&self, key: &ObjectKey, method: &str, query: &str) -> Option<PresignedMethod>;
 }
 
+/// How the connections to a database server stand.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolState {
+    pub open: u32,
+    pub idle: u32,
+    pub max: u32,
+}
+
+/// The connections to a database server.
+#[async_trait]
+pub trait Pool: Send + Sync + 'static {
+    async fn state(&self) -> ports::Result<PoolState>;
+}
+
 /// Everything that is connected.
 pub struct Connected {
     pub platform: Platform,
@@ -34,6 +48,8 @@ pub struct Connected {
     pub smtp: Option<Arc<SmtpMailer>>,
     /// What instances share.
     pub shared: Option<Arc<dyn SharedState>>,
+    /// Where the records are in a database server.
+    pub pool: Option<Arc<dyn Pool>>,
     providers: Providers,
 }
 
@@ -89,6 +105,8 @@ pub async fn connect(
     let (smtp, mailer) = mailers(config)?;
     let named = config.providers.by_port().map(|(_, provider)| provider);
     let mut providers = Providers::default();
+    #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "only it has one"))]
+    let mut pool: Option<Arc<dyn Pool>> = None;
     #[cfg(feature = "local")]
     let local = if named.contains(&Provider::Local) {
         let local = Arc::new(local::open(config, mailer, Arc::clone(&clock), Arc::clone(&ids)).await?);
@@ -101,7 +119,9 @@ pub async fn connect(
     drop(mailer);
     #[cfg(feature = "postgres")]
     if named.contains(&Provider::Postgres) {
-        providers.0.push((Provider::Postgres, postgres::open(config, Arc::clone(&clock)).await?));
+        let postgres = Arc::new(postgres::open(config, Arc::clone(&clock)).await?);
+        pool = (config.providers.health_data == Provider::Postgres).then(|| Arc::clone(&postgres) as _);
+        providers.0.push((Provider::Postgres, postgres));
     }
     #[cfg(feature = "adapters-aws")]
     let aws = if named.contains(&Provider::Aws) {
@@ -148,7 +168,7 @@ pub async fn connect(
     };
     #[cfg(not(feature = "local"))]
     let presigned = None;
-    Ok(Connected { platform, secrets, presigned, engine, smtp, shared: shared(config)?, providers })
+    Ok(Connected { platform, secrets, presigned, engine, smtp, shared: shared(config)?, pool, providers })
 }
 
 fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
@@ -403,10 +423,15 @@ mod postgres {
         Database::connect(&settings).await.context("the database that postgres.url names does not answer")
     }
 
-    pub(super) async fn open(
-        config: &Config,
-        clock: Arc<dyn Clock>,
-    ) -> anyhow::Result<Arc<dyn CloudProvider>> {
+    #[async_trait]
+    impl Pool for PostgresCloud {
+        async fn state(&self) -> ports::Result<PoolState> {
+            let health = self.database().health().await?;
+            Ok(PoolState { open: health.connections, idle: health.idle, max: health.connections_max })
+        }
+    }
+
+    pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<PostgresCloud> {
         let database = database(config).await?;
         if config.postgres.migrate_at_start {
             database.migrate().await.context("the tables could not be brought up to date")?;
@@ -419,7 +444,7 @@ mod postgres {
             Scrub::Reuse => Thoroughness::Reuse,
             Scrub::Rewrite => Thoroughness::Rewrite,
         };
-        Ok(Arc::new(PostgresCloud::new(database, config.worker.deliveries_max, thoroughness, clock)))
+        Ok(PostgresCloud::new(database, config.worker.deliveries_max, thoroughness, clock))
     }
 }
 

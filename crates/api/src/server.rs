@@ -111,6 +111,7 @@ async fn context(
         app: Arc::new(App::new(connected.platform.clone(), crate::settings(&config))),
         limiter: Limiter::new(&config.limits, connected.shared.clone()),
         shared: connected.shared.clone(),
+        pool: connected.pool.clone(),
         live: Live::new(&config.live),
         config: Arc::new(config),
         metrics,

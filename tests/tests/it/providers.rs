@@ -259,7 +259,9 @@ async fn tables_are_looked_after_on_the_command_line() {
     upload(&phone, &many(&phone, 0)).await;
     let client = reqwest::Client::new();
     let url = format!("http://{}/health/db", server.address().unwrap());
-    until("the database is up", async || client.get(&url).send().await.unwrap().status() == 200).await;
+    let health = read(client.get(&url)).await.unwrap().expect(200).unwrap();
+    let pool = |name: &str| health["pool"][name].as_u64().unwrap();
+    assert!(pool("open") >= 1 && pool("idle") <= pool("open") && pool("max") == 10, "{health}");
     drop(server);
     assert!(states(&site.run(&["db", "rollback", "0"])).iter().all(|state| state == "pending"));
 }

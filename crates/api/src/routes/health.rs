@@ -16,6 +16,7 @@ use crate::{
     address,
     context::Context,
     extract::Ctx,
+    platform::PoolState,
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
@@ -53,6 +54,17 @@ pub(crate) struct Part {
     /// What is wrong, in fixed words.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The connections of a database server's pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<PoolBody>,
+}
+
+/// How many connections there are.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PoolBody {
+    open: u32,
+    idle: u32,
+    max: u32,
 }
 
 /// The parts of the service.
@@ -78,7 +90,12 @@ async fn probe<T>(check: impl Future<Output = Result<T, String>>) -> Part {
     let answered = tokio::time::timeout(PROBE_TIMEOUT, check).await;
     let outcome = answered.unwrap_or_else(|_elapsed| Err(format!("no answer within {PROBE_TIMEOUT:?}")));
     let latency_ms = started.elapsed().as_secs_f64() * 1e3;
-    Part { status: if outcome.is_ok() { "up" } else { "down" }, latency_ms, reason: outcome.err() }
+    Part {
+        status: if outcome.is_ok() { "up" } else { "down" },
+        latency_ms,
+        reason: outcome.err(),
+        pool: None,
+    }
 }
 
 fn word(error: &ports::Error) -> String {
@@ -176,7 +193,12 @@ pub(crate) async fn detailed(context: Ctx) -> HttpResponse {
 /// Whether the record store answers, and how fast.
 #[utoipa::path(get, path = "/health/db", tag = "service", responses((status = 200, body = Part), (status = 503, body = Part)))]
 pub(crate) async fn database(context: Ctx) -> HttpResponse {
-    let part = database_part(&context).await;
+    let mut part = database_part(&context).await;
+    if let Some(pool) = &context.pool
+        && let Ok(Ok(PoolState { open, idle, max })) = tokio::time::timeout(PROBE_TIMEOUT, pool.state()).await
+    {
+        part.pool = Some(PoolBody { open, idle, max });
+    }
     if part.status == "up" {
         HttpResponse::Ok().json(part)
     } else {

@@ -1894,7 +1894,7 @@ export interface components {
         };
         /** @description The parts of the service. */
         Health: {
-            /** @description No cache is configured: `none`. */
+            /** @description `up` or `down`; `none` where instances share nothing. */
             cache: string;
             /** @description `up` or `down`. */
             database: string;
@@ -2530,6 +2530,7 @@ export interface components {
         Part: {
             /** Format: double */
             latency_ms: number;
+            pool?: components["schemas"]["PoolBody"] | null;
             /** @description What is wrong, in fixed words. */
             reason?: string | null;
             /** @description `up` or `down`. */
@@ -2593,6 +2594,15 @@ export interface components {
         /** @description Steps at instants. */
         Points: {
             data_points: components["schemas"]["DataPoint"][];
+        };
+        /** @description How many connections there are. */
+        PoolBody: {
+            /** Format: int32 */
+            idle: number;
+            /** Format: int32 */
+            max: number;
+            /** Format: int32 */
+            open: number;
         };
         /** @description `application/problem+json`. */
         ProblemBody: {

@@ -488,7 +488,7 @@ fn a_provider_needs_what_it_uses_and_serves_what_it_can() {
     assert_eq!(missing(&[("providers.objects", "aws")]), ["aws.region"]);
     assert_eq!(missing(&[("providers.events", "aws"), ("aws.region", "eu-central-1")]), ["aws.topic_arn"]);
     let pool = [("providers.identity", "aws"), ("aws.region", "eu-central-1")];
-    assert_eq!(missing(&pool), ["aws.client_id", "aws.user_pool_id"]);
+    assert_eq!(missing(&pool), ["aws.user_pool_id", "aws.client_id"]);
     let postgres = [("providers.objects", "postgres"), ("postgres.url", "postgres://me@localhost/x")];
     let fault = fault(&with_flags(&postgres));
     assert_eq!(fault.key, "providers.objects");

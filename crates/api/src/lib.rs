@@ -10,6 +10,7 @@ mod cursor;
 mod export;
 mod extract;
 mod limits;
+#[cfg(feature = "local")]
 mod mail;
 mod middleware;
 pub mod platform;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 pub use compare::breaking;
-pub use conform::{Exchange, Validators, undocumented};
+pub use conform::{Exchange, Validators, misfits, undocumented};
 pub use fields::response_fields;
 
 /// The snapshot, as it was when this was compiled.

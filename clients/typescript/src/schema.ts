@@ -236,7 +236,12 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Trade a refresh token, in the body or as the bearer token, for new tokens. */
+        /**
+         * Trade a refresh token, in the body or as the bearer token, for new tokens.
+         * @description A refresh token is good for one trade: using it again ends the session, since somebody else may have it. Only a trade whose
+         *     reply got lost is answered again, with the same refresh token, to whoever sends the same `Idempotency-Key`, until that
+         *     token is used.
+         */
         post: operations["auth_refresh"];
         delete?: never;
         options?: never;
@@ -421,6 +426,23 @@ export interface paths {
          *     this answers. A batch of which nothing could be kept is refused, and so is one in which any record names another user.
          */
         post: operations["health_data_upload_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health-data/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the service that keeps readings is. The same as `GET health/detailed`, where the original's apps look for it. */
+        get: operations["health_data_health_data"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2870,6 +2892,8 @@ export interface components {
             /** @example 2 */
             ended: number;
         };
+        /** @description The name of a device, or what a phone says of itself. */
+        SignInDevice: string | Record<string, never>;
         /** @description Nights by the local date of waking. */
         SleepResponse: {
             data: components["schemas"]["Night"][];
@@ -3068,7 +3092,7 @@ export interface components {
         };
         /** @description Who signs in. */
         UserLogin: {
-            device_info?: components["schemas"]["DeviceInfo"] | null;
+            device_info?: components["schemas"]["SignInDevice"] | null;
             /** @example anna@example.org */
             email: string;
             /**
@@ -3489,6 +3513,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "links": {
+                     *         "docs": "/docs/",
+                     *         "health": "/api/v1/health",
+                     *         "openapi": "/api/v1/openapi.json"
+                     *       },
+                     *       "name": "clarity",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Root"];
                 };
             };
@@ -3511,6 +3546,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "alg": "EdDSA",
+                     *           "crv": "Ed25519",
+                     *           "kid": "wV-u36IhzwjJAI5PlIiIJOjum537-gN07pQDxTQl2MA",
+                     *           "kty": "OKP",
+                     *           "use": "sig",
+                     *           "x": "_Fdt_M3OBT6XReWM8HOkzZnmZivB7MoG6mc8dMtRnt0"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["KeySet"];
                 };
             };
@@ -3536,6 +3585,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "links": {
+                     *         "docs": "/docs/",
+                     *         "health": "/api/v1/health",
+                     *         "openapi": "/api/v1/openapi.json"
+                     *       },
+                     *       "name": "clarity",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Root"];
                 };
             };
@@ -3559,6 +3619,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "challenge": "SOFTWARE_TOKEN_MFA",
+                 *       "code": "lspz-czzd-ci4d-ytmz",
+                 *       "session": "c6OjUFiPiz-ybitngJDTIzzA_Au_L5jtbJ0v58gKykc"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ChallengeRequest"];
             };
         };
@@ -3570,6 +3637,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJ0eXAiOiJhdCtqd3QiLCJh...",
+                     *       "expires_in": 900,
+                     *       "refresh_token": "l3y8Cc0mh7CThoR53QHyJxaAbEo4mkDtQ6w7f5BXQZc",
+                     *       "scope": null,
+                     *       "token_type": "bearer"
+                     *     }
+                     */
                     "application/json": components["schemas"]["LoginResponse"];
                 };
             };
@@ -3595,6 +3671,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "code": "490441",
+                 *       "email": "anna@example.org"
+                 *     }
+                 */
                 "application/json": components["schemas"]["EmailConfirmationRequest"];
             };
         };
@@ -3606,6 +3688,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "confirmed"
+                     *     }
+                     */
                     "application/json": components["schemas"]["StatusResponse"];
                 };
             };
@@ -3627,6 +3714,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "anna@example.org"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ForgotPasswordRequest"];
             };
         };
@@ -3638,6 +3730,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "accepted"
+                     *     }
+                     */
                     "application/json": components["schemas"]["StatusResponse"];
                 };
             };
@@ -3666,6 +3763,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "service": "auth",
+                     *       "status": "healthy",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AuthHealth"];
                 };
             };
@@ -3691,6 +3795,17 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "device_info": {
+                 *         "model": "iPhone16,1",
+                 *         "name": "Anna's iPhone"
+                 *       },
+                 *       "email": "anna@example.org",
+                 *       "password": "correct horse battery",
+                 *       "remember_me": true
+                 *     }
+                 */
                 "application/json": components["schemas"]["UserLogin"];
             };
         };
@@ -3702,6 +3817,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJ0eXAiOiJhdCtqd3QiLCJh...",
+                     *       "expires_in": 900,
+                     *       "refresh_token": "wFBNsKdpwhDGrd45diefkQEj2DSnUHJnljaO6zPIf70",
+                     *       "scope": null,
+                     *       "token_type": "bearer"
+                     *     }
+                     */
                     "application/json": components["schemas"]["LoginResponse"];
                 };
             };
@@ -3734,6 +3858,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "Signed out"
+                     *     }
+                     */
                     "application/json": components["schemas"]["MessageResponse"];
                 };
             };
@@ -3759,6 +3888,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "auth_provider": "local",
+                     *       "created_at": "2026-03-10T08:58:19Z",
+                     *       "display_name": "Anna",
+                     *       "email": "anna@example.org",
+                     *       "email_verified": false,
+                     *       "first_name": null,
+                     *       "id": "019b1f6e-0000-7000-8000-000000000003",
+                     *       "last_name": null,
+                     *       "roles": [
+                     *         "user"
+                     *       ],
+                     *       "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *     }
+                     */
                     "application/json": components["schemas"]["UserInfo"];
                 };
             };
@@ -3788,6 +3933,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "display_name": "Anna B."
+                 *     }
+                 */
                 "application/json": components["schemas"]["UserUpdate"];
             };
         };
@@ -3799,6 +3949,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "display_name": "Anna B.",
+                     *       "email": "anna@example.org",
+                     *       "updated": true,
+                     *       "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *     }
+                     */
                     "application/json": components["schemas"]["UserUpdateResponse"];
                 };
             };
@@ -3836,6 +3994,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "enabled": false
+                     *     }
+                     */
                     "application/json": components["schemas"]["MfaState"];
                 };
             };
@@ -3863,6 +4026,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "code": "dmna-ip52-cfdb-c7wo"
+                 *     }
+                 */
                 "application/json": components["schemas"]["MfaCodeOrRecovery"];
             };
         };
@@ -3874,6 +4042,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "enabled": false
+                     *     }
+                     */
                     "application/json": components["schemas"]["MfaState"];
                 };
             };
@@ -3901,6 +4074,11 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "password": "correct horse battery"
+                 *     }
+                 */
                 "application/json": components["schemas"]["MfaSetupRequest"];
             };
         };
@@ -3912,6 +4090,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "otpauth_uri": "otpauth://totp/clarity:anna%40example.org?secret=6JEYMIUFQZTNCRTQHY7I2JPSAZEPZF3S&issuer=clarity&algorithm=SHA1&digits=6&period=30",
+                     *       "secret": "6JEYMIUFQZTNCRTQHY7I2JPSAZEPZF3S"
+                     *     }
+                     */
                     "application/json": components["schemas"]["MfaSetup"];
                 };
             };
@@ -3939,6 +4123,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "code": "227083"
+                 *     }
+                 */
                 "application/json": components["schemas"]["MfaCode"];
             };
         };
@@ -3950,6 +4139,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "enabled": true,
+                     *       "recovery_codes": [
+                     *         "lspz-czzd-ci4d-ytmz",
+                     *         "dmna-ip52-cfdb-c7wo"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["MfaEnabled"];
                 };
             };
@@ -3971,12 +4169,20 @@ export interface operations {
     auth_refresh: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The same key and token answer the same refresh token again */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "refresh_token": "wFBNsKdpwhDGrd45diefkQEj2DSnUHJnljaO6zPIf70"
+                 *     }
+                 */
                 "application/json": components["schemas"]["RefreshRequest"];
             };
         };
@@ -3988,6 +4194,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJ0eXAiOiJhdCtqd3QiLCJh...",
+                     *       "expires_in": 900,
+                     *       "refresh_token": "aeXo5L2QfztKfMu7NObJdyUj92CbHpTWW3aVUKbP_zg",
+                     *       "scope": null,
+                     *       "token_type": "bearer"
+                     *     }
+                     */
                     "application/json": components["schemas"]["TokenResponse"];
                 };
             };
@@ -4010,6 +4225,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "display_name": "Anna",
+                 *       "email": "anna@example.org",
+                 *       "password": "correct horse battery"
+                 *     }
+                 */
                 "application/json": components["schemas"]["UserRegister"];
             };
         };
@@ -4021,6 +4243,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJ0eXAiOiJhdCtqd3QiLCJh...",
+                     *       "expires_in": 900,
+                     *       "refresh_token": "HajbOcoChpPXvM_u1M5KSyOhVCkrhwCpzDPeDcWfNeE",
+                     *       "scope": null,
+                     *       "token_type": "bearer"
+                     *     }
+                     */
                     "application/json": components["schemas"]["TokenResponse"];
                 };
             };
@@ -4031,6 +4262,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "A code was sent to the address",
+                     *       "requires_email_verification": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["VerificationRequired"];
                 };
             };
@@ -4055,6 +4292,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "anna@example.org"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ResendConfirmationRequest"];
             };
         };
@@ -4066,6 +4308,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "accepted"
+                     *     }
+                     */
                     "application/json": components["schemas"]["StatusResponse"];
                 };
             };
@@ -4086,6 +4333,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "code": "498757",
+                 *       "email": "anna@example.org",
+                 *       "new_password": "another horse battery"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ResetPasswordRequest"];
             };
         };
@@ -4097,6 +4351,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "password_reset"
+                     *     }
+                     */
                     "application/json": components["schemas"]["StatusResponse"];
                 };
             };
@@ -4126,6 +4385,28 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "created_at": "2026-03-10T08:58:19Z",
+                     *           "current": true,
+                     *           "device": "Anna's iPhone",
+                     *           "expires_at": "2026-04-09T16:58:19Z",
+                     *           "id": "019b1f6e-0000-7000-8000-000000000004",
+                     *           "last_used_at": "2026-03-10T08:58:19Z"
+                     *         },
+                     *         {
+                     *           "created_at": "2026-03-10T08:58:19Z",
+                     *           "current": false,
+                     *           "device": null,
+                     *           "expires_at": "2026-04-09T16:58:19Z",
+                     *           "id": "019b1f6e-0000-7000-8000-000000000005",
+                     *           "last_used_at": "2026-03-10T08:58:19Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SessionList"];
                 };
             };
@@ -4160,6 +4441,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ended": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["SessionsEnded"];
                 };
             };
@@ -4188,6 +4474,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "Session ended"
+                     *     }
+                     */
                     "application/json": components["schemas"]["MessageResponse"];
                 };
             };
@@ -4221,6 +4512,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "consent_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *           "created_at": "2026-03-10T08:58:28Z",
+                     *           "expires_at": "2027-03-01T00:00:00Z",
+                     *           "scope": [
+                     *             "metrics",
+                     *             "readings"
+                     *           ],
+                     *           "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "has_next": false,
+                     *         "next_cursor": null,
+                     *         "page_size": 50
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["PatientPage"];
                 };
             };
@@ -4299,6 +4611,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "healthy",
+                     *       "timestamp": "2026-03-10T08:58:19Z",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Live"];
                 };
             };
@@ -4351,6 +4670,57 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "data_type": "heart_rate",
+                     *           "end": "2026-03-12T03:55:57Z",
+                     *           "id": "019b1f6e-0000-7000-8000-000000000006",
+                     *           "identifier": "HKQuantityTypeIdentifierHeartRate",
+                     *           "loinc": "8867-4",
+                     *           "source": {
+                     *             "name": "Apple Watch",
+                     *             "product_type": "Watch6,2"
+                     *           },
+                     *           "timestamp": "2026-03-12T03:55:57Z",
+                     *           "timestamp_ms": 1773287757000,
+                     *           "unit": "/min",
+                     *           "value": 67
+                     *         },
+                     *         {
+                     *           "data_type": "heart_rate",
+                     *           "end": "2026-03-12T03:50:37Z",
+                     *           "id": "019b1f6e-0000-7000-8000-000000000007",
+                     *           "identifier": "HKQuantityTypeIdentifierHeartRate",
+                     *           "loinc": "8867-4",
+                     *           "source": {
+                     *             "name": "Apple Watch",
+                     *             "product_type": "Watch6,2"
+                     *           },
+                     *           "timestamp": "2026-03-12T03:50:37Z",
+                     *           "timestamp_ms": 1773287437000,
+                     *           "unit": "/min",
+                     *           "value": 69
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "first": "/api/v1/health-data?limit=2&data_type=heart_rate",
+                     *         "last": null,
+                     *         "next": "/api/v1/health-data?limit=2&data_type=heart_rate&cursor=Lm09kJBa4dOt-Mq...",
+                     *         "previous": null,
+                     *         "self": "/api/v1/health-data?limit=2&data_type=heart_rate"
+                     *       },
+                     *       "pagination": {
+                     *         "has_next": true,
+                     *         "has_previous": false,
+                     *         "next_cursor": "Lm09kJBa4dOt-Mq9...",
+                     *         "page_size": 2,
+                     *         "previous_cursor": null,
+                     *         "total_count": null
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["ReadingPage"];
                 };
             };
@@ -4385,6 +4755,36 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "client_timestamp": "2026-03-01T21:00:00Z",
+                 *       "metrics": [
+                 *         {
+                 *           "biometric_data": {
+                 *             "heart_rate": 61.5,
+                 *             "oxygen_saturation": 97.5
+                 *           },
+                 *           "created_at": "2026-03-01T20:01:00Z",
+                 *           "device_id": "watch-1",
+                 *           "metric_id": "019b1f6e-0000-7000-8000-000000000010",
+                 *           "metric_type": "heart_rate"
+                 *         },
+                 *         {
+                 *           "activity_data": {
+                 *             "active_energy": 412.5,
+                 *             "distance": 5.4,
+                 *             "steps": 8123
+                 *           },
+                 *           "created_at": "2026-03-01T20:02:00Z",
+                 *           "metric_id": "019b1f6e-0000-7000-8000-000000000011",
+                 *           "metric_type": "activity_level"
+                 *         }
+                 *       ],
+                 *       "sync_token": "41",
+                 *       "upload_source": "apple_health",
+                 *       "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                 *     }
+                 */
                 "application/json": components["schemas"]["HealthDataBody"];
             };
         };
@@ -4396,6 +4796,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "accepted_metrics": 2,
+                     *       "duplicate_metrics": 0,
+                     *       "estimated_processing_time": null,
+                     *       "message": "5 samples kept, 0 known already, 0 refused",
+                     *       "processing_id": "019b1f6e-0000-7000-8000-000000000008",
+                     *       "receipts": {
+                     *         "accepted": 5,
+                     *         "duplicate": 0,
+                     *         "rejected": [],
+                     *         "rejected_total": 0
+                     *       },
+                     *       "rejected_metrics": 0,
+                     *       "status": "received",
+                     *       "sync_token": "12",
+                     *       "timestamp": "2026-03-10T08:58:25Z",
+                     *       "validation_errors": []
+                     *     }
+                     */
                     "application/json": components["schemas"]["HealthDataAnswer"];
                 };
             };
@@ -4427,6 +4847,26 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "records": [
+                 *         {
+                 *           "client_timestamp": "2026-03-01T21:00:00Z",
+                 *           "metrics": [
+                 *             {
+                 *               "biometric_data": {
+                 *                 "heart_rate": 63
+                 *               },
+                 *               "created_at": "2026-03-02T20:01:00Z",
+                 *               "metric_type": "heart_rate"
+                 *             }
+                 *           ],
+                 *           "upload_source": "apple_health",
+                 *           "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["HealthDataBatch"];
             };
         };
@@ -4438,6 +4878,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": [],
+                     *       "failed_count": 0,
+                     *       "processing_ids": [
+                     *         "019b1f6e-0000-7000-8000-000000000012"
+                     *       ],
+                     *       "success_count": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["BatchResponse"];
                 };
             };
@@ -4452,6 +4902,75 @@ export interface operations {
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
+        };
+    };
+    health_data_health_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The parts of the service. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "cache": "none",
+                     *       "database": "up",
+                     *       "dependencies": {
+                     *         "health_data": {
+                     *           "latency_ms": 0.7056,
+                     *           "status": "up"
+                     *         },
+                     *         "jobs": {
+                     *           "latency_ms": 0.3605,
+                     *           "status": "up"
+                     *         },
+                     *         "models": {
+                     *           "latency_ms": 0.0341,
+                     *           "status": "up"
+                     *         },
+                     *         "objects": {
+                     *           "latency_ms": 0.1479,
+                     *           "status": "up"
+                     *         }
+                     *       },
+                     *       "status": "healthy",
+                     *       "timestamp": "2026-03-10T08:58:19Z",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            412: components["responses"]["PreconditionFailed"];
+            /** @description The parts of the service. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
         };
     };
     health_data_status: {
@@ -4473,6 +4992,28 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "accepted_metrics": 2,
+                     *       "created_at": "2026-03-10T08:58:25Z",
+                     *       "error": null,
+                     *       "last_updated": "2026-03-10T08:58:25Z",
+                     *       "message": "5 samples kept, 0 known already, 0 refused",
+                     *       "processed_metrics": 2,
+                     *       "processing_id": "019b1f6e-0000-7000-8000-000000000008",
+                     *       "progress": 1,
+                     *       "receipts": {
+                     *         "accepted": 5,
+                     *         "duplicate": 0,
+                     *         "rejected": [],
+                     *         "rejected_total": 0
+                     *       },
+                     *       "rejected_metrics": 0,
+                     *       "state": "completed",
+                     *       "status": "completed",
+                     *       "total_metrics": 2
+                     *     }
+                     */
                     "application/json": components["schemas"]["ProcessingStatus"];
                 };
             };
@@ -4510,6 +5051,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "5 samples deleted"
+                     *     }
+                     */
                     "application/json": components["schemas"]["MessageResponse"];
                 };
             };
@@ -4540,6 +5086,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "completed_at": "2026-03-10T08:58:26Z",
+                     *       "errors": null,
+                     *       "processed_samples": 1,
+                     *       "progress": 1,
+                     *       "status": "completed",
+                     *       "sync_id": "019b1f6e-0000-7000-8000-000000000009",
+                     *       "total_samples": 1,
+                     *       "upload_id": "019b1f6e-0000-7000-8000-000000000009"
+                     *     }
+                     */
                     "application/json": components["schemas"]["UploadStatus"];
                 };
             };
@@ -4574,6 +5132,36 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "device_info": {
+                 *         "app_version": "1.4.0",
+                 *         "device_model": "iPhone16,1",
+                 *         "system_name": "iOS",
+                 *         "system_version": "18.2",
+                 *         "time_zone": "Europe/Berlin"
+                 *       },
+                 *       "samples": [
+                 *         {
+                 *           "end_date": "2026-03-01T08:00:00Z",
+                 *           "sample_type": "HKQuantityTypeIdentifierHeartRate",
+                 *           "source_revision": {
+                 *             "product_type": "Watch6,2",
+                 *             "source": {
+                 *               "bundle_identifier": "com.apple.health",
+                 *               "name": "Apple Watch"
+                 *             },
+                 *             "version": "11.2"
+                 *           },
+                 *           "start_date": "2026-03-01T08:00:00Z",
+                 *           "unit": "count/min",
+                 *           "value": 62
+                 *         }
+                 *       ],
+                 *       "timestamp": "2026-03-01T09:00:00Z",
+                 *       "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                 *     }
+                 */
                 "application/json": components["schemas"]["HealthDataBody"];
             };
         };
@@ -4585,6 +5173,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": null,
+                     *       "message": "1 samples kept, 0 known already, 0 refused",
+                     *       "processed_samples": 1,
+                     *       "skipped_samples": 0,
+                     *       "success": true,
+                     *       "upload_id": "019b1f6e-0000-7000-8000-000000000009"
+                     *     }
+                     */
                     "application/json": components["schemas"]["HealthDataAnswer"];
                 };
             };
@@ -4620,6 +5218,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "completed_at": "2026-03-10T08:58:26Z",
+                     *       "errors": null,
+                     *       "processed_samples": 1,
+                     *       "progress": 1,
+                     *       "status": "completed",
+                     *       "sync_id": "019b1f6e-0000-7000-8000-000000000009",
+                     *       "total_samples": 1,
+                     *       "upload_id": "019b1f6e-0000-7000-8000-000000000009"
+                     *     }
+                     */
                     "application/json": components["schemas"]["UploadStatus"];
                 };
             };
@@ -4657,6 +5267,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "0 samples deleted"
+                     *     }
+                     */
                     "application/json": components["schemas"]["MessageResponse"];
                 };
             };
@@ -4684,6 +5299,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "cache": "none",
+                     *       "database": "up",
+                     *       "dependencies": {
+                     *         "health_data": {
+                     *           "latency_ms": 0.7056,
+                     *           "status": "up"
+                     *         },
+                     *         "jobs": {
+                     *           "latency_ms": 0.3605,
+                     *           "status": "up"
+                     *         },
+                     *         "models": {
+                     *           "latency_ms": 0.0341,
+                     *           "status": "up"
+                     *         },
+                     *         "objects": {
+                     *           "latency_ms": 0.1479,
+                     *           "status": "up"
+                     *         }
+                     *       },
+                     *       "status": "healthy",
+                     *       "timestamp": "2026-03-10T08:58:19Z",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
@@ -4726,6 +5368,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "cache": "none",
+                     *       "database": "up",
+                     *       "dependencies": {
+                     *         "health_data": {
+                     *           "latency_ms": 0.7056,
+                     *           "status": "up"
+                     *         },
+                     *         "jobs": {
+                     *           "latency_ms": 0.3605,
+                     *           "status": "up"
+                     *         },
+                     *         "models": {
+                     *           "latency_ms": 0.0341,
+                     *           "status": "up"
+                     *         },
+                     *         "objects": {
+                     *           "latency_ms": 0.1479,
+                     *           "status": "up"
+                     *         }
+                     *       },
+                     *       "status": "healthy",
+                     *       "timestamp": "2026-03-10T08:58:19Z",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
@@ -4766,6 +5435,75 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "category_samples": [
+                 *         {
+                 *           "device": {
+                 *             "manufacturer": "Apple Inc.",
+                 *             "name": "Apple Watch",
+                 *             "product_type": "Watch6,2"
+                 *           },
+                 *           "end_date": "2026-03-05T23:28:00+01:00",
+                 *           "identifier": "019B1F6E-0000-7000-8000-000000000014",
+                 *           "metadata": {
+                 *             "HKTimeZone": "Europe/Berlin"
+                 *           },
+                 *           "source_name": "Apple Watch",
+                 *           "start_date": "2026-03-05T23:09:00+01:00",
+                 *           "type": "HKCategoryTypeIdentifierSleepAnalysis",
+                 *           "value": 3
+                 *         }
+                 *       ],
+                 *       "correlation_samples": [],
+                 *       "deleted_samples": [],
+                 *       "quantity_samples": [
+                 *         {
+                 *           "device": {
+                 *             "manufacturer": "Apple Inc.",
+                 *             "name": "Apple Watch",
+                 *             "product_type": "Watch6,2"
+                 *           },
+                 *           "end_date": "2026-03-05T07:15:51+01:00",
+                 *           "identifier": "019B1F6E-0000-7000-8000-000000000013",
+                 *           "metadata": {
+                 *             "HKTimeZone": "Europe/Berlin"
+                 *           },
+                 *           "source_name": "Apple Watch",
+                 *           "start_date": "2026-03-05T07:15:51+01:00",
+                 *           "type": "HKQuantityTypeIdentifierHeartRate",
+                 *           "unit": "count/min",
+                 *           "value": 68
+                 *         },
+                 *         {
+                 *           "device": {
+                 *             "manufacturer": "Apple Inc.",
+                 *             "name": "Apple Watch",
+                 *             "product_type": "Watch6,2"
+                 *           },
+                 *           "end_date": "2026-03-05T07:15:51+01:00",
+                 *           "identifier": "019B1F6E-0000-7000-8000-000000000013",
+                 *           "metadata": {
+                 *             "HKTimeZone": "Europe/Berlin"
+                 *           },
+                 *           "source_name": "Apple Watch",
+                 *           "start_date": "2026-03-05T07:15:51+01:00",
+                 *           "type": "HKQuantityTypeIdentifierHeartRate",
+                 *           "unit": "count/min",
+                 *           "value": 68
+                 *         }
+                 *       ],
+                 *       "sync_token": "day-4",
+                 *       "upload_metadata": {
+                 *         "app_version": "1.0.0",
+                 *         "device_model": "iPhone16,1",
+                 *         "system_version": "18.2",
+                 *         "time_zone": "Europe/Berlin"
+                 *       },
+                 *       "user_id": "019b1f6e-0000-7000-8000-000000000003",
+                 *       "workouts": []
+                 *     }
+                 */
                 "application/json": components["schemas"]["HealthKitUploadRequest"];
             };
         };
@@ -4777,6 +5515,28 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "2 samples kept, 1 known already, 0 refused",
+                     *       "queued_at": "2026-03-10T08:58:24Z",
+                     *       "receipts": {
+                     *         "accepted": 2,
+                     *         "duplicate": 1,
+                     *         "rejected": [],
+                     *         "rejected_total": 0
+                     *       },
+                     *       "samples_received": {
+                     *         "category_samples": 1,
+                     *         "correlation_samples": 0,
+                     *         "deleted_samples": 0,
+                     *         "quantity_samples": 2,
+                     *         "workouts": 0
+                     *       },
+                     *       "status": "received",
+                     *       "sync_token": "11",
+                     *       "upload_id": "019b1f6e-0000-7000-8000-00000000000a"
+                     *     }
+                     */
                     "application/json": components["schemas"]["HealthKitUploadResponse"];
                 };
             };
@@ -4812,6 +5572,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": null,
+                     *       "last_updated": "2026-03-10T08:58:24Z",
+                     *       "progress": 1,
+                     *       "receipts": {
+                     *         "accepted": 2,
+                     *         "duplicate": 1,
+                     *         "rejected": [],
+                     *         "rejected_total": 0
+                     *       },
+                     *       "state": "completed",
+                     *       "status": "completed",
+                     *       "upload_id": "019b1f6e-0000-7000-8000-00000000000a"
+                     *     }
+                     */
                     "application/json": components["schemas"]["HealthKitStatus"];
                 };
             };
@@ -4846,6 +5622,75 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "category_samples": [
+                 *         {
+                 *           "device": {
+                 *             "manufacturer": "Apple Inc.",
+                 *             "name": "Apple Watch",
+                 *             "product_type": "Watch6,2"
+                 *           },
+                 *           "end_date": "2026-03-05T23:28:00+01:00",
+                 *           "identifier": "019B1F6E-0000-7000-8000-000000000014",
+                 *           "metadata": {
+                 *             "HKTimeZone": "Europe/Berlin"
+                 *           },
+                 *           "source_name": "Apple Watch",
+                 *           "start_date": "2026-03-05T23:09:00+01:00",
+                 *           "type": "HKCategoryTypeIdentifierSleepAnalysis",
+                 *           "value": 3
+                 *         }
+                 *       ],
+                 *       "correlation_samples": [],
+                 *       "deleted_samples": [],
+                 *       "quantity_samples": [
+                 *         {
+                 *           "device": {
+                 *             "manufacturer": "Apple Inc.",
+                 *             "name": "Apple Watch",
+                 *             "product_type": "Watch6,2"
+                 *           },
+                 *           "end_date": "2026-03-05T07:15:51+01:00",
+                 *           "identifier": "019B1F6E-0000-7000-8000-000000000013",
+                 *           "metadata": {
+                 *             "HKTimeZone": "Europe/Berlin"
+                 *           },
+                 *           "source_name": "Apple Watch",
+                 *           "start_date": "2026-03-05T07:15:51+01:00",
+                 *           "type": "HKQuantityTypeIdentifierHeartRate",
+                 *           "unit": "count/min",
+                 *           "value": 68
+                 *         },
+                 *         {
+                 *           "device": {
+                 *             "manufacturer": "Apple Inc.",
+                 *             "name": "Apple Watch",
+                 *             "product_type": "Watch6,2"
+                 *           },
+                 *           "end_date": "2026-03-05T07:15:51+01:00",
+                 *           "identifier": "019B1F6E-0000-7000-8000-000000000013",
+                 *           "metadata": {
+                 *             "HKTimeZone": "Europe/Berlin"
+                 *           },
+                 *           "source_name": "Apple Watch",
+                 *           "start_date": "2026-03-05T07:15:51+01:00",
+                 *           "type": "HKQuantityTypeIdentifierHeartRate",
+                 *           "unit": "count/min",
+                 *           "value": 68
+                 *         }
+                 *       ],
+                 *       "sync_token": "day-4",
+                 *       "upload_metadata": {
+                 *         "app_version": "1.0.0",
+                 *         "device_model": "iPhone16,1",
+                 *         "system_version": "18.2",
+                 *         "time_zone": "Europe/Berlin"
+                 *       },
+                 *       "user_id": "019b1f6e-0000-7000-8000-000000000003",
+                 *       "workouts": []
+                 *     }
+                 */
                 "application/json": components["schemas"]["HealthKitUploadRequest"];
             };
         };
@@ -4857,6 +5702,28 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "2 samples kept, 1 known already, 0 refused",
+                     *       "queued_at": "2026-03-10T08:58:24Z",
+                     *       "receipts": {
+                     *         "accepted": 2,
+                     *         "duplicate": 1,
+                     *         "rejected": [],
+                     *         "rejected_total": 0
+                     *       },
+                     *       "samples_received": {
+                     *         "category_samples": 1,
+                     *         "correlation_samples": 0,
+                     *         "deleted_samples": 0,
+                     *         "quantity_samples": 2,
+                     *         "workouts": 0
+                     *       },
+                     *       "status": "received",
+                     *       "sync_token": "11",
+                     *       "upload_id": "019b1f6e-0000-7000-8000-00000000000a"
+                     *     }
+                     */
                     "application/json": components["schemas"]["HealthKitUploadResponse"];
                 };
             };
@@ -4893,6 +5760,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "insight_type": "brief"
+                 *     }
+                 */
                 "application/json": components["schemas"]["InsightGenerationRequest"];
             };
         };
@@ -4904,6 +5776,53 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "confidence_score": null,
+                     *         "generated_at": "2026-03-10T08:58:27Z",
+                     *         "insight_id": "019b1f6e-0000-7000-8000-00000000000b",
+                     *         "key_insights": [
+                     *           "Mean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep).",
+                     *           "Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB)."
+                     *         ],
+                     *         "narrative": "This text was filled in from a fixed template; no language model wrote it.\n\nMean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep). Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB). Mean wake after sleep onset: 15 minutes (9 of 14 nights; arithmetic mean of WASO (AASM 2007), awake intervals within the sleep period). Mean step count: 10571 steps (10 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean active energy: 476 kcal (11 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean resting heart rate: 58 per minute (10 of 14 days; arithmetic mean of HealthKit restingHeartRate). Mean heart rate variability (SDNN): 50 ms (10 of 14 days; arithmetic mean of SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings). Interdaily stability: 0.35 (13872 of 20160 minutes; IS (Witting 1990), hourly bins). Intradaily variability: 1.62 (13872 of 20160 minutes; IV (Witting 1990), hourly bins). Relative amplitude: 0.97 (13872 of 20160 minutes; RA (Van Someren 1999)).",
+                     *         "not_assessed": [],
+                     *         "recommendations": [
+                     *           "Compare these figures with your own over time, and take questions about them to a clinician: they are information, not a diagnosis."
+                     *         ],
+                     *         "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *       },
+                     *       "metadata": {
+                     *         "facts": [
+                     *           {
+                     *             "coverage": "9 of 14 nights",
+                     *             "decimals": 0,
+                     *             "label": "mean total sleep time",
+                     *             "method": "arithmetic mean of TST (AASM 2007), time asleep",
+                     *             "name": "sleep.total_sleep_time.mean",
+                     *             "unit": "min",
+                     *             "value": 448.8889
+                     *           },
+                     *           {
+                     *             "coverage": "9 of 14 nights",
+                     *             "decimals": 0,
+                     *             "label": "mean sleep efficiency",
+                     *             "method": "arithmetic mean of SE (AASM 2007), TST / TIB",
+                     *             "name": "sleep.sleep_efficiency.mean",
+                     *             "unit": "%",
+                     *             "value": 92.3151
+                     *           }
+                     *         ],
+                     *         "insight_type": "brief",
+                     *         "method": "fixed template, no language model",
+                     *         "model": null,
+                     *         "provider": "template",
+                     *         "usage": null
+                     *       },
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightResponse"];
                 };
             };
@@ -4914,6 +5833,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "insight_id": "019b1f6e-0000-7000-8000-00000000000f",
+                     *       "status": "processing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightPending"];
                 };
             };
@@ -4950,6 +5875,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "insight_type": "brief"
+                 *     }
+                 */
                 "application/json": components["schemas"]["InsightGenerationRequest"];
             };
         };
@@ -4961,6 +5891,53 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "confidence_score": null,
+                     *         "generated_at": "2026-03-10T08:58:27Z",
+                     *         "insight_id": "019b1f6e-0000-7000-8000-00000000000b",
+                     *         "key_insights": [
+                     *           "Mean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep).",
+                     *           "Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB)."
+                     *         ],
+                     *         "narrative": "This text was filled in from a fixed template; no language model wrote it.\n\nMean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep). Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB). Mean wake after sleep onset: 15 minutes (9 of 14 nights; arithmetic mean of WASO (AASM 2007), awake intervals within the sleep period). Mean step count: 10571 steps (10 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean active energy: 476 kcal (11 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean resting heart rate: 58 per minute (10 of 14 days; arithmetic mean of HealthKit restingHeartRate). Mean heart rate variability (SDNN): 50 ms (10 of 14 days; arithmetic mean of SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings). Interdaily stability: 0.35 (13872 of 20160 minutes; IS (Witting 1990), hourly bins). Intradaily variability: 1.62 (13872 of 20160 minutes; IV (Witting 1990), hourly bins). Relative amplitude: 0.97 (13872 of 20160 minutes; RA (Van Someren 1999)).",
+                     *         "not_assessed": [],
+                     *         "recommendations": [
+                     *           "Compare these figures with your own over time, and take questions about them to a clinician: they are information, not a diagnosis."
+                     *         ],
+                     *         "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *       },
+                     *       "metadata": {
+                     *         "facts": [
+                     *           {
+                     *             "coverage": "9 of 14 nights",
+                     *             "decimals": 0,
+                     *             "label": "mean total sleep time",
+                     *             "method": "arithmetic mean of TST (AASM 2007), time asleep",
+                     *             "name": "sleep.total_sleep_time.mean",
+                     *             "unit": "min",
+                     *             "value": 448.8889
+                     *           },
+                     *           {
+                     *             "coverage": "9 of 14 nights",
+                     *             "decimals": 0,
+                     *             "label": "mean sleep efficiency",
+                     *             "method": "arithmetic mean of SE (AASM 2007), TST / TIB",
+                     *             "name": "sleep.sleep_efficiency.mean",
+                     *             "unit": "%",
+                     *             "value": 92.3151
+                     *           }
+                     *         ],
+                     *         "insight_type": "brief",
+                     *         "method": "fixed template, no language model",
+                     *         "model": null,
+                     *         "provider": "template",
+                     *         "usage": null
+                     *       },
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightResponse"];
                 };
             };
@@ -4971,6 +5948,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "insight_id": "019b1f6e-0000-7000-8000-00000000000f",
+                     *       "status": "processing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightPending"];
                 };
             };
@@ -5012,6 +5995,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "count": 1,
+                     *         "has_more": false,
+                     *         "insights": [
+                     *           {
+                     *             "confidence_score": null,
+                     *             "generated_at": "2026-03-10T08:58:27Z",
+                     *             "insight_id": "019b1f6e-0000-7000-8000-00000000000b",
+                     *             "key_insights": [
+                     *               "Mean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep).",
+                     *               "Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB)."
+                     *             ],
+                     *             "narrative": "This text was filled in from a fixed template; no language model wrote it.\n\nMean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep). Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB). Mean wake after sleep onset: 15 minutes (9 of 14 nights; arithmetic mean of WASO (AASM 2007), awake intervals within the sleep period). Mean step count: 10571 steps (10 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean active energy: 476 kcal (11 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean resting heart rate: 58 per minute (10 of 14 days; arithmetic mean of HealthKit restingHeartRate). Mean heart rate variability (SDNN): 50 ms (10 of 14 days; arithmetic mean of SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings). Interdaily stability: 0.35 (13872 of 20160 minutes; IS (Witting 1990), hourly bins). Intradaily variability: 1.62 (13872 of 20160 minutes; IV (Witting 1990), hourly bins). Relative amplitude: 0.97 (13872 of 20160 minutes; RA (Van Someren 1999)).",
+                     *             "not_assessed": [],
+                     *             "recommendations": [
+                     *               "Compare these figures with your own over time, and take questions about them to a clinician: they are information, not a diagnosis."
+                     *             ],
+                     *             "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *           }
+                     *         ],
+                     *         "limit": 2,
+                     *         "offset": 0,
+                     *         "total_count": 1
+                     *       },
+                     *       "metadata": {},
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightHistory"];
                 };
             };
@@ -5048,6 +6061,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "model": null,
+                     *         "provider": "template"
+                     *       },
+                     *       "metadata": {},
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightStatus"];
                 };
             };
@@ -5085,6 +6108,53 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "confidence_score": null,
+                     *         "generated_at": "2026-03-10T08:58:27Z",
+                     *         "insight_id": "019b1f6e-0000-7000-8000-00000000000b",
+                     *         "key_insights": [
+                     *           "Mean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep).",
+                     *           "Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB)."
+                     *         ],
+                     *         "narrative": "This text was filled in from a fixed template; no language model wrote it.\n\nMean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep). Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB). Mean wake after sleep onset: 15 minutes (9 of 14 nights; arithmetic mean of WASO (AASM 2007), awake intervals within the sleep period). Mean step count: 10571 steps (10 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean active energy: 476 kcal (11 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean resting heart rate: 58 per minute (10 of 14 days; arithmetic mean of HealthKit restingHeartRate). Mean heart rate variability (SDNN): 50 ms (10 of 14 days; arithmetic mean of SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings). Interdaily stability: 0.35 (13872 of 20160 minutes; IS (Witting 1990), hourly bins). Intradaily variability: 1.62 (13872 of 20160 minutes; IV (Witting 1990), hourly bins). Relative amplitude: 0.97 (13872 of 20160 minutes; RA (Van Someren 1999)).",
+                     *         "not_assessed": [],
+                     *         "recommendations": [
+                     *           "Compare these figures with your own over time, and take questions about them to a clinician: they are information, not a diagnosis."
+                     *         ],
+                     *         "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *       },
+                     *       "metadata": {
+                     *         "facts": [
+                     *           {
+                     *             "coverage": "9 of 14 nights",
+                     *             "decimals": 0,
+                     *             "label": "mean total sleep time",
+                     *             "method": "arithmetic mean of TST (AASM 2007), time asleep",
+                     *             "name": "sleep.total_sleep_time.mean",
+                     *             "unit": "min",
+                     *             "value": 448.8889
+                     *           },
+                     *           {
+                     *             "coverage": "9 of 14 nights",
+                     *             "decimals": 0,
+                     *             "label": "mean sleep efficiency",
+                     *             "method": "arithmetic mean of SE (AASM 2007), TST / TIB",
+                     *             "name": "sleep.sleep_efficiency.mean",
+                     *             "unit": "%",
+                     *             "value": 92.3151
+                     *           }
+                     *         ],
+                     *         "insight_type": "brief",
+                     *         "method": "fixed template, no language model",
+                     *         "model": null,
+                     *         "provider": "template",
+                     *         "usage": null
+                     *       },
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightResponse"];
                 };
             };
@@ -5095,6 +6165,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "insight_id": "019b1f6e-0000-7000-8000-00000000000f",
+                     *       "status": "processing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightPending"];
                 };
             };
@@ -5132,6 +6208,258 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "circadian": {
+                     *         "date": "2026-03-11",
+                     *         "end": "2026-03-12T04:00:00Z",
+                     *         "measures": {
+                     *           "days": {
+                     *             "coverage": {
+                     *               "expected": 14,
+                     *               "observed": 10,
+                     *               "of": "days"
+                     *             },
+                     *             "method": "local days with at least half of their minutes observed",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "d",
+                     *             "value": 10
+                     *           },
+                     *           "interdaily_stability": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IS (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.3501
+                     *           },
+                     *           "intradaily_variability": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IV (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1.6189
+                     *           },
+                     *           "l5": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 0.1726
+                     *           },
+                     *           "l5_onset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "m10": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 12.5557
+                     *           },
+                     *           "m10_onset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 670
+                     *           },
+                     *           "relative_amplitude": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "RA (Van Someren 1999)",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.9729
+                     *           }
+                     *         },
+                     *         "start": "2026-02-26T05:00:00Z",
+                     *         "zone": "America/New_York"
+                     *       },
+                     *       "pat": {
+                     *         "coverage": {
+                     *           "expected": 10080,
+                     *           "observed": 9589,
+                     *           "of": "minutes"
+                     *         },
+                     *         "date": "2026-03-11",
+                     *         "embedding": [
+                     *           0.6343,
+                     *           -0.3599,
+                     *           0.1953,
+                     *           -0.4792,
+                     *           0.9095,
+                     *           -0.4735,
+                     *           0.0819,
+                     *           0.3081,
+                     *           0.1019,
+                     *           -0.6489,
+                     *           -0.6056,
+                     *           -0.1885,
+                     *           -0.9195,
+                     *           0.4141,
+                     *           -0.434,
+                     *           -1.0302,
+                     *           0.0315,
+                     *           -0.3351,
+                     *           -0.2823,
+                     *           -0.5847,
+                     *           -0.5999,
+                     *           0.5273,
+                     *           0.7569,
+                     *           -0.047,
+                     *           -0.002,
+                     *           -0.4657,
+                     *           0.8483,
+                     *           0.061,
+                     *           0.3243,
+                     *           -0.026,
+                     *           0.3362,
+                     *           -0.8456,
+                     *           0.1643,
+                     *           -0.0046,
+                     *           -0.4716,
+                     *           -0.5301,
+                     *           0.2961,
+                     *           0.4595,
+                     *           0.0317,
+                     *           0.4723,
+                     *           0.2123,
+                     *           0.2024,
+                     *           -0.1388,
+                     *           -1.2939,
+                     *           0.263,
+                     *           1.2586,
+                     *           0.3154,
+                     *           0.1052,
+                     *           1.2162,
+                     *           -0.3377,
+                     *           -0.3185,
+                     *           -0.7216,
+                     *           -0.6424,
+                     *           -0.873,
+                     *           -0.4304,
+                     *           0.5883,
+                     *           -0.0407,
+                     *           1.1345,
+                     *           -0.4921,
+                     *           0.9787,
+                     *           0.0946,
+                     *           -0.8533,
+                     *           0.0149,
+                     *           0.2258,
+                     *           1.5365,
+                     *           -0.8404,
+                     *           -0.5674,
+                     *           -0.8435,
+                     *           0.7031,
+                     *           0.6726,
+                     *           0.5115,
+                     *           -0.6705,
+                     *           0.05,
+                     *           -0.7526,
+                     *           -0.4433,
+                     *           -0.5183,
+                     *           -0.7656,
+                     *           -0.3254,
+                     *           0.0881,
+                     *           0.1416,
+                     *           -0.6747,
+                     *           -0.1283,
+                     *           0.7653,
+                     *           -0.5117,
+                     *           -0.9508,
+                     *           -0.0913,
+                     *           1.0823,
+                     *           1.2387,
+                     *           0.7785,
+                     *           1.5442,
+                     *           0.9436,
+                     *           -0.336,
+                     *           0.1634,
+                     *           0.6518,
+                     *           -0.617,
+                     *           0.322
+                     *         ],
+                     *         "end": "2026-03-12T04:00:00Z",
+                     *         "experimental": true,
+                     *         "method": "PAT encoder (Ruan et al. 2024, arXiv 2411.15240), mean over patches, of steps per minute; minutes that were not observed are set to the cohort's mean",
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": null,
+                     *         "start": "2026-03-04T23:00:00Z",
+                     *         "zone": "America/New_York"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CircadianResponse"];
                 };
             };
@@ -5181,6 +6509,374 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "active_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 2.75
+                     *           },
+                     *           "basal_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 104.13
+                     *           },
+                     *           "date": "2026-03-01",
+                     *           "day_length_minutes": 1440,
+                     *           "distance": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "m",
+                     *             "value": null
+                     *           },
+                     *           "exercise_time": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "min",
+                     *             "value": null
+                     *           },
+                     *           "flights_climbed": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "{flights}",
+                     *             "value": null
+                     *           },
+                     *           "heart_rate_max": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 18,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "highest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 67
+                     *           },
+                     *           "heart_rate_mean": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 18,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit heart rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 57
+                     *           },
+                     *           "heart_rate_min": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 18,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "lowest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 49
+                     *           },
+                     *           "hrv_sdnn": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 0,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "ms",
+                     *             "value": null
+                     *           },
+                     *           "oxygen_saturation": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 2,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit oxygen saturation readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 97
+                     *           },
+                     *           "respiratory_rate": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 4,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit respiratory rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 14.125
+                     *           },
+                     *           "resting_heart_rate": {
+                     *             "coverage": {
+                     *               "expected": 1,
+                     *               "observed": 0,
+                     *               "of": "readings"
+                     *             },
+                     *             "method": "HealthKit restingHeartRate",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "/min",
+                     *             "value": null
+                     *           },
+                     *           "step_count": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "{steps}",
+                     *             "value": null
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         },
+                     *         {
+                     *           "active_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 422.298
+                     *           },
+                     *           "basal_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 1626.3
+                     *           },
+                     *           "date": "2026-03-02",
+                     *           "day_length_minutes": 1440,
+                     *           "distance": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "m",
+                     *             "value": 5638.06
+                     *           },
+                     *           "exercise_time": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 57
+                     *           },
+                     *           "flights_climbed": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{flights}",
+                     *             "value": 11
+                     *           },
+                     *           "heart_rate_max": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 278,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "highest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 118
+                     *           },
+                     *           "heart_rate_mean": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 278,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit heart rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 65.1403
+                     *           },
+                     *           "heart_rate_min": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 278,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "lowest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 48
+                     *           },
+                     *           "hrv_sdnn": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 4,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "ms",
+                     *             "value": 60.35
+                     *           },
+                     *           "oxygen_saturation": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 16,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit oxygen saturation readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 96.625
+                     *           },
+                     *           "respiratory_rate": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 31,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit respiratory rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 14.1613
+                     *           },
+                     *           "resting_heart_rate": {
+                     *             "coverage": {
+                     *               "expected": 1,
+                     *               "observed": 1,
+                     *               "of": "readings"
+                     *             },
+                     *             "method": "HealthKit restingHeartRate",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 59
+                     *           },
+                     *           "step_count": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "{steps}",
+                     *             "value": 7619
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["DailyResponse"];
                 };
             };
@@ -5228,6 +6924,210 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "active_energy": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 60,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "kcal",
+                     *             "value": null
+                     *           },
+                     *           "date": "2026-03-11",
+                     *           "distance": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 60,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "m",
+                     *             "value": null
+                     *           },
+                     *           "end": "2026-03-11T05:00:00Z",
+                     *           "heart_rate_count": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "number of HealthKit heart rate readings that count",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "{count}",
+                     *             "value": 12
+                     *           },
+                     *           "heart_rate_max": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "highest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 57
+                     *           },
+                     *           "heart_rate_mean": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit heart rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 52.5
+                     *           },
+                     *           "heart_rate_min": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "lowest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 49
+                     *           },
+                     *           "hour": 0,
+                     *           "start": "2026-03-11T04:00:00Z",
+                     *           "step_count": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 60,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "{steps}",
+                     *             "value": null
+                     *           },
+                     *           "zone": "America/New_York"
+                     *         },
+                     *         {
+                     *           "active_energy": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 60,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "kcal",
+                     *             "value": null
+                     *           },
+                     *           "date": "2026-03-11",
+                     *           "distance": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 60,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "m",
+                     *             "value": null
+                     *           },
+                     *           "end": "2026-03-11T06:00:00Z",
+                     *           "heart_rate_count": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "number of HealthKit heart rate readings that count",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "{count}",
+                     *             "value": 12
+                     *           },
+                     *           "heart_rate_max": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "highest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 57
+                     *           },
+                     *           "heart_rate_mean": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit heart rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 54.75
+                     *           },
+                     *           "heart_rate_min": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 12,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "lowest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 51
+                     *           },
+                     *           "hour": 1,
+                     *           "start": "2026-03-11T05:00:00Z",
+                     *           "step_count": {
+                     *             "coverage": {
+                     *               "expected": 60,
+                     *               "observed": 60,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "{steps}",
+                     *             "value": null
+                     *           },
+                     *           "zone": "America/New_York"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["HourlyResponse"];
                 };
             };
@@ -5275,6 +7175,366 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "awakenings": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "number of awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 5
+                     *           },
+                     *           "core": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepCore",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 256
+                     *           },
+                     *           "date": "2026-03-02",
+                     *           "deep": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepDeep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 88
+                     *           },
+                     *           "end": "2026-03-02T05:56:00Z",
+                     *           "intervals": [
+                     *             {
+                     *               "end": "2026-03-02T05:56:00Z",
+                     *               "stage": "in_bed",
+                     *               "start": "2026-03-01T21:46:00Z"
+                     *             },
+                     *             {
+                     *               "end": "2026-03-01T22:16:00Z",
+                     *               "stage": "asleep_core",
+                     *               "start": "2026-03-01T21:56:00Z"
+                     *             }
+                     *           ],
+                     *           "midpoint": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "middle of the sleep period (Roenneberg 2003), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 169
+                     *           },
+                     *           "naps": [],
+                     *           "rem": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepREM",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 102
+                     *           },
+                     *           "sleep_efficiency": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SE (AASM 2007), TST / TIB",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 91.0204
+                     *           },
+                     *           "sleep_onset_latency": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SOL (AASM 2007), from the first in bed to the first asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 10
+                     *           },
+                     *           "start": "2026-03-01T21:46:00Z",
+                     *           "time_in_bed": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TIB (AASM 2007), union of in bed, asleep and awake intervals",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 490
+                     *           },
+                     *           "total_sleep_time": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TST (AASM 2007), time asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 446
+                     *           },
+                     *           "unspecified": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepUnspecified",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "wake_after_sleep_onset": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "WASO (AASM 2007), awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 20
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         },
+                     *         {
+                     *           "awakenings": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "number of awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 5
+                     *           },
+                     *           "core": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepCore",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 251
+                     *           },
+                     *           "date": "2026-03-03",
+                     *           "deep": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepDeep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 88
+                     *           },
+                     *           "end": "2026-03-03T05:48:00Z",
+                     *           "intervals": [
+                     *             {
+                     *               "end": "2026-03-03T05:48:00Z",
+                     *               "stage": "in_bed",
+                     *               "start": "2026-03-02T21:52:00Z"
+                     *             },
+                     *             {
+                     *               "end": "2026-03-02T22:19:00Z",
+                     *               "stage": "asleep_core",
+                     *               "start": "2026-03-02T22:02:00Z"
+                     *             }
+                     *           ],
+                     *           "midpoint": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "middle of the sleep period (Roenneberg 2003), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 170
+                     *           },
+                     *           "naps": [],
+                     *           "rem": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepREM",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 107
+                     *           },
+                     *           "sleep_efficiency": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SE (AASM 2007), TST / TIB",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 93.6975
+                     *           },
+                     *           "sleep_onset_latency": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SOL (AASM 2007), from the first in bed to the first asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 10
+                     *           },
+                     *           "start": "2026-03-02T21:52:00Z",
+                     *           "time_in_bed": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TIB (AASM 2007), union of in bed, asleep and awake intervals",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 476
+                     *           },
+                     *           "total_sleep_time": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TST (AASM 2007), time asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 446
+                     *           },
+                     *           "unspecified": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepUnspecified",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "wake_after_sleep_onset": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "WASO (AASM 2007), awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 10
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SleepResponse"];
                 };
             };
@@ -5342,6 +7602,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dead": 0,
+                     *       "depth": 0,
+                     *       "oldest_age_seconds": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["JobStats"];
                 };
             };
@@ -5381,6 +7648,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-03-10T08:58:19Z",
+                     *       "disabled": false,
+                     *       "email_verified": false,
+                     *       "roles": [
+                     *         "user"
+                     *       ],
+                     *       "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *     }
+                     */
                     "application/json": components["schemas"]["OperatedUser"];
                 };
             };
@@ -5413,6 +7691,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "disabled": false
+                 *     }
+                 */
                 "application/json": components["schemas"]["OperatedUserUpdate"];
             };
         };
@@ -5424,6 +7707,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-03-10T08:58:19Z",
+                     *       "disabled": false,
+                     *       "email_verified": false,
+                     *       "roles": [
+                     *         "user"
+                     *       ],
+                     *       "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *     }
+                     */
                     "application/json": components["schemas"]["OperatedUser"];
                 };
             };
@@ -5459,6 +7753,22 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "data_points": [
+                 *         {
+                 *           "timestamp": "2026-03-01T00:00:00Z",
+                 *           "value": 0
+                 *         },
+                 *         {
+                 *           "timestamp": "2026-03-01T00:01:00Z",
+                 *           "value": 0
+                 *         }
+                 *       ],
+                 *       "duration_hours": 168,
+                 *       "sampling_rate": 1
+                 *     }
+                 */
                 "application/json": components["schemas"]["DirectActigraphyRequest"];
             };
         };
@@ -5470,6 +7780,173 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": {
+                     *         "activity_fragmentation": 0.3774,
+                     *         "analysis_timestamp": "2026-03-10T08:58:26Z",
+                     *         "circadian_rhythm_score": 0.999,
+                     *         "clinical_insights": [],
+                     *         "confidence_score": null,
+                     *         "coverage": {
+                     *           "expected": 10080,
+                     *           "observed": 10080,
+                     *           "of": "minutes"
+                     *         },
+                     *         "depression_risk_score": null,
+                     *         "embedding": [
+                     *           0.214,
+                     *           -0.2003
+                     *         ],
+                     *         "experimental": true,
+                     *         "mania_alert_level": null,
+                     *         "mania_risk_score": null,
+                     *         "measures": {
+                     *           "days": {
+                     *             "coverage": {
+                     *               "expected": 7,
+                     *               "observed": 7,
+                     *               "of": "days"
+                     *             },
+                     *             "method": "local days with at least half of their minutes observed",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "d",
+                     *             "value": 7
+                     *           },
+                     *           "interdaily_stability": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IS (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.999
+                     *           },
+                     *           "intradaily_variability": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IV (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.3774
+                     *           },
+                     *           "l5": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 0
+                     *           },
+                     *           "l5_onset": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "m10": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 6.0026
+                     *           },
+                     *           "m10_onset": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 426
+                     *           },
+                     *           "relative_amplitude": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "RA (Van Someren 1999)",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1
+                     *           }
+                     *         },
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": {
+                     *           "confidence_score": "nothing computed one",
+                     *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_stages": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
+                     *         },
+                     *         "sleep_efficiency": null,
+                     *         "sleep_onset_latency": null,
+                     *         "sleep_stages": null,
+                     *         "total_sleep_time": null,
+                     *         "user_id": "019b1f6e-0000-7000-8000-000000000003",
+                     *         "wake_after_sleep_onset": null
+                     *       },
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000015",
+                     *       "cached": false,
+                     *       "message": null,
+                     *       "processing_time_ms": 229.6112,
+                     *       "status": "completed"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5480,6 +7957,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": null,
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-00000000000c",
+                     *       "cached": false,
+                     *       "message": "the analysis is being made",
+                     *       "processing_time_ms": null,
+                     *       "status": "processing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5516,6 +8003,156 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "activity_embedding": [
+                     *         0.214,
+                     *         -0.2003
+                     *       ],
+                     *       "analysis_date": "2026-03-10T08:58:27Z",
+                     *       "message": null,
+                     *       "metadata": {
+                     *         "coverage": {
+                     *           "expected": 10080,
+                     *           "observed": 10080,
+                     *           "of": "minutes"
+                     *         },
+                     *         "experimental": true,
+                     *         "measures": {
+                     *           "days": {
+                     *             "coverage": {
+                     *               "expected": 7,
+                     *               "observed": 7,
+                     *               "of": "days"
+                     *             },
+                     *             "method": "local days with at least half of their minutes observed",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "d",
+                     *             "value": 7
+                     *           },
+                     *           "interdaily_stability": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IS (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.999
+                     *           },
+                     *           "intradaily_variability": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IV (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.3774
+                     *           },
+                     *           "l5": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 0
+                     *           },
+                     *           "l5_onset": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "m10": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 6.0026
+                     *           },
+                     *           "m10_onset": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 426
+                     *           },
+                     *           "relative_amplitude": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "RA (Van Someren 1999)",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1
+                     *           }
+                     *         },
+                     *         "method": "PAT encoder (Ruan et al. 2024, arXiv 2411.15240), mean over patches, of steps per minute; minutes that were not observed are set to the cohort's mean",
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         }
+                     *       },
+                     *       "pat_features": {
+                     *         "interdaily_stability": 0.999,
+                     *         "intradaily_variability": 0.3774,
+                     *         "l5": 0,
+                     *         "m10": 6.0026,
+                     *         "relative_amplitude": 1
+                     *       },
+                     *       "processing_id": "019b1f6e-0000-7000-8000-00000000000c",
+                     *       "status": "completed"
+                     *     }
+                     */
                     "application/json": components["schemas"]["PatAnalysisResponse"];
                 };
             };
@@ -5555,6 +8192,22 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "data_points": [
+                 *         {
+                 *           "timestamp": "2026-03-01T00:00:00Z",
+                 *           "value": 0
+                 *         },
+                 *         {
+                 *           "timestamp": "2026-03-01T00:01:00Z",
+                 *           "value": 0
+                 *         }
+                 *       ],
+                 *       "duration_hours": 168,
+                 *       "sampling_rate": 1
+                 *     }
+                 */
                 "application/json": components["schemas"]["DirectActigraphyRequest"];
             };
         };
@@ -5566,6 +8219,173 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": {
+                     *         "activity_fragmentation": 0.3774,
+                     *         "analysis_timestamp": "2026-03-10T08:58:26Z",
+                     *         "circadian_rhythm_score": 0.999,
+                     *         "clinical_insights": [],
+                     *         "confidence_score": null,
+                     *         "coverage": {
+                     *           "expected": 10080,
+                     *           "observed": 10080,
+                     *           "of": "minutes"
+                     *         },
+                     *         "depression_risk_score": null,
+                     *         "embedding": [
+                     *           0.214,
+                     *           -0.2003
+                     *         ],
+                     *         "experimental": true,
+                     *         "mania_alert_level": null,
+                     *         "mania_risk_score": null,
+                     *         "measures": {
+                     *           "days": {
+                     *             "coverage": {
+                     *               "expected": 7,
+                     *               "observed": 7,
+                     *               "of": "days"
+                     *             },
+                     *             "method": "local days with at least half of their minutes observed",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "d",
+                     *             "value": 7
+                     *           },
+                     *           "interdaily_stability": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IS (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.999
+                     *           },
+                     *           "intradaily_variability": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IV (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.3774
+                     *           },
+                     *           "l5": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 0
+                     *           },
+                     *           "l5_onset": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "m10": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 6.0026
+                     *           },
+                     *           "m10_onset": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 426
+                     *           },
+                     *           "relative_amplitude": {
+                     *             "coverage": {
+                     *               "expected": 10080,
+                     *               "observed": 10080,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "RA (Van Someren 1999)",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1
+                     *           }
+                     *         },
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": {
+                     *           "confidence_score": "nothing computed one",
+                     *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_stages": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
+                     *         },
+                     *         "sleep_efficiency": null,
+                     *         "sleep_onset_latency": null,
+                     *         "sleep_stages": null,
+                     *         "total_sleep_time": null,
+                     *         "user_id": "019b1f6e-0000-7000-8000-000000000003",
+                     *         "wake_after_sleep_onset": null
+                     *       },
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000015",
+                     *       "cached": false,
+                     *       "message": null,
+                     *       "processing_time_ms": 229.6112,
+                     *       "status": "completed"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5576,6 +8396,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": null,
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-00000000000c",
+                     *       "cached": false,
+                     *       "message": "the analysis is being made",
+                     *       "processing_time_ms": null,
+                     *       "status": "processing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5613,6 +8443,18 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "step_counts": [
+                 *         0,
+                 *         0
+                 *       ],
+                 *       "timestamps": [
+                 *         "2026-03-01T23:00:00Z",
+                 *         "2026-03-01T23:01:00Z"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["StepDataRequest"];
             };
         };
@@ -5624,6 +8466,173 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": {
+                     *         "activity_fragmentation": 1.4917,
+                     *         "analysis_timestamp": "2026-03-10T08:58:26Z",
+                     *         "circadian_rhythm_score": 0.2539,
+                     *         "clinical_insights": [],
+                     *         "confidence_score": null,
+                     *         "coverage": {
+                     *           "expected": 10080,
+                     *           "observed": 10080,
+                     *           "of": "minutes"
+                     *         },
+                     *         "depression_risk_score": null,
+                     *         "embedding": [
+                     *           0.2695,
+                     *           -0.2428
+                     *         ],
+                     *         "experimental": true,
+                     *         "mania_alert_level": null,
+                     *         "mania_risk_score": null,
+                     *         "measures": {
+                     *           "days": {
+                     *             "coverage": {
+                     *               "expected": 9,
+                     *               "observed": 7,
+                     *               "of": "days"
+                     *             },
+                     *             "method": "local days with at least half of their minutes observed",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "d",
+                     *             "value": 7
+                     *           },
+                     *           "interdaily_stability": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IS (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.2539
+                     *           },
+                     *           "intradaily_variability": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IV (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1.4917
+                     *           },
+                     *           "l5": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 1.3106
+                     *           },
+                     *           "l5_onset": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 90
+                     *           },
+                     *           "m10": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 12.525
+                     *           },
+                     *           "m10_onset": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 942
+                     *           },
+                     *           "relative_amplitude": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "RA (Van Someren 1999)",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.8105
+                     *           }
+                     *         },
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": {
+                     *           "confidence_score": "nothing computed one",
+                     *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_stages": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
+                     *         },
+                     *         "sleep_efficiency": null,
+                     *         "sleep_onset_latency": null,
+                     *         "sleep_stages": null,
+                     *         "total_sleep_time": null,
+                     *         "user_id": "019b1f6e-0000-7000-8000-000000000003",
+                     *         "wake_after_sleep_onset": null
+                     *       },
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000016",
+                     *       "cached": false,
+                     *       "message": null,
+                     *       "processing_time_ms": 175.5322,
+                     *       "status": "completed"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5634,6 +8643,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": null,
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000017",
+                     *       "cached": false,
+                     *       "message": "the analysis is being made",
+                     *       "processing_time_ms": null,
+                     *       "status": "processing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5668,6 +8687,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "inference_engine": {
+                     *         "execution_provider": "cpu",
+                     *         "runtime": "onnxruntime"
+                     *       },
+                     *       "pat_model": {
+                     *         "identity": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "name": "pat-s",
+                     *         "state": {
+                     *           "execution_provider": "cpu",
+                     *           "golden_check": "embedding: largest deviation 8.940697e-7, tolerance 1e-5; attention_profile: largest deviation 5.355105e-9, tolerance 1e-7",
+                     *           "state": "ready"
+                     *         }
+                     *       },
+                     *       "service": "pat",
+                     *       "status": "healthy",
+                     *       "timestamp": "2026-03-10T08:58:19Z",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["PatHealth"];
                 };
             };
@@ -5712,6 +8759,28 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "models": [
+                     *         {
+                     *           "identity": {
+                     *             "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *             "licence": "Apache-2.0",
+                     *             "name": "pat-s",
+                     *             "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *             "version": "1.0.0-synthetic",
+                     *             "weights": "synthetic"
+                     *           },
+                     *           "name": "pat-s",
+                     *           "state": {
+                     *             "execution_provider": "cpu",
+                     *             "golden_check": "embedding: largest deviation 8.940697e-7, tolerance 1e-5; attention_profile: largest deviation 5.355105e-9, tolerance 1e-7",
+                     *             "state": "ready"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ModelsInfo"];
                 };
             };
@@ -5749,6 +8818,18 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "step_counts": [
+                 *         0,
+                 *         0
+                 *       ],
+                 *       "timestamps": [
+                 *         "2026-03-01T23:00:00Z",
+                 *         "2026-03-01T23:01:00Z"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["StepDataRequest"];
             };
         };
@@ -5760,6 +8841,173 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": {
+                     *         "activity_fragmentation": 1.4917,
+                     *         "analysis_timestamp": "2026-03-10T08:58:26Z",
+                     *         "circadian_rhythm_score": 0.2539,
+                     *         "clinical_insights": [],
+                     *         "confidence_score": null,
+                     *         "coverage": {
+                     *           "expected": 10080,
+                     *           "observed": 10080,
+                     *           "of": "minutes"
+                     *         },
+                     *         "depression_risk_score": null,
+                     *         "embedding": [
+                     *           0.2695,
+                     *           -0.2428
+                     *         ],
+                     *         "experimental": true,
+                     *         "mania_alert_level": null,
+                     *         "mania_risk_score": null,
+                     *         "measures": {
+                     *           "days": {
+                     *             "coverage": {
+                     *               "expected": 9,
+                     *               "observed": 7,
+                     *               "of": "days"
+                     *             },
+                     *             "method": "local days with at least half of their minutes observed",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "d",
+                     *             "value": 7
+                     *           },
+                     *           "interdaily_stability": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IS (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.2539
+                     *           },
+                     *           "intradaily_variability": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IV (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1.4917
+                     *           },
+                     *           "l5": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 1.3106
+                     *           },
+                     *           "l5_onset": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 90
+                     *           },
+                     *           "m10": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 12.525
+                     *           },
+                     *           "m10_onset": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 942
+                     *           },
+                     *           "relative_amplitude": {
+                     *             "coverage": {
+                     *               "expected": 10380,
+                     *               "observed": 10380,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "RA (Van Someren 1999)",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "pat/step-analysis"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.8105
+                     *           }
+                     *         },
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": {
+                     *           "confidence_score": "nothing computed one",
+                     *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "sleep_stages": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
+                     *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
+                     *         },
+                     *         "sleep_efficiency": null,
+                     *         "sleep_onset_latency": null,
+                     *         "sleep_stages": null,
+                     *         "total_sleep_time": null,
+                     *         "user_id": "019b1f6e-0000-7000-8000-000000000003",
+                     *         "wake_after_sleep_onset": null
+                     *       },
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000016",
+                     *       "cached": false,
+                     *       "message": null,
+                     *       "processing_time_ms": 175.5322,
+                     *       "status": "completed"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5770,6 +9018,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "analysis": null,
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000017",
+                     *       "cached": false,
+                     *       "message": "the analysis is being made",
+                     *       "processing_time_ms": null,
+                     *       "status": "processing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["AnalysisResponse"];
                 };
             };
@@ -5796,6 +9054,11 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "password": "another horse battery"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ErasureRequest"];
             };
         };
@@ -5807,6 +9070,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "erased_at": "2026-03-10T08:58:29Z",
+                     *       "stores": [
+                     *         {
+                     *           "count": 1,
+                     *           "store": "sessions"
+                     *         },
+                     *         {
+                     *           "count": 1,
+                     *           "store": "accounts"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErasureReceipt"];
                 };
             };
@@ -5817,6 +9095,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "erasing"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErasureBegun"];
                 };
             };
@@ -5855,6 +9138,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "action": "revoke_consent",
+                     *           "actor": "self",
+                     *           "actor_id": "019b1f6e-0000-7000-8000-000000000003",
+                     *           "at": "2026-03-10T08:58:28Z",
+                     *           "request_id": "019b1f6e-0000-7000-8000-00000000000d",
+                     *           "resource": "consent/019b1f6e-0000-7000-8000-000000000001"
+                     *         },
+                     *         {
+                     *           "action": "change_consent",
+                     *           "actor": "self",
+                     *           "actor_id": "019b1f6e-0000-7000-8000-000000000003",
+                     *           "at": "2026-03-10T08:58:28Z",
+                     *           "request_id": "019b1f6e-0000-7000-8000-00000000000e",
+                     *           "resource": "consent/019b1f6e-0000-7000-8000-000000000001"
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "has_next": true,
+                     *         "next_cursor": "3VN9p48tHEzTDIgq...",
+                     *         "page_size": 2
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["AuditPage"];
                 };
             };
@@ -5891,6 +9201,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "clinician_email": "doctor@example.org",
+                     *           "clinician_id": "019b1f6e-0000-7000-8000-000000000002",
+                     *           "consent_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *           "created_at": "2026-03-10T08:58:28Z",
+                     *           "expires_at": "2027-03-01T00:00:00Z",
+                     *           "revoked_at": null,
+                     *           "scope": [
+                     *             "metrics",
+                     *             "readings"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ConsentList"];
                 };
             };
@@ -5921,6 +9249,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "clinician_email": "doctor@example.org",
+                 *       "expires_at": "2027-03-01T00:00:00Z"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ConsentRequest"];
             };
         };
@@ -5932,6 +9266,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "clinician_email": "doctor@example.org",
+                     *       "clinician_id": "019b1f6e-0000-7000-8000-000000000002",
+                     *       "consent_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "created_at": "2026-03-10T08:58:28Z",
+                     *       "expires_at": "2027-03-01T00:00:00Z",
+                     *       "revoked_at": null,
+                     *       "scope": [
+                     *         "metrics",
+                     *         "readings"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ConsentBody"];
                 };
             };
@@ -5967,6 +9315,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "clinician_email": "doctor@example.org",
+                     *       "clinician_id": "019b1f6e-0000-7000-8000-000000000002",
+                     *       "consent_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "created_at": "2026-03-10T08:58:28Z",
+                     *       "expires_at": "2027-03-01T00:00:00Z",
+                     *       "revoked_at": null,
+                     *       "scope": [
+                     *         "metrics",
+                     *         "readings"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ConsentBody"];
                 };
             };
@@ -6000,6 +9362,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "expires_at": "2027-06-01T00:00:00Z",
+                 *       "scope": [
+                 *         "metrics"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ConsentUpdate"];
             };
         };
@@ -6013,6 +9383,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "clinician_email": "doctor@example.org",
+                     *       "clinician_id": "019b1f6e-0000-7000-8000-000000000002",
+                     *       "consent_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "created_at": "2026-03-10T08:58:28Z",
+                     *       "expires_at": "2027-06-01T00:00:00Z",
+                     *       "revoked_at": null,
+                     *       "scope": [
+                     *         "metrics"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ConsentBody"];
                 };
             };
@@ -6051,6 +9434,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "clinician_email": "doctor@example.org",
+                     *       "clinician_id": "019b1f6e-0000-7000-8000-000000000002",
+                     *       "consent_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "created_at": "2026-03-10T08:58:28Z",
+                     *       "expires_at": "2027-06-01T00:00:00Z",
+                     *       "revoked_at": "2026-03-10T08:58:28Z",
+                     *       "scope": [
+                     *         "metrics"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ConsentBody"];
                 };
             };
@@ -6126,6 +9522,57 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "data_type": "heart_rate",
+                     *           "end": "2026-03-12T03:55:57Z",
+                     *           "id": "019b1f6e-0000-7000-8000-000000000006",
+                     *           "identifier": "HKQuantityTypeIdentifierHeartRate",
+                     *           "loinc": "8867-4",
+                     *           "source": {
+                     *             "name": "Apple Watch",
+                     *             "product_type": "Watch6,2"
+                     *           },
+                     *           "timestamp": "2026-03-12T03:55:57Z",
+                     *           "timestamp_ms": 1773287757000,
+                     *           "unit": "/min",
+                     *           "value": 67
+                     *         },
+                     *         {
+                     *           "data_type": "heart_rate",
+                     *           "end": "2026-03-12T03:50:37Z",
+                     *           "id": "019b1f6e-0000-7000-8000-000000000007",
+                     *           "identifier": "HKQuantityTypeIdentifierHeartRate",
+                     *           "loinc": "8867-4",
+                     *           "source": {
+                     *             "name": "Apple Watch",
+                     *             "product_type": "Watch6,2"
+                     *           },
+                     *           "timestamp": "2026-03-12T03:50:37Z",
+                     *           "timestamp_ms": 1773287437000,
+                     *           "unit": "/min",
+                     *           "value": 69
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "first": "/api/v1/health-data?limit=2&data_type=heart_rate",
+                     *         "last": null,
+                     *         "next": "/api/v1/health-data?limit=2&data_type=heart_rate&cursor=Lm09kJBa4dOt-Mq...",
+                     *         "previous": null,
+                     *         "self": "/api/v1/health-data?limit=2&data_type=heart_rate"
+                     *       },
+                     *       "pagination": {
+                     *         "has_next": true,
+                     *         "has_previous": false,
+                     *         "next_cursor": "Lm09kJBa4dOt-Mq9...",
+                     *         "page_size": 2,
+                     *         "previous_cursor": null,
+                     *         "total_count": null
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["ReadingPage"];
                 };
             };
@@ -6170,6 +9617,51 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "count": 2,
+                     *         "has_more": false,
+                     *         "insights": [
+                     *           {
+                     *             "confidence_score": null,
+                     *             "generated_at": "2026-03-10T08:58:27Z",
+                     *             "insight_id": "019b1f6e-0000-7000-8000-00000000000f",
+                     *             "key_insights": [
+                     *               "Mean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep).",
+                     *               "Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB)."
+                     *             ],
+                     *             "narrative": "This text was filled in from a fixed template; no language model wrote it.\n\nMean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep). Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB). Mean wake after sleep onset: 15 minutes (9 of 14 nights; arithmetic mean of WASO (AASM 2007), awake intervals within the sleep period). Mean step count: 10571 steps (10 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean active energy: 476 kcal (11 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean resting heart rate: 58 per minute (10 of 14 days; arithmetic mean of HealthKit restingHeartRate). Mean heart rate variability (SDNN): 50 ms (10 of 14 days; arithmetic mean of SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings). Interdaily stability: 0.35 (13872 of 20160 minutes; IS (Witting 1990), hourly bins). Intradaily variability: 1.62 (13872 of 20160 minutes; IV (Witting 1990), hourly bins). Relative amplitude: 0.97 (13872 of 20160 minutes; RA (Van Someren 1999)).",
+                     *             "not_assessed": [],
+                     *             "recommendations": [
+                     *               "Compare these figures with your own over time, and take questions about them to a clinician: they are information, not a diagnosis."
+                     *             ],
+                     *             "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *           },
+                     *           {
+                     *             "confidence_score": null,
+                     *             "generated_at": "2026-03-10T08:58:27Z",
+                     *             "insight_id": "019b1f6e-0000-7000-8000-00000000000b",
+                     *             "key_insights": [
+                     *               "Mean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep).",
+                     *               "Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB)."
+                     *             ],
+                     *             "narrative": "This text was filled in from a fixed template; no language model wrote it.\n\nMean total sleep time: 449 minutes (9 of 14 nights; arithmetic mean of TST (AASM 2007), time asleep). Mean sleep efficiency: 92% (9 of 14 nights; arithmetic mean of SE (AASM 2007), TST / TIB). Mean wake after sleep onset: 15 minutes (9 of 14 nights; arithmetic mean of WASO (AASM 2007), awake intervals within the sleep period). Mean step count: 10571 steps (10 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean active energy: 476 kcal (11 of 14 days; arithmetic mean of sum over the union of intervals, highest-priority source at each instant). Mean resting heart rate: 58 per minute (10 of 14 days; arithmetic mean of HealthKit restingHeartRate). Mean heart rate variability (SDNN): 50 ms (10 of 14 days; arithmetic mean of SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings). Interdaily stability: 0.35 (13872 of 20160 minutes; IS (Witting 1990), hourly bins). Intradaily variability: 1.62 (13872 of 20160 minutes; IV (Witting 1990), hourly bins). Relative amplitude: 0.97 (13872 of 20160 minutes; RA (Van Someren 1999)).",
+                     *             "not_assessed": [],
+                     *             "recommendations": [
+                     *               "Compare these figures with your own over time, and take questions about them to a clinician: they are information, not a diagnosis."
+                     *             ],
+                     *             "user_id": "019b1f6e-0000-7000-8000-000000000003"
+                     *           }
+                     *         ],
+                     *         "limit": 10,
+                     *         "offset": 0,
+                     *         "total_count": 2
+                     *       },
+                     *       "metadata": {},
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["InsightHistory"];
                 };
             };
@@ -6209,6 +9701,258 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "circadian": {
+                     *         "date": "2026-03-11",
+                     *         "end": "2026-03-12T04:00:00Z",
+                     *         "measures": {
+                     *           "days": {
+                     *             "coverage": {
+                     *               "expected": 14,
+                     *               "observed": 10,
+                     *               "of": "days"
+                     *             },
+                     *             "method": "local days with at least half of their minutes observed",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "d",
+                     *             "value": 10
+                     *           },
+                     *           "interdaily_stability": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IS (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.3501
+                     *           },
+                     *           "intradaily_variability": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IV (Witting 1990), hourly bins",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1.6189
+                     *           },
+                     *           "l5": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 0.1726
+                     *           },
+                     *           "l5_onset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "L5 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "m10": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 (Van Someren 1999), minute mean day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 12.5557
+                     *           },
+                     *           "m10_onset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "M10 onset (Van Someren 1999), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 670
+                     *           },
+                     *           "relative_amplitude": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "RA (Van Someren 1999)",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.9729
+                     *           }
+                     *         },
+                     *         "start": "2026-02-26T05:00:00Z",
+                     *         "zone": "America/New_York"
+                     *       },
+                     *       "pat": {
+                     *         "coverage": {
+                     *           "expected": 10080,
+                     *           "observed": 9589,
+                     *           "of": "minutes"
+                     *         },
+                     *         "date": "2026-03-11",
+                     *         "embedding": [
+                     *           0.6343,
+                     *           -0.3599,
+                     *           0.1953,
+                     *           -0.4792,
+                     *           0.9095,
+                     *           -0.4735,
+                     *           0.0819,
+                     *           0.3081,
+                     *           0.1019,
+                     *           -0.6489,
+                     *           -0.6056,
+                     *           -0.1885,
+                     *           -0.9195,
+                     *           0.4141,
+                     *           -0.434,
+                     *           -1.0302,
+                     *           0.0315,
+                     *           -0.3351,
+                     *           -0.2823,
+                     *           -0.5847,
+                     *           -0.5999,
+                     *           0.5273,
+                     *           0.7569,
+                     *           -0.047,
+                     *           -0.002,
+                     *           -0.4657,
+                     *           0.8483,
+                     *           0.061,
+                     *           0.3243,
+                     *           -0.026,
+                     *           0.3362,
+                     *           -0.8456,
+                     *           0.1643,
+                     *           -0.0046,
+                     *           -0.4716,
+                     *           -0.5301,
+                     *           0.2961,
+                     *           0.4595,
+                     *           0.0317,
+                     *           0.4723,
+                     *           0.2123,
+                     *           0.2024,
+                     *           -0.1388,
+                     *           -1.2939,
+                     *           0.263,
+                     *           1.2586,
+                     *           0.3154,
+                     *           0.1052,
+                     *           1.2162,
+                     *           -0.3377,
+                     *           -0.3185,
+                     *           -0.7216,
+                     *           -0.6424,
+                     *           -0.873,
+                     *           -0.4304,
+                     *           0.5883,
+                     *           -0.0407,
+                     *           1.1345,
+                     *           -0.4921,
+                     *           0.9787,
+                     *           0.0946,
+                     *           -0.8533,
+                     *           0.0149,
+                     *           0.2258,
+                     *           1.5365,
+                     *           -0.8404,
+                     *           -0.5674,
+                     *           -0.8435,
+                     *           0.7031,
+                     *           0.6726,
+                     *           0.5115,
+                     *           -0.6705,
+                     *           0.05,
+                     *           -0.7526,
+                     *           -0.4433,
+                     *           -0.5183,
+                     *           -0.7656,
+                     *           -0.3254,
+                     *           0.0881,
+                     *           0.1416,
+                     *           -0.6747,
+                     *           -0.1283,
+                     *           0.7653,
+                     *           -0.5117,
+                     *           -0.9508,
+                     *           -0.0913,
+                     *           1.0823,
+                     *           1.2387,
+                     *           0.7785,
+                     *           1.5442,
+                     *           0.9436,
+                     *           -0.336,
+                     *           0.1634,
+                     *           0.6518,
+                     *           -0.617,
+                     *           0.322
+                     *         ],
+                     *         "end": "2026-03-12T04:00:00Z",
+                     *         "experimental": true,
+                     *         "method": "PAT encoder (Ruan et al. 2024, arXiv 2411.15240), mean over patches, of steps per minute; minutes that were not observed are set to the cohort's mean",
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from steps to an embedding works. The weights are drawn at random and were never trained: the outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "pat-s",
+                     *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": null,
+                     *         "start": "2026-03-04T23:00:00Z",
+                     *         "zone": "America/New_York"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CircadianResponse"];
                 };
             };
@@ -6261,6 +10005,374 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "active_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 2.75
+                     *           },
+                     *           "basal_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 104.13
+                     *           },
+                     *           "date": "2026-03-01",
+                     *           "day_length_minutes": 1440,
+                     *           "distance": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "m",
+                     *             "value": null
+                     *           },
+                     *           "exercise_time": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "min",
+                     *             "value": null
+                     *           },
+                     *           "flights_climbed": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "{flights}",
+                     *             "value": null
+                     *           },
+                     *           "heart_rate_max": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 18,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "highest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 67
+                     *           },
+                     *           "heart_rate_mean": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 18,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit heart rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 57
+                     *           },
+                     *           "heart_rate_min": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 18,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "lowest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 49
+                     *           },
+                     *           "hrv_sdnn": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 0,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "ms",
+                     *             "value": null
+                     *           },
+                     *           "oxygen_saturation": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 2,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit oxygen saturation readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 97
+                     *           },
+                     *           "respiratory_rate": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 4,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit respiratory rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 14.125
+                     *           },
+                     *           "resting_heart_rate": {
+                     *             "coverage": {
+                     *               "expected": 1,
+                     *               "observed": 0,
+                     *               "of": "readings"
+                     *             },
+                     *             "method": "HealthKit restingHeartRate",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "/min",
+                     *             "value": null
+                     *           },
+                     *           "step_count": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 89,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": "no readings",
+                     *             "sources": [],
+                     *             "unit": "{steps}",
+                     *             "value": null
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         },
+                     *         {
+                     *           "active_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 422.298
+                     *           },
+                     *           "basal_energy": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "kcal",
+                     *             "value": 1626.3
+                     *           },
+                     *           "date": "2026-03-02",
+                     *           "day_length_minutes": 1440,
+                     *           "distance": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "m",
+                     *             "value": 5638.06
+                     *           },
+                     *           "exercise_time": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 57
+                     *           },
+                     *           "flights_climbed": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{flights}",
+                     *             "value": 11
+                     *           },
+                     *           "heart_rate_max": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 278,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "highest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 118
+                     *           },
+                     *           "heart_rate_mean": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 278,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit heart rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 65.1403
+                     *           },
+                     *           "heart_rate_min": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 278,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "lowest HealthKit heart rate reading",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 48
+                     *           },
+                     *           "hrv_sdnn": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 4,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "ms",
+                     *             "value": 60.35
+                     *           },
+                     *           "oxygen_saturation": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 16,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit oxygen saturation readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 96.625
+                     *           },
+                     *           "respiratory_rate": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 31,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mean of minute means of HealthKit respiratory rate readings",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 14.1613
+                     *           },
+                     *           "resting_heart_rate": {
+                     *             "coverage": {
+                     *               "expected": 1,
+                     *               "observed": 1,
+                     *               "of": "readings"
+                     *             },
+                     *             "method": "HealthKit restingHeartRate",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "/min",
+                     *             "value": 59
+                     *           },
+                     *           "step_count": {
+                     *             "coverage": {
+                     *               "expected": 1440,
+                     *               "observed": 1440,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "sum over the union of intervals, highest-priority source at each instant",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "{steps}",
+                     *             "value": 7619
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["DailyResponse"];
                 };
             };
@@ -6311,6 +10423,366 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "awakenings": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "number of awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 5
+                     *           },
+                     *           "core": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepCore",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 256
+                     *           },
+                     *           "date": "2026-03-02",
+                     *           "deep": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepDeep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 88
+                     *           },
+                     *           "end": "2026-03-02T05:56:00Z",
+                     *           "intervals": [
+                     *             {
+                     *               "end": "2026-03-02T05:56:00Z",
+                     *               "stage": "in_bed",
+                     *               "start": "2026-03-01T21:46:00Z"
+                     *             },
+                     *             {
+                     *               "end": "2026-03-01T22:16:00Z",
+                     *               "stage": "asleep_core",
+                     *               "start": "2026-03-01T21:56:00Z"
+                     *             }
+                     *           ],
+                     *           "midpoint": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "middle of the sleep period (Roenneberg 2003), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 169
+                     *           },
+                     *           "naps": [],
+                     *           "rem": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepREM",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 102
+                     *           },
+                     *           "sleep_efficiency": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SE (AASM 2007), TST / TIB",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 91.0204
+                     *           },
+                     *           "sleep_onset_latency": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SOL (AASM 2007), from the first in bed to the first asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 10
+                     *           },
+                     *           "start": "2026-03-01T21:46:00Z",
+                     *           "time_in_bed": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TIB (AASM 2007), union of in bed, asleep and awake intervals",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 490
+                     *           },
+                     *           "total_sleep_time": {
+                     *             "coverage": {
+                     *               "expected": 490,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TST (AASM 2007), time asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 446
+                     *           },
+                     *           "unspecified": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepUnspecified",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "wake_after_sleep_onset": {
+                     *             "coverage": {
+                     *               "expected": 466,
+                     *               "observed": 466,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "WASO (AASM 2007), awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 20
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         },
+                     *         {
+                     *           "awakenings": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "number of awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 5
+                     *           },
+                     *           "core": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepCore",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 251
+                     *           },
+                     *           "date": "2026-03-03",
+                     *           "deep": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepDeep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 88
+                     *           },
+                     *           "end": "2026-03-03T05:48:00Z",
+                     *           "intervals": [
+                     *             {
+                     *               "end": "2026-03-03T05:48:00Z",
+                     *               "stage": "in_bed",
+                     *               "start": "2026-03-02T21:52:00Z"
+                     *             },
+                     *             {
+                     *               "end": "2026-03-02T22:19:00Z",
+                     *               "stage": "asleep_core",
+                     *               "start": "2026-03-02T22:02:00Z"
+                     *             }
+                     *           ],
+                     *           "midpoint": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "middle of the sleep period (Roenneberg 2003), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 170
+                     *           },
+                     *           "naps": [],
+                     *           "rem": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepREM",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 107
+                     *           },
+                     *           "sleep_efficiency": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SE (AASM 2007), TST / TIB",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "%",
+                     *             "value": 93.6975
+                     *           },
+                     *           "sleep_onset_latency": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SOL (AASM 2007), from the first in bed to the first asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 10
+                     *           },
+                     *           "start": "2026-03-02T21:52:00Z",
+                     *           "time_in_bed": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TIB (AASM 2007), union of in bed, asleep and awake intervals",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 476
+                     *           },
+                     *           "total_sleep_time": {
+                     *             "coverage": {
+                     *               "expected": 476,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "TST (AASM 2007), time asleep",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 446
+                     *           },
+                     *           "unspecified": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "time in asleepUnspecified",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 0
+                     *           },
+                     *           "wake_after_sleep_onset": {
+                     *             "coverage": {
+                     *               "expected": 456,
+                     *               "observed": 456,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "WASO (AASM 2007), awake intervals within the sleep period",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 10
+                     *           },
+                     *           "zone": "Europe/Berlin"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SleepResponse"];
                 };
             };
@@ -6452,6 +10924,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "healthy",
+                     *       "timestamp": "2026-03-10T08:58:19Z",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Live"];
                 };
             };
@@ -6474,6 +10953,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "latency_ms": 0.4189,
+                     *       "status": "up"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Part"];
                 };
             };

@@ -214,6 +214,11 @@ enum UsersCommand {
         /// The address it was signed up with.
         email: String,
     },
+    /// Turn an account's second factor off, for whoever lost it and all recovery codes. Make sure first that it is them.
+    RemoveSecondFactor {
+        /// The address it was signed up with.
+        email: String,
+    },
 }
 
 impl UsersCommand {
@@ -227,6 +232,7 @@ impl UsersCommand {
             Self::Disable { email } => users(global, &email, Action::SetDisabled(true)),
             Self::Enable { email } => users(global, &email, Action::SetDisabled(false)),
             Self::EndSessions { email } => users(global, &email, Action::EndSessions),
+            Self::RemoveSecondFactor { email } => users(global, &email, Action::RemoveSecondFactor),
         }
     }
 }

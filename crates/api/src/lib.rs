@@ -33,6 +33,8 @@ pub fn settings(config: &config::Config) -> app::Settings {
         samples_per_upload_max: limits.samples_per_upload_max,
         step_minutes_max: limits.step_minutes_max,
         raw_inline_bytes_max: config.ingest.raw_inline_bytes_max,
+        segment_inline_bytes_max: config.ingest.segment_inline_bytes_max,
+        join_segments_min: worker.join_segments_min,
         commit_attempts_max: config.ingest.commit_attempts_max,
         worker_concurrency: worker.concurrency,
         lease: Duration::from_millis(worker.lease_ms),

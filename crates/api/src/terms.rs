@@ -63,6 +63,11 @@ impl Terms {
         Ok(Self { key, respond_async, request: request.clone() })
     }
 
+    /// The key as the client sent it.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// The key with everything that makes it this request, where there is one. Call it when the body was read.
     pub(crate) fn token(&self, user: UserId) -> Option<Token> {
         let key = self.key.as_deref()?;

@@ -1,6 +1,6 @@
 //! Sets of calendar days, small when the days follow each other.
 
-use jiff::civil::Date;
+use jiff::{ToSpan, civil::Date};
 use serde::{Deserialize, Serialize};
 
 /// Days as sorted inclusive ranges that neither overlap nor touch.
@@ -49,6 +49,16 @@ impl DayRanges {
         self.0.iter().find(|(_, last)| *last >= day).map(|(first, _)| (*first).max(day))
     }
 
+    /// The days one by one, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Date> {
+        self.0.iter().flat_map(|(first, last)| first.series(1.day()).take_while(move |day| day <= last))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The last day.
     pub fn last(&self) -> Option<Date> {
         self.0.last().map(|(_, last)| *last)
@@ -72,6 +82,7 @@ mod tests {
         assert_eq!(days.0, [(day(1), day(3)), (day(5), day(5)), (day(9), day(9))]);
         days.insert(day(4));
         assert_eq!(days.0, [(day(1), day(5)), (day(9), day(9))]);
+        assert_eq!(days.iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 9].map(day));
     }
 
     #[test]

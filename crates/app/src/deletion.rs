@@ -1,13 +1,14 @@
 //! Deleting an upload: its samples, its raw body, and what was computed from them.
 
-use domain::{envelope::Work, ids::UploadId, record::RecordKey, segment};
-use ports::{Error, ErrorKind, Precondition, Write};
+use domain::{envelope::Work, ids::UploadId, record::RecordKey};
+use ports::{Error, ErrorKind, Precondition, Record, Write};
 
 use crate::{
     App,
     audit::{Action, Caller},
     error::{AppError, Result},
-    records::{Stored, Timeline, Tombstones, Upload, corrupt, encode, get, replace},
+    records::{Stored, Timeline, Tombstones, Upload, encode, get, replace},
+    segments::{self, Segment},
 };
 
 impl App {
@@ -28,14 +29,19 @@ impl App {
         let _turn = self.turns.take(caller.user_id).await;
         for _ in 0..self.settings.commit_attempts_max {
             let stored = self.stored_upload(caller, id).await?;
-            let (count, intent, writes) = self.plan_deletion(caller, stored).await?;
+            let (count, intent, mut writes) = self.plan_deletion(caller, stored).await?;
+            let made = self.offload(caller.user_id, &mut writes).await?;
             match self.platform.health_data.commit(writes).await {
                 Ok(()) => {
                     self.relay.nudge(intent);
                     return Ok(count);
                 }
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.take_back(&made, &error).await;
+                    if error.kind() != ErrorKind::Conflict {
+                        return Err(error.into());
+                    }
+                }
             }
         }
         Err(Error::new(ErrorKind::Unavailable, "upload.delete").into())
@@ -51,15 +57,22 @@ impl App {
         let mut timeline = Timeline::read(store, user).await?;
         timeline.sequence += 1;
         timeline.has_tombstones = true;
-        let mut readings = Vec::new();
+        let (mut readings, mut objects) = (Vec::new(), Vec::new());
         let mut writes = Vec::new();
         for (metric, day) in std::mem::take(&mut upload.segments) {
-            let key = RecordKey::segment(user, metric, day, upload.sequence);
-            if let Some(record) = store.get(&key).await? {
-                let samples = segment::decode(&record.body).map_err(|error| corrupt(&key, &error))?;
-                readings.extend(samples.iter().map(|sample| (sample.id, sample.interval.start_ms())));
+            // Joined with others, they lie in the one with the newest number.
+            let first = RecordKey::segment(user, metric, day, upload.sequence).sort;
+            let wanted = |record: &Record| Ok(record.key.sort >= first);
+            for Segment { record, samples } in self.segments_of(user, metric, day, wanted).await? {
+                let (own, others): (Vec<_>, Vec<_>) =
+                    samples.into_iter().partition(|(sequence, _)| *sequence == upload.sequence);
+                if own.is_empty() {
+                    continue;
+                }
+                readings.extend(own.iter().map(|(_, sample)| (sample.id, sample.interval.start_ms())));
+                objects.extend(segments::object_of(&record)?);
+                writes.push(segments::rewritten(record.key, record.version, others)?);
             }
-            writes.push(Write::delete(key, Precondition::None));
         }
         readings.sort_unstable();
         readings.dedup();
@@ -73,6 +86,9 @@ impl App {
         writes.push(replace(RecordKey::upload(user, upload.id), version, encode(&upload)?));
         writes.push(timeline.write(user)?);
         writes.push(intent_write);
+        if !objects.is_empty() {
+            writes.push(self.intend(caller, Work::ForgetObjects { objects })?.1);
+        }
         writes.push(self.platform.audit(caller, Action::Delete, format!("upload/{}", upload.id))?);
         self.fits(&writes, 0)?;
         Ok((count, intent, writes))

@@ -21,6 +21,7 @@ use crate::{
     consents::{Consent, Patient},
     error::Result,
     records::{Intent, decode, encode, query_all},
+    segments::segment_prefix,
     upload::{early_raw_prefix, raw_prefix},
 };
 
@@ -182,7 +183,7 @@ impl App {
 
     async fn erase_objects(&self, user: UserId) -> Result<usize> {
         let mut count = 0;
-        for prefix in [raw_prefix(user), early_raw_prefix(user)] {
+        for prefix in [raw_prefix(user), early_raw_prefix(user), segment_prefix(user)] {
             loop {
                 // From the start each time: what was listed is gone.
                 let page = self.platform.objects.list(&prefix, None, OBJECTS_PAGE).await?;

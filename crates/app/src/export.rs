@@ -19,7 +19,7 @@ use crate::{
     audit::{Action, Caller},
     error::Result,
     readings::Reader,
-    records::{Upload, corrupt, decode, encode},
+    records::{Upload, UploadKind, corrupt, decode, encode},
 };
 
 /// How many pieces wait for a reader that is slow.
@@ -32,8 +32,9 @@ const RAW_BYTES_MAX: usize = 64 * 1024 * 1024;
 const RAW_PIECE_BYTES: usize = 64 * 1024;
 
 /// The records that are handed out as they are kept, and the file each kind goes into.
-const RECORDS: [(Kind, &str); 16] = [
+const RECORDS: [(Kind, &str); 17] = [
     (Kind::Upload, "uploads.ndjson"),
+    (Kind::Import, "imports.ndjson"),
     (Kind::Timeline, "timeline.ndjson"),
     (Kind::Tombstone, "tombstones.ndjson"),
     (Kind::Daily, "daily.ndjson"),
@@ -195,7 +196,7 @@ impl App {
 
     /// Every reading, oldest day first.
     async fn hand_out_readings(&self, user: UserId, out: &Out) -> std::result::Result<(), Halt> {
-        let reader = Reader::open(&*self.platform.health_data, user).await?;
+        let reader = Reader::open(&self.platform, user).await?;
         let metrics: Vec<Metric> = reader.timeline.held.keys().copied().collect();
         let next_of = |after: Option<jiff::civil::Date>| {
             let from = match after {
@@ -225,7 +226,7 @@ impl App {
             let page = self.platform.health_data.query(&query).await?;
             for record in &page.items {
                 let upload: Upload = decode(record)?;
-                if upload.deleted_at.is_some() {
+                if upload.deleted_at.is_some() || upload.kind == UploadKind::Import {
                     continue;
                 }
                 let name = format!("raw/{}.json", upload.id);

@@ -42,7 +42,7 @@ impl App {
         };
         let Some(last) = last else { return Ok(Vec::new()) };
         let days = days(range.first.unwrap_or(last), last)?;
-        let reader = Reader::open(&*self.platform.health_data, user).await?;
+        let reader = Reader::open(&self.platform, user).await?;
         let mut hours = Vec::new();
         for days in days.chunks(CHUNK_DAYS) {
             let (Some(first), Some(last)) = (days.first(), days.last()) else { continue };

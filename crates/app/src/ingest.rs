@@ -229,6 +229,11 @@ fn check(sample: &Sample, now: Timestamp) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Why a reading of a file is not kept, if it is not.
+pub(crate) fn implausible(sample: &Sample, now: Timestamp, place: Place) -> Option<Rejection> {
+    check(sample, now).err().map(|fault| fault.at(place.list, place.index, None))
+}
+
 /// Reads a body that is an object. serde would take an array as well, by the order in which our fields happen to stand.
 fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BodyError> {
     if is_array(bytes) {

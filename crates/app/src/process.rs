@@ -19,21 +19,23 @@ use domain::{
     metric::Metric,
     record::{Kind, Partition, RecordKey, SortRange},
     sample::Sample,
-    segment,
     sleep::{self, SleepRules},
     time::{Interval, day_interval, local_date, timestamp},
 };
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use ports::{Error, ErrorKind, Precondition, Query, Version, Write};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     App,
     error::Result,
+    import::ImportedDays,
     ingest::MEASURED,
     readings::Reader,
-    records::{Stored, Tombstones, Upload, corrupt, encode, get, query_all, replace},
+    records::{Stored, Tombstones, Upload, encode, get, query_all, replace},
     results::{CircadianWindow, Embedding},
+    segments,
     upload::write_bytes,
 };
 
@@ -61,7 +63,14 @@ impl App {
         };
         let subject = json!({ "upload_id": id, "status": completed.state, "days": days });
         let writes = vec![replace(key, stored.version, encode(&completed)?)];
-        self.commit_with_event(user, "upload.completed", subject, writes).await
+        self.commit_with_event(user, "upload.completed", subject, writes).await?;
+        for (metric, day) in &completed.segments {
+            if let Err(error) = self.join_segments(user, *metric, *day).await {
+                // The readings are there all the same, and the next upload of that day tries again.
+                tracing::warn!(%error, "segments could not be joined");
+            }
+        }
+        Ok(())
     }
 
     /// Marks the upload's job as processing; `None` where there is nothing left to do.
@@ -112,6 +121,18 @@ impl App {
         self.commit_with_event(user, "upload.deleted", subject, Vec::new()).await
     }
 
+    /// Computes the results of days that an import touched.
+    pub(crate) async fn process_import(&self, user: UserId, part: Uuid) -> Result<()> {
+        let key = RecordKey::imported_days(user, part);
+        let store = &*self.platform.health_data;
+        // Where it is gone, another worker did it.
+        let Some(stored) = get::<ImportedDays>(store, &key).await? else { return Ok(()) };
+        self.recompute(user, &stored.body.days.iter().collect()).await?;
+        let subject = json!({ "import_id": stored.body.import_id });
+        let writes = vec![Write::delete(key, Precondition::VersionEquals(stored.version))];
+        self.commit_with_event(user, "import.processed", subject, writes).await
+    }
+
     /// The local days of samples that change number `sequence` deleted. Ids do not say where their samples are, so all
     /// segments are looked through, a few at a time.
     async fn days_of_deleted(&self, user: UserId, sequence: u64) -> Result<BTreeSet<Date>> {
@@ -124,20 +145,16 @@ impl App {
         let mut query = Query::new(Partition::User(user), Kind::Segment, SortRange::all());
         query.limit = SEGMENTS_PAGE;
         loop {
-            let page = store.query(&query).await?;
-            for record in &page.items {
-                let ids = segment::decode_ids(&record.body).map_err(|error| corrupt(&record.key, &error))?;
-                if ids.iter().any(|id| deleted.contains(id)) {
-                    let samples =
-                        segment::decode(&record.body).map_err(|error| corrupt(&record.key, &error))?;
-                    for sample in samples.iter().filter(|sample| deleted.contains(&sample.id)) {
-                        let rules = sample.clock.rules();
-                        days.insert(local_date(sample.interval.start_ms(), &rules));
-                        days.insert(local_date(sample.interval.end_ms(), &rules));
-                    }
+            // What was joined while it was read lies in this page or a later one.
+            let (found, next) = segments::load_page(&self.platform, &query).await?;
+            for (_, sample) in found.iter().flat_map(|segment| &segment.samples) {
+                if deleted.contains(&sample.id) {
+                    let rules = sample.clock.rules();
+                    days.insert(local_date(sample.interval.start_ms(), &rules));
+                    days.insert(local_date(sample.interval.end_ms(), &rules));
                 }
             }
-            match page.next {
+            match next {
                 Some(next) => query.cursor = Some(next),
                 None => return Ok(days),
             }
@@ -182,7 +199,7 @@ impl App {
         for kind in [Kind::Daily, Kind::Sleep] {
             self.read_results(user, kind, RecordKey::days_between(first, last), &mut results).await?;
         }
-        let reader = Reader::open(&*self.platform.health_data, user).await?;
+        let reader = Reader::open(&self.platform, user).await?;
         let from = first.checked_sub(MARGIN_DAYS.days()).unwrap_or(first);
         let to = last.checked_add(MARGIN_DAYS.days()).unwrap_or(last);
         let samples = reader.samples_of(&MEASURED, from, to).await?;
@@ -216,7 +233,7 @@ impl App {
         for kind in [Kind::Circadian, Kind::Embedding] {
             self.read_results(user, kind, SortRange::all(), &mut results).await?;
         }
-        let reader = Reader::open(&*self.platform.health_data, user).await?;
+        let reader = Reader::open(&self.platform, user).await?;
         if let Some(date) = last_day_of_steps(&reader).await? {
             let span = i64::from(self.settings.circadian_days.max(8)) + MARGIN_DAYS;
             let from = date.checked_sub(span.days()).unwrap_or(date);

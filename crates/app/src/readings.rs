@@ -5,33 +5,33 @@ use std::collections::HashMap;
 use domain::{
     ids::{SampleId, UserId},
     metric::Metric,
-    record::{Kind, Partition, RecordKey},
+    record::RecordKey,
     sample::Sample,
-    segment,
 };
 use jiff::civil::Date;
-use ports::HealthDataRepository;
 
 use crate::{
-    App,
+    App, Platform,
     audit::Caller,
     error::Result,
-    records::{Deleted, Timeline, corrupt, query_all},
+    records::{Deleted, Timeline},
+    segments,
 };
 
 /// Samples of one user as of one moment.
 pub(crate) struct Reader<'a> {
-    store: &'a dyn HealthDataRepository,
+    platform: &'a Platform,
     user: UserId,
     pub(crate) timeline: Timeline,
     deleted: Deleted,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) async fn open(store: &'a dyn HealthDataRepository, user: UserId) -> ports::Result<Self> {
+    pub(crate) async fn open(platform: &'a Platform, user: UserId) -> ports::Result<Self> {
+        let store = &*platform.health_data;
         let timeline = Timeline::read(store, user).await?;
         let deleted = Deleted::read(store, user, &timeline).await?;
-        Ok(Self { store, user, timeline, deleted })
+        Ok(Self { platform, user, timeline, deleted })
     }
 
     /// The readings of `metric` that begin on the UTC days `[first, last]`, ordered by start and id.
@@ -45,21 +45,16 @@ impl<'a> Reader<'a> {
             return Ok(Vec::new());
         }
         let range = RecordKey::segments_between(metric, first, last);
-        let records = query_all(self.store, Partition::User(self.user), Kind::Segment, range).await?;
+        let segments = segments::load(self.platform, self.user, range, |_| Ok(true)).await?;
         let mut newest: HashMap<(SampleId, i64), (u64, Sample)> = HashMap::new();
-        for record in &records {
-            let (_, _, sequence) = RecordKey::parse_segment(&record.key.sort)
-                .ok_or_else(|| corrupt(&record.key, &std::fmt::Error))?;
-            let samples = segment::decode(&record.body).map_err(|error| corrupt(&record.key, &error))?;
-            for sample in samples {
-                if self.deleted.holds(&sample) {
-                    continue;
-                }
-                let identity = (sample.id, sample.interval.start_ms());
-                match newest.get(&identity) {
-                    Some((held, _)) if *held > sequence => {}
-                    _ => drop(newest.insert(identity, (sequence, sample))),
-                }
+        for (sequence, sample) in segments.into_iter().flat_map(|segment| segment.samples) {
+            if self.deleted.holds(&sample) {
+                continue;
+            }
+            let identity = (sample.id, sample.interval.start_ms());
+            match newest.get(&identity) {
+                Some((held, _)) if *held > sequence => {}
+                _ => drop(newest.insert(identity, (sequence, sample))),
             }
         }
         let mut samples: Vec<Sample> = newest.into_values().map(|(_, sample)| sample).collect();
@@ -132,7 +127,7 @@ impl App {
     /// Lists readings. Positions name readings, so pages stay stable while others are added or deleted.
     pub async fn list_readings(&self, caller: &Caller, listing: &Listing) -> Result<Readings> {
         self.platform.audit_read(caller, "health_data").await?;
-        let reader = Reader::open(&*self.platform.health_data, caller.user_id).await?;
+        let reader = Reader::open(&self.platform, caller.user_id).await?;
         let backwards = listing.from.as_ref().is_some_and(|from| from.backwards);
         let from = listing.from.as_ref().map(|from| (std::cmp::Reverse(from.start_ms), from.metric, from.id));
         let metrics: Vec<Metric> = match listing.metric {

@@ -155,6 +155,8 @@ pub enum UploadKind {
     HealthKit,
     /// One record of `POST health-data/batch`.
     BatchRecord,
+    /// A part of a file that is imported. It has no raw body.
+    Import,
 }
 
 /// What became of each sample of an upload.

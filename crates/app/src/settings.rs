@@ -13,6 +13,10 @@ pub struct Settings {
     pub step_minutes_max: usize,
     /// `ingest.raw_inline_bytes_max`.
     pub raw_inline_bytes_max: usize,
+    /// `ingest.segment_inline_bytes_max`.
+    pub segment_inline_bytes_max: usize,
+    /// `worker.join_segments_min`.
+    pub join_segments_min: usize,
     /// `ingest.commit_attempts_max`.
     pub commit_attempts_max: u32,
     /// `worker.concurrency`.

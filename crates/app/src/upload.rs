@@ -10,15 +10,15 @@ use bytes::Bytes;
 use domain::{
     envelope::{Envelope, Work},
     ids::{SampleId, UploadId, UserId},
-    job::{JobEvent, JobState},
+    job::JobState,
     metric::Metric,
-    record::{Kind, Partition, RecordKey, hash_of},
+    record::{RecordKey, hash_of},
     sample::{ContentKey, Sample},
     segment,
     time::{local_date, utc_date},
 };
 use jiff::civil::Date;
-use ports::{Change, Error, ErrorKind, ObjectKey, PutOptions, Sha256Digest, Write, objects};
+use ports::{Change, Error, ErrorKind, ObjectKey, PutOptions, Record, Sha256Digest, Write, objects};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
@@ -32,9 +32,9 @@ use crate::{
         parse_record,
     },
     records::{
-        self, Deleted, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind,
-        encode, query_all,
+        Deleted, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind, encode,
     },
+    segments,
 };
 
 /// Bodies above this size are parsed and compressed on a thread of their own, so that they do not hold up an event loop.
@@ -44,20 +44,33 @@ const INLINE_WORK_BYTES_MAX: usize = 16 * 1024;
 const DELETION_WRITES: usize = 4;
 
 /// A body after everything about it that needs no store.
-struct Prepared {
-    parsed: Parsed,
-    content: Vec<ContentKey>,
-    sha256: [u8; 32],
-    size_bytes: usize,
-    compressed: Bytes,
+pub(crate) struct Prepared {
+    pub parsed: Parsed,
+    pub content: Vec<ContentKey>,
+    pub sha256: [u8; 32],
+    pub size_bytes: usize,
+    pub compressed: Bytes,
 }
 
 /// An upload as it will be, and what is to be committed for it.
-struct Plan {
-    upload: Upload,
+pub(crate) struct Plan {
+    pub upload: Upload,
     timeline: Arc<Timeline>,
-    intent: RecordKey,
-    writes: Vec<Write>,
+    intent: Option<RecordKey>,
+    pub writes: Vec<Write>,
+    /// What became of each sample, by its index.
+    pub fates: Vec<Fate>,
+}
+
+/// What became of one sample.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is kept.
+    Accepted,
+    /// It was held already.
+    Duplicate,
+    /// It was deleted before, and does not come back.
+    Deleted,
 }
 
 /// The samples of one metric and one UTC day.
@@ -98,21 +111,26 @@ impl App {
         let _turn = self.turns.take(caller.user_id).await;
         let mut attempt = 1;
         loop {
-            let Plan { upload, timeline, intent, mut writes } =
+            let Plan { upload, timeline, intent, mut writes, .. } =
                 self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
             writes.extend(self.keep_reply(once, &upload)?);
+            let made = self.offload(caller.user_id, &mut writes).await?;
             if let Err(error) = self.fits(&writes, DELETION_WRITES) {
                 self.forget_raw(&raw).await?;
+                self.forget_objects(&made).await?;
                 return Err(error);
             }
             let committed = self.platform.health_data.commit(writes).await;
             match &committed {
                 Ok(()) => self.timelines.insert(caller.user_id, timeline),
-                Err(_) => drop(self.timelines.remove(&caller.user_id)),
+                Err(error) => {
+                    drop(self.timelines.remove(&caller.user_id));
+                    self.take_back(&made, error).await;
+                }
             }
             match committed {
                 Ok(()) => {
-                    self.relay.nudge(intent);
+                    intent.into_iter().for_each(|intent| self.relay.nudge(intent));
                     metrics::counter!("samples_accepted_total").increment(upload.receipts.accepted as u64);
                     return Ok(Outcome::Done(upload));
                 }
@@ -154,6 +172,7 @@ impl App {
                 UploadKind::HealthData => parse_health_data(&body, limits, now),
                 UploadKind::BatchRecord => parse_record(&body, limits, now),
                 UploadKind::HealthKit => parse_healthkit(&body, settings.samples_per_upload_max, now),
+                UploadKind::Import => Err(BodyError::new("", "a file is imported and not uploaded")),
             }?;
             let content = parsed.samples.iter().map(Sample::content_key).collect();
             let compressed = compress(&body)
@@ -204,7 +223,7 @@ impl App {
     }
 
     /// Decides what becomes of each sample, and what is to be written for it.
-    async fn plan(
+    pub(crate) async fn plan(
         &self,
         caller: &Caller,
         (id, kind): (UploadId, UploadKind),
@@ -243,13 +262,15 @@ impl App {
             writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), body));
             timeline.has_tombstones = true;
         }
-        if raw.object.is_none() {
+        let is_import = kind == UploadKind::Import;
+        if raw.object.is_none() && !is_import {
             writes.push(Write::insert(RecordKey::raw_body(user, id), prepared.compressed.clone()));
         }
         let upload = Upload {
             id,
             kind,
-            state: JobState::Received.after(JobEvent::Commit).unwrap_or(JobState::Stored),
+            // The days of an import are computed together, by jobs of its own.
+            state: if is_import { JobState::Completed } else { JobState::Stored },
             received_at: now,
             updated_at: now,
             sequence: timeline.sequence,
@@ -268,19 +289,37 @@ impl App {
             failure: None,
             deleted_at: None,
         };
-        let (intent, intent_write) = self.intend(caller, Work::ProcessUpload { upload_id: id })?;
         writes.push(Write::insert(RecordKey::upload(user, id), encode(&upload)?));
         writes.push(timeline.write(user)?);
-        writes.push(intent_write);
-        writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
-        Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes })
+        let mut intent = None;
+        if !is_import {
+            let (key, write) = self.intend(caller, Work::ProcessUpload { upload_id: id })?;
+            writes.push(write);
+            writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
+            intent = Some(key);
+        }
+        let fates = verdicts.fates();
+        Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes, fates })
+    }
+
+    /// Keeps the timeline of a plan that was committed, or forgets the one that it was made from.
+    pub(crate) fn note_timeline(&self, user: UserId, plan: &Plan, is_committed: bool) {
+        if is_committed {
+            self.timelines.insert(user, Arc::clone(&plan.timeline));
+        } else {
+            drop(self.timelines.remove(&user));
+        }
     }
 
     /// The intent to have `work` done, and its write.
     pub(crate) fn intend(&self, caller: &Caller, work: Work) -> Result<(RecordKey, Write)> {
         let mut envelope = Envelope::new(caller.user_id, work);
         envelope.traceparent.clone_from(&caller.traceparent);
-        let key = RecordKey::outbox(caller.user_id, self.platform.ids.next());
+        self.intend_envelope(envelope)
+    }
+
+    pub(crate) fn intend_envelope(&self, envelope: Envelope) -> Result<(RecordKey, Write)> {
+        let key = RecordKey::outbox(envelope.user_id, self.platform.ids.next());
         let intent = Intent { envelope, created_at: self.platform.clock.now() };
         Ok((key.clone(), Write::insert(key, encode(&intent)?)))
     }
@@ -305,20 +344,14 @@ impl App {
         members: &[usize],
     ) -> Result<Known> {
         let (first_ms, last_ms) = span(prepared, members);
-        let range = RecordKey::segments_between(metric, day, day);
-        let records =
-            query_all(&*self.platform.health_data, Partition::User(user), Kind::Segment, range).await?;
+        let overlaps = |record: &Record| {
+            let header = segments::header(record)?;
+            Ok(header.start_ms_min <= last_ms && header.end_ms_max >= first_ms)
+        };
         let mut known = Known::default();
-        for record in &records {
-            let header =
-                segment::header(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
-            if header.start_ms_min > last_ms || header.end_ms_max < first_ms {
-                continue;
-            }
-            let samples =
-                segment::decode(&record.body).map_err(|error| records::corrupt(&record.key, &error))?;
-            for sample in samples {
-                known.add(&sample);
+        for segment in self.segments_of(user, metric, day, overlaps).await? {
+            for (_, sample) in &segment.samples {
+                known.add(sample);
             }
         }
         Ok(known)
@@ -497,6 +530,15 @@ impl<'a> Verdicts<'a> {
             known.add_with(sample, content);
             self.accepted[*at] = true;
         }
+    }
+
+    fn fates(&self) -> Vec<Fate> {
+        let fate = |accepted: &bool| if *accepted { Fate::Accepted } else { Fate::Duplicate };
+        let mut fates: Vec<Fate> = self.accepted.iter().map(fate).collect();
+        for at in &self.deleted {
+            fates[*at] = Fate::Deleted;
+        }
+        fates
     }
 
     fn receipts(&self, parsed: &Parsed) -> Receipts {

@@ -138,6 +138,8 @@ impl App {
             Work::ProcessUpload { upload_id } => self.process_upload(user, upload_id).await,
             Work::ProcessDeletion { upload_id } => self.process_deletion(user, upload_id).await,
             Work::AnswerRequest { request_id } => self.answer_request(user, request_id).await,
+            Work::ProcessImport { part } => self.process_import(user, part).await,
+            Work::ForgetObjects { objects } => self.forget_objects(&objects).await,
         };
         done.map_err(|error| match error {
             AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict => {
@@ -205,7 +207,9 @@ impl App {
             Work::AnswerRequest { request_id } => {
                 return self.fail_request(user_id, request_id, reason).await;
             }
-            Work::ProcessDeletion { .. } => return Ok(()),
+            Work::ProcessDeletion { .. } | Work::ProcessImport { .. } | Work::ForgetObjects { .. } => {
+                return Ok(());
+            }
         };
         let key = RecordKey::upload(user_id, upload_id);
         let stored = match get::<Upload>(&*self.platform.health_data, &key).await {

@@ -51,6 +51,9 @@ macro_rules! identity {
             refresh_answers_new_tokens_of_the_same_user_and_session,
             a_spent_refresh_token_ends_its_session_when_used_again,
             a_spent_refresh_token_leaves_other_sessions_alone,
+            a_trade_whose_reply_got_lost_is_answered_again,
+            a_trade_is_not_answered_again_to_who_cannot_name_it,
+            copies_of_one_trade_at_once_get_the_same_refresh_token,
             of_refreshes_that_race_at_most_one_succeeds_and_the_session_ends,
             what_is_no_refresh_token_does_not_refresh,
             sign_out_ends_the_session_and_no_other,
@@ -76,6 +79,7 @@ macro_rules! identity {
             what_is_no_challenge_is_not_answered,
             ending_all_sessions_ends_challenges,
             disabling_takes_a_code_or_a_recovery_code,
+            an_operator_removes_a_second_factor_without_a_code,
             second_factors_of_an_unknown_user_are_not_found,
             a_second_factor_goes_with_its_user,
             // Accounts.
@@ -189,7 +193,7 @@ impl IdentityFixture {
     }
 
     async fn refresh(&self, tokens: &Tokens) -> Result<Tokens> {
-        self.identity.refresh(&tokens.refresh_token).await
+        self.identity.refresh(&tokens.refresh_token, None).await
     }
 
     /// Asserts that neither of the tokens is worth anything any more.

@@ -36,6 +36,16 @@ pub enum Work {
         /// The upload whose samples were deleted, and whose deletion record lists the days.
         upload_id: UploadId,
     },
+    /// Compute the results of days that an import touched.
+    ProcessImport {
+        /// The record that lists them.
+        part: uuid::Uuid,
+    },
+    /// Remove objects that no record names any more.
+    ForgetObjects {
+        /// Their keys.
+        objects: Vec<String>,
+    },
     /// Make an analysis or insight that was asked for.
     AnswerRequest {
         /// What was asked for.

@@ -40,6 +40,8 @@ uuid_id! {
     SampleId,
     /// One acknowledged upload, and the job that processes it. The API also calls it `processing_id`.
     UploadId,
+    /// One file that is imported. The same file of the same user has the same id.
+    ImportId,
     /// One stored actigraphy analysis.
     AnalysisId,
     /// One stored insight.

@@ -8,7 +8,9 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 use crate::{
-    ids::{AnalysisId, AuditId, ConsentId, EventId, InsightId, RequestId, SessionId, UploadId, UserId},
+    ids::{
+        AnalysisId, AuditId, ConsentId, EventId, ImportId, InsightId, RequestId, SessionId, UploadId, UserId,
+    },
     metric::Metric,
 };
 
@@ -79,6 +81,10 @@ pub enum Kind {
     Tombstone,
     /// An upload: its receipt and its job's state.
     Upload,
+    /// A file that is imported, and how far.
+    Import,
+    /// Days whose results an import left to be computed.
+    ImportedDays,
     /// An upload's raw body where it is small enough to be stored with the upload.
     RawBody,
     /// One read or change of health data.
@@ -231,6 +237,16 @@ impl RecordKey {
     /// An upload's raw body.
     pub fn raw_body(user: UserId, upload: UploadId) -> Self {
         Self::of_user(user, Kind::RawBody, upload)
+    }
+
+    /// A file that is imported.
+    pub fn import(user: UserId, import: ImportId) -> Self {
+        Self::of_user(user, Kind::Import, import)
+    }
+
+    /// Days that an import left to be computed; `part` is new for each.
+    pub fn imported_days(user: UserId, part: Uuid) -> Self {
+        Self::of_user(user, Kind::ImportedDays, part)
     }
 
     /// An audit entry.

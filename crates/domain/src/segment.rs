@@ -1,7 +1,7 @@
 //! The stored form of many readings of one metric: a compressed columnar block.
 //!
 //! ```text
-//! segment  = "CLS" version(u8) header ids start duration value clocks sources metadata crc32(u32 LE)
+//! segment  = "CLS" version(u8) header ids start duration value clocks sources metadata [sequences] crc32(u32 LE)
 //! header   = metric identifier, count, least start, greatest end - least start
 //! ids      = 0                                       each id is its reading's `ContentKey::sample_id`
 //!          | 1 run count, (uuid, run length)*        HealthKit series: one id, many points
@@ -9,6 +9,7 @@
 //! column   = 0 value                                 every value is the same
 //!          | 1 value*                                integers as zigzag varints of differences, quantities as f64 LE
 //!          | 2 length, pco
+//! sequences = column                             version 2 only: several segments joined, see [`encode_joined`]
 //! clocks, sources, metadata = entry count, entry*, column of indices
 //! ```
 //!
@@ -20,10 +21,12 @@
 mod column;
 mod dictionary;
 mod ids;
+mod reference;
 mod wire;
 
 use std::sync::Arc;
 
+pub use self::reference::Reference;
 use self::{
     ids::Ids,
     wire::{Reader, put_i64, put_str, put_u64},
@@ -40,7 +43,10 @@ use crate::{
 pub const SAMPLES_MAX: usize = 1 << 20;
 
 const MAGIC: [u8; 3] = *b"CLS";
-const VERSION: u8 = 1;
+/// Of one change.
+const PLAIN: u8 = 1;
+/// Of several changes.
+const JOINED: u8 = 2;
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 
 /// Why readings were not encoded, or bytes not decoded. Holds no value.
@@ -93,10 +99,25 @@ pub struct Header {
 
 /// Encodes samples of one metric, keeping their order and every bit of their values.
 pub fn encode(samples: &[Sample]) -> Result<Vec<u8>, SegmentError> {
+    put(samples, None)
+}
+
+/// Encodes samples of one metric that several changes brought, each with the number of its change.
+///
+/// # Errors
+/// [`SegmentError::Malformed`] unless there are as many numbers as samples.
+pub fn encode_joined(samples: &[Sample], sequences: &[u64]) -> Result<Vec<u8>, SegmentError> {
+    if samples.len() != sequences.len() {
+        return Err(SegmentError::Malformed);
+    }
+    put(samples, Some(sequences))
+}
+
+fn put(samples: &[Sample], sequences: Option<&[u64]>) -> Result<Vec<u8>, SegmentError> {
     let header = Header::of(samples)?;
     let mut out = Vec::with_capacity(256 + 4 * samples.len());
     out.extend_from_slice(&MAGIC);
-    out.push(VERSION);
+    out.push(if sequences.is_some() { JOINED } else { PLAIN });
     header.put(&mut out);
     ids::put(&mut out, samples);
     let starts: Vec<_> = samples.iter().map(|sample| sample.interval.start_ms()).collect();
@@ -111,14 +132,29 @@ pub fn encode(samples: &[Sample]) -> Result<Vec<u8>, SegmentError> {
         samples.iter().map(|sample| sample.metadata.as_deref()),
         wire::put_optional_str,
     );
+    if let Some(sequences) = sequences {
+        let sequences: Vec<_> = sequences.iter().map(|sequence| sequence.cast_signed()).collect();
+        column::put_integers(&mut out, &sequences);
+    }
     let checksum = crc32fast::hash(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     Ok(out)
 }
 
-/// Reads what [`encode`] wrote: the same samples in the same order.
+/// Reads what [`encode`] or [`encode_joined`] wrote: the same samples in the same order.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Sample>, SegmentError> {
-    let mut reader = open(bytes)?;
+    read(bytes).map(|(samples, _)| samples)
+}
+
+/// The same, each sample with the number of the change that brought it: `own` where the segment holds one change.
+pub fn decode_numbered(bytes: &[u8], own: u64) -> Result<Vec<(u64, Sample)>, SegmentError> {
+    let (samples, sequences) = read(bytes)?;
+    let sequence = |at: usize| sequences.as_ref().map_or(own, |sequences| sequences[at].cast_unsigned());
+    Ok(samples.into_iter().enumerate().map(|(at, sample)| (sequence(at), sample)).collect())
+}
+
+fn read(bytes: &[u8]) -> Result<(Vec<Sample>, Option<Vec<i64>>), SegmentError> {
+    let (version, mut reader) = open(bytes)?;
     let header = Header::read(&mut reader)?;
     let count = header.count;
     let ids = Ids::read(&mut reader, count)?;
@@ -129,6 +165,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Sample>, SegmentError> {
     let sources = dictionary::read(&mut reader, count, dictionary::read_source)?;
     let metadata =
         dictionary::read(&mut reader, count, |reader| Ok(reader.optional_str()?.map(Arc::<str>::from)))?;
+    let sequences = (version == JOINED).then(|| column::integers(&mut reader, count)).transpose()?;
     reader.finish()?;
 
     let mut samples = Vec::with_capacity(count);
@@ -149,17 +186,17 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Sample>, SegmentError> {
         }
         samples.push(sample);
     }
-    if Header::of(&samples)? == header { Ok(samples) } else { Err(SegmentError::Malformed) }
+    if Header::of(&samples)? == header { Ok((samples, sequences)) } else { Err(SegmentError::Malformed) }
 }
 
 /// Reads the header. The checksum of the whole segment is verified, its columns are not decoded.
 pub fn header(bytes: &[u8]) -> Result<Header, SegmentError> {
-    Header::read(&mut open(bytes)?)
+    Header::read(&mut open(bytes)?.1)
 }
 
 /// Reads the ids of the samples in their order. Does not decode the columns, unless the ids are derived from them.
 pub fn decode_ids(bytes: &[u8]) -> Result<Vec<SampleId>, SegmentError> {
-    let mut reader = open(bytes)?;
+    let (_, mut reader) = open(bytes)?;
     let header = Header::read(&mut reader)?;
     match Ids::read(&mut reader, header.count)? {
         Ids::Given(ids) => Ok(ids),
@@ -167,18 +204,18 @@ pub fn decode_ids(bytes: &[u8]) -> Result<Vec<SampleId>, SegmentError> {
     }
 }
 
-/// Checks magic, version and checksum, and gives what is between.
-fn open(bytes: &[u8]) -> Result<Reader<'_>, SegmentError> {
+/// Checks magic, version and checksum, and gives the version and what is between.
+fn open(bytes: &[u8]) -> Result<(u8, Reader<'_>), SegmentError> {
     let body = bytes.strip_prefix(&MAGIC).ok_or(SegmentError::NotASegment)?;
     let (&version, body) = body.split_first().ok_or(SegmentError::NotASegment)?;
-    if version != VERSION {
+    if !matches!(version, PLAIN | JOINED) {
         return Err(SegmentError::UnknownVersion);
     }
     let (body, checksum) = body.split_last_chunk::<CHECKSUM_BYTES>().ok_or(SegmentError::Checksum)?;
     if crc32fast::hash(&bytes[..bytes.len() - CHECKSUM_BYTES]) != u32::from_le_bytes(*checksum) {
         return Err(SegmentError::Checksum);
     }
-    Ok(Reader::new(body))
+    Ok((version, Reader::new(body)))
 }
 
 impl Header {

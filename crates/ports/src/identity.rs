@@ -237,7 +237,8 @@ pub struct ProfileUpdate {
 /// - Where confirmation is required, sign-in before it is `EmailNotVerified`; the code from the mail confirms, a wrong one is
 ///   `WrongCode`, and `resend` for an unknown address succeeds silently.
 /// - `refresh` answers new tokens of the same user and session, and the old refresh token is spent: using it again ends
-///   the session and all its tokens.
+///   the session and all its tokens. There is one exception, for a reply that got lost: who names the same `attempt` as with
+///   the trade that spent the token gets the same refresh token again, for as long as that one was not used.
 /// - `sign_out` ends the session: its access tokens no longer verify and its refresh token no longer refreshes.
 /// - `forgot` succeeds for any address; `reset` with the mailed code sets the password and ends all sessions, and the code
 ///   works once.
@@ -274,8 +275,8 @@ pub trait IdentityProvider: Send + Sync + 'static {
         from: &SignInContext,
     ) -> Result<SignIn>;
 
-    /// Trades a refresh token for new tokens.
-    async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens>;
+    /// Trades a refresh token for new tokens. An `attempt` is whatever the client names this trade by when it sends it again.
+    async fn refresh(&self, refresh_token: &SecretString, attempt: Option<&str>) -> Result<Tokens>;
 
     /// Ends a session.
     async fn sign_out(&self, user_id: UserId, session_id: SessionId) -> Result<()>;

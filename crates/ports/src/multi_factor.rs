@@ -32,6 +32,8 @@ pub struct TotpSecret {
 ///   as is one that never was.
 /// - `disable` with a code or a recovery code turns it off, and a sign-in needs the password alone; it is `NotFound` where it
 ///   is not on. A wrong one is `WrongCode`.
+/// - `remove` turns it off without a code, for whoever lost them all and proved to an operator who they are, and ends the
+///   sign-ins that wait for one. It succeeds where it is not on, and is `NotFound` for an unknown user.
 #[async_trait]
 pub trait MultiFactor: Send + Sync + 'static {
     /// Makes a secret for a user.
@@ -42,6 +44,9 @@ pub trait MultiFactor: Send + Sync + 'static {
 
     /// Turns it off.
     async fn disable(&self, user_id: UserId, code: &SecretString) -> Result<()>;
+
+    /// Turns it off in its owner's place.
+    async fn remove(&self, user_id: UserId) -> Result<()>;
 
     /// Whether it is on.
     async fn is_on(&self, user_id: UserId) -> Result<bool>;

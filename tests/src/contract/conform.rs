@@ -66,6 +66,36 @@ fn close(schema: &mut Value) {
     }
 }
 
+/// The examples of bodies that are not what the document says of those bodies. Phones may send more than it names.
+pub fn misfits(document: &Value) -> Vec<String> {
+    let closed = Validators::new(document.clone());
+    let open = Validators { document: document.clone(), made: Mutex::default() };
+    let mut misfits = Vec::new();
+    for (method, path, operation) in operations(document) {
+        let answers = operation["responses"].as_object().into_iter().flatten();
+        let answers = answers.map(|(status, answer)| (status.as_str(), answer));
+        for (name, body) in answers.chain([("request", &operation["requestBody"])]) {
+            let validators = if name == "request" { &open } else { &closed };
+            for content in resolve(document, body)["content"].as_object().into_iter().flatten() {
+                let (kind, Value::Object(content)) = content else { continue };
+                let (Some(schema), Some(example)) = (content.get("schema"), content.get("example")) else {
+                    continue;
+                };
+                let what = format!("{method} {path} {name} {kind}");
+                let fault = match validators.validator(&what, schema) {
+                    Ok(validator) => validator
+                        .iter_errors(example)
+                        .next()
+                        .map(|error| format!("{what}: {error} at {}", error.instance_path())),
+                    Err(fault) => Some(fault),
+                };
+                misfits.extend(fault);
+            }
+        }
+    }
+    misfits
+}
+
 /// What of the answer the document does not say; `None` where it says all of it.
 pub fn undocumented(validators: &Validators, exchange: &Exchange<'_>) -> Option<String> {
     let Exchange { method, path, status, .. } = exchange;

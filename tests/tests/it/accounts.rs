@@ -199,6 +199,25 @@ async fn a_sign_up_that_is_not_valid_names_the_field() {
 }
 
 #[tokio::test]
+async fn a_refresh_whose_reply_got_lost_is_asked_again_by_its_key() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    let trade = async |token: &str, key: &str| {
+        let body = json!({ "refresh_token": token });
+        let request = phone.anonymous(Method::POST, "auth/refresh").header("idempotency-key", key);
+        read(request.json(&body)).await.unwrap()
+    };
+    let lost = trade(&phone.refresh_token, "first").await.expect(200).unwrap();
+    let again = trade(&phone.refresh_token, "first").await.expect(200).unwrap();
+    assert_eq!(again["refresh_token"], lost["refresh_token"]);
+    me(&phone, again["access_token"].as_str().unwrap()).await.expect(200).unwrap();
+    // Whoever cannot name the trade has a copy of the token.
+    assert_eq!(problem(&trade(&phone.refresh_token, "guess").await, 401), "unauthorized");
+    assert_eq!(problem(&trade(again["refresh_token"].as_str().unwrap(), "next").await, 401), "unauthorized");
+    assert_eq!(problem(&me(&phone, again["access_token"].as_str().unwrap()).await, 401), "unauthorized");
+}
+
+#[tokio::test]
 async fn after_a_logout_neither_token_is_good() {
     let server = SHARED.get();
     let phone = server.phone().await;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     accounts::{login, me, other_code, post},
+    cli::users,
     support::{Server, Shared, pointers, problem},
 };
 
@@ -238,4 +239,22 @@ async fn neither_secret_nor_code_gets_into_the_log() {
     for hidden in [&secret, &session, &code, marked, tokens["access_token"].as_str().unwrap()] {
         assert!(!log.contains(hidden), "{log}");
     }
+}
+
+#[tokio::test]
+async fn an_operator_takes_a_lost_second_factor_off() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    turned_on(&phone).await;
+    let session = challenged(&phone).await;
+    let removed = users(&server, &["remove-second-factor", &phone.email, "--json"]);
+    assert_eq!(crate::support::stdout_json(&removed)["second_factor"], false);
+    assert!(!is_on(&phone).await);
+    let tokens = login(&phone, &phone.email, &phone.password).await;
+    assert_tokens(&phone, tokens).await;
+    assert_eq!(problem(&respond(&phone, &session, "123456").await, 401), "unauthorized");
+    // Where there is none it says so.
+    let again = users(&server, &["remove-second-factor", &phone.email]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("has no second factor"));
 }

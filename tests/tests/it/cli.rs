@@ -262,7 +262,7 @@ async fn a_developer_sees_the_code_that_would_have_been_mailed() {
 }
 
 /// `clarity users` on the data folder of a server that runs.
-fn users(server: &Server, arguments: &[&str]) -> Output {
+pub(crate) fn users(server: &Server, arguments: &[&str]) -> Output {
     let mut command = command(&[&["users"], arguments].concat());
     command.arg("--data").arg(server.data.path()).output().unwrap()
 }

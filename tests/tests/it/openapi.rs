@@ -113,6 +113,46 @@ async fn what_needs_a_token_refuses_without_one_before_anything_else() {
     assert!(guarded > 20, "{guarded} operations need a token");
 }
 
+#[tokio::test]
+async fn every_example_is_what_the_document_says_and_uploads_are_taken_as_they_are_shown() {
+    let server = SHARED.get();
+    let document = document(&server).await;
+    assert_eq!(contract::misfits(&document), Vec::<String>::new());
+
+    let phone = server.phone().await;
+    for path in [
+        "healthkit",
+        "health-data",
+        "health-data/upload",
+        "health-data/batch",
+        "pat/step-analysis",
+        "pat/analysis",
+        "insights",
+    ] {
+        let operation = &document["paths"][format!("/api/v1/{path}")]["post"];
+        let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+        name_the_user(&mut body, &phone.user_id.to_string());
+        let answer = e2e::read(phone.request(Method::POST, path).json(&body)).await.unwrap();
+        assert!(answer.status.is_success(), "{path}: {}", answer.body);
+        for refused in ["rejected_metrics", "failed_count", "skipped_samples"] {
+            assert!(answer.body[refused].as_u64().is_none_or(|count| count == 0), "{path}: {}", answer.body);
+        }
+    }
+}
+
+/// Makes whoever the body names this user.
+fn name_the_user(body: &mut Value, user_id: &str) {
+    match body {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name == "user_id" { *field = user_id.into() } else { name_the_user(field, user_id) }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| name_the_user(item, user_id)),
+        _ => {}
+    }
+}
+
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(fields) => {

@@ -108,8 +108,8 @@ impl IdentityProvider for CognitoIdentity {
         self.advance(step, from, asked.begun_at, OPERATION).await
     }
 
-    async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens> {
-        self.go_on(refresh_token, "identity.refresh").await
+    async fn refresh(&self, refresh_token: &SecretString, attempt: Option<&str>) -> Result<Tokens> {
+        self.go_on(refresh_token, attempt, "identity.refresh").await
     }
 
     async fn sign_out(&self, user_id: UserId, session_id: SessionId) -> Result<()> {

@@ -50,6 +50,20 @@ impl MultiFactor for CognitoIdentity {
         self.check(user_id, code, false, OPERATION).await
     }
 
+    async fn remove(&self, user_id: UserId) -> Result<()> {
+        const OPERATION: &str = "multi_factor.remove";
+        let account = self.account(&user_id.to_string(), OPERATION).await?;
+        if !account.ok_or_else(|| Error::new(ErrorKind::NotFound, OPERATION))?.has_software_token {
+            return Ok(());
+        }
+        let attempts = Attempts::default();
+        let setting = SoftwareTokenMfaSettingsType::builder().enabled(false).preferred_mfa(false).build();
+        let call = self.client.admin_set_user_mfa_preference().user_pool_id(&self.settings.user_pool_id);
+        let call = call.username(user_id.to_string()).software_token_mfa_settings(setting);
+        let outcome = call.customize().interceptor(attempts.clone()).send().await;
+        outcome.map(drop).map_err(|error| writing(OPERATION, About::Account, &attempts, &error))
+    }
+
     async fn is_on(&self, user_id: UserId) -> Result<bool> {
         let account = self.account(&user_id.to_string(), "multi_factor.is_on").await?;
         Ok(account.is_some_and(|account| account.has_software_token))

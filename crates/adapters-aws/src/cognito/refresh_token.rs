@@ -64,7 +64,7 @@ impl RefreshToken {
     }
 }
 
-fn hash(secret: &[u8; PART]) -> String {
+pub(super) fn hash(secret: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, secret))
 }
 

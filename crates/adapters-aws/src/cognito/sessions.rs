@@ -11,8 +11,8 @@ use super::{
     CognitoIdentity,
     authenticate::{Renewed, lifetime},
     fault::{About, denied, is, writing},
-    refresh_token::RefreshToken,
-    store::{Session, Stored},
+    refresh_token::{RefreshToken, hash},
+    store::{Session, Stored, Trade},
 };
 use crate::error::Attempts;
 
@@ -72,6 +72,7 @@ impl CognitoIdentity {
             remember_me: from.remember_me,
             family: token.family_hash(),
             current: token.serial_hash(),
+            trade: None,
             sealed: self.seal(whose, &refresh_token)?,
         };
         session.expires_at = self.end_of(&session, now);
@@ -96,9 +97,33 @@ impl CognitoIdentity {
     }
 
     /// Trades a refresh token of ours.
-    pub(super) async fn go_on(&self, given: &SecretString, operation: &'static str) -> Result<Tokens> {
+    pub(super) async fn go_on(
+        &self,
+        given: &SecretString,
+        attempt: Option<&str>,
+        operation: &'static str,
+    ) -> Result<Tokens> {
+        let token = RefreshToken::parse(given).ok_or_else(|| denied(operation, Denial::InvalidToken))?;
+        match self.trade(&token, attempt, operation).await {
+            // Of two copies of one attempt the other was first: its answer is this one's.
+            Err(error) if error.kind() == ErrorKind::Conflict && attempt.is_some() => {
+                self.trade(&token, attempt, operation).await
+            }
+            outcome => outcome,
+        }
+        .or_else(|error| match error.kind() {
+            ErrorKind::Conflict => Err(denied(operation, Denial::InvalidToken)),
+            _ => Err(error),
+        })
+    }
+
+    async fn trade(
+        &self,
+        token: &RefreshToken,
+        attempt: Option<&str>,
+        operation: &'static str,
+    ) -> Result<Tokens> {
         let invalid = || denied(operation, Denial::InvalidToken);
-        let token = RefreshToken::parse(given).ok_or_else(invalid)?;
         let whose = (token.user_id, token.session_id);
         let (stored, standing) = futures::future::try_join(
             self.sessions.session(token.user_id, token.session_id),
@@ -106,7 +131,11 @@ impl CognitoIdentity {
         )
         .await?;
         let stored = stored.filter(|stored| stored.body.family == token.family_hash()).ok_or_else(invalid)?;
-        if stored.body.current != token.serial_hash() {
+        let repeated = match attempt {
+            Some(attempt) => self.traded_for(whose, &stored.body, token, attempt)?,
+            None => None,
+        };
+        if stored.body.current != token.serial_hash() && repeated.is_none() {
             // Somebody has a copy, and nobody can tell who is the thief.
             self.end(whose, &stored.body).await?;
             return Err(invalid());
@@ -121,17 +150,25 @@ impl CognitoIdentity {
             }
             outcome => outcome?,
         };
-        let next = token.next()?;
+        let next = match repeated {
+            Some(next) => next,
+            None => token.next()?,
+        };
         let mut session = stored.body.clone();
         session.last_used_at = self.clock.now();
         session.expires_at = self.end_of(&session, session.last_used_at);
         session.current = next.serial_hash();
+        let trade = attempt.map(|attempt| {
+            let next = self.seal(whose, next.text().expose_secret())?;
+            Result::Ok(Trade { spent: token.serial_hash(), attempt: hash(attempt.as_bytes()), next })
+        });
+        session.trade = trade.transpose()?;
         if let Some(refresh_token) = &renewed.refresh_token {
             session.sealed = self.seal(whose, refresh_token.expose_secret())?;
         }
         match self.sessions.change(whose, &session, &stored).await {
             // The token was used twice at the same time, or the session ended.
-            Err(error) if error.kind() == ErrorKind::Conflict => {
+            Err(error) if error.kind() == ErrorKind::Conflict && attempt.is_none() => {
                 self.end(whose, &session).await?;
                 Err(invalid())
             }
@@ -142,6 +179,21 @@ impl CognitoIdentity {
         }
     }
 
+    /// The refresh token that `spent` was traded for, if this is that trade once more and the token was not used since.
+    fn traded_for(
+        &self,
+        whose: (UserId, SessionId),
+        session: &Session,
+        spent: &RefreshToken,
+        attempt: &str,
+    ) -> Result<Option<RefreshToken>> {
+        let is_same =
+            |trade: &&Trade| trade.spent == spent.serial_hash() && trade.attempt == hash(attempt.as_bytes());
+        let Some(trade) = session.trade.as_ref().filter(is_same) else { return Ok(None) };
+        let next = RefreshToken::parse(&self.open(whose, &trade.next)?);
+        Ok(next.filter(|next| next.serial_hash() == session.current))
+    }
+
     /// New tokens of Cognito's for a session. They must name it.
     async fn renewed(
         &self,
@@ -149,7 +201,7 @@ impl CognitoIdentity {
         session: &Session,
         operation: &'static str,
     ) -> Result<Renewed> {
-        let opened = self.open(whose, session)?;
+        let opened = self.open(whose, &session.sealed)?;
         let renewed = self.renew(opened.expose_secret(), &whose.0.to_string(), operation).await?;
         let (user_id, said) = self.read(&renewed.access_token, operation).await?;
         if (user_id, said.session_id) != whose {
@@ -193,7 +245,7 @@ impl CognitoIdentity {
     /// Makes Cognito forget the refresh token of a session that has ended. Its last copy went with the session, so where this
     /// fails nothing is lost, and nobody who signs out has to wait for Cognito to come back.
     async fn forget(&self, whose: (UserId, SessionId), session: &Session) {
-        let outcome = match self.open(whose, session) {
+        let outcome = match self.open(whose, &session.sealed) {
             Ok(refresh_token) => self.revoke(refresh_token.expose_secret()).await,
             Err(error) => Err(error),
         };
@@ -231,8 +283,8 @@ impl CognitoIdentity {
         self.sealer.seal(refresh_token.as_bytes(), &context(whose))
     }
 
-    fn open(&self, whose: (UserId, SessionId), session: &Session) -> Result<SecretString> {
-        let opened = self.sealer.open(&session.sealed, &context(whose));
+    fn open(&self, whose: (UserId, SessionId), sealed: &str) -> Result<SecretString> {
+        let opened = self.sealer.open(sealed, &context(whose));
         let text = opened.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         text.map(SecretString::from).ok_or_else(|| {
             let cause = "a session was sealed with another key, or changed";

@@ -27,8 +27,22 @@ pub(super) struct Session {
     pub(super) family: String,
     /// The hash of the refresh token that was not used yet.
     pub(super) current: String,
+    /// How that came to be, where the client said how it would ask again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trade: Option<Trade>,
     /// Cognito's refresh token, sealed.
     pub(super) sealed: String,
+}
+
+/// The last trade of a refresh token, to be answered again if its reply got lost.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Trade {
+    /// The hash of the token that it spent.
+    pub(super) spent: String,
+    /// The hash of what the client calls it.
+    pub(super) attempt: String,
+    /// The token of ours that it answered, sealed.
+    pub(super) next: String,
 }
 
 /// What counts for all sessions of a user.

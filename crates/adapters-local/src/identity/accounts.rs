@@ -9,7 +9,7 @@ use ports::{
     ChallengeKind, Denial, Email, Error, ErrorKind, IdentityProvider, NewUser, Profile, ProfileUpdate,
     Result, Role, SignIn, SignInContext, Tokens,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     CodePurpose, LocalIdentity,
@@ -18,10 +18,10 @@ use super::{
     multi_factor::second_factor,
     revocations::Mark,
     rows::{
-        Accounts, AddressKey, AddressOwner, Failures, Keep, RefreshToken, SecondFactor, Session, User,
+        Accounts, AddressKey, AddressOwner, Failures, Keep, RefreshToken, SecondFactor, Session, Trade, User,
         address_key, after, only_user,
     },
-    sessions::token_key,
+    sessions::{attempt_key, opaque_token, token_key},
 };
 
 #[async_trait]
@@ -121,7 +121,8 @@ impl IdentityProvider for LocalIdentity {
             return Ok(challenge);
         }
         let session = Session::new(user.id, from, accounts.now());
-        let tokens = self.tokens_of(&mut accounts, user, SessionId(self.ids.next()), &session).await?;
+        let session_id = SessionId(self.ids.next());
+        let tokens = self.tokens_of(&mut accounts, user, session_id, &session, opaque_token()?).await?;
         accounts.commit().await?;
         Ok(SignIn::Tokens(tokens))
     }
@@ -136,7 +137,7 @@ impl IdentityProvider for LocalIdentity {
         self.answer_challenge(session, kind, answer, from).await
     }
 
-    async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens> {
+    async fn refresh(&self, refresh_token: &SecretString, attempt: Option<&str>) -> Result<Tokens> {
         const OPERATION: &str = "identity.refresh";
         let invalid = || denied(OPERATION, Denial::InvalidToken);
         let key = token_key(refresh_token);
@@ -148,7 +149,8 @@ impl IdentityProvider for LocalIdentity {
         let user_id = session.user_id;
         let user = accounts.user(user_id).await?.ok_or_else(invalid)?;
         let standing = self.tokens.revocations.standing(user_id, session_id, accounts.now())?;
-        if token.spent || standing.session_ended {
+        let repeated = self.traded_for(&mut accounts, &token, attempt).await?;
+        if (token.spent && repeated.is_none()) || standing.session_ended {
             // Somebody has a copy, and nobody can tell who is the thief, so the whole session ends; or it ended, and a
             // crash kept that from the database.
             self.tokens.revocations.append(vec![Mark::Session(session_id)], accounts.now()).await?;
@@ -159,11 +161,19 @@ impl IdentityProvider for LocalIdentity {
         if user.disabled {
             return Err(denied(OPERATION, Denial::Disabled));
         }
-        let spent = RefreshToken { session_id, spent: true };
+        let next = match repeated {
+            Some(next) => next,
+            None => opaque_token()?,
+        };
+        let trade = attempt.map(|attempt| {
+            let next = self.sealer.seal(next.expose_secret().as_bytes(), session_id.0.as_bytes())?;
+            Result::Ok(Trade { attempt: attempt_key(attempt), next })
+        });
+        let spent = RefreshToken { session_id, spent: true, trade: trade.transpose()? };
         let until = Some(after(accounts.now(), self.settings.refresh_token_lifetime));
         accounts.put(&key, &spent, Keep { owner: Some(session_id.0.as_bytes()), until }).await?;
         session.last_used_at = accounts.now();
-        let tokens = self.tokens_of(&mut accounts, user, session_id, &session).await?;
+        let tokens = self.tokens_of(&mut accounts, user, session_id, &session, next).await?;
         accounts.commit().await?;
         Ok(tokens)
     }

@@ -89,6 +89,16 @@ impl MultiFactor for LocalIdentity {
         accounts.commit().await
     }
 
+    async fn remove(&self, user_id: UserId) -> Result<()> {
+        let mut accounts = self.begin("multi_factor.remove").await?;
+        if accounts.user(user_id).await?.is_none() {
+            return Err(accounts.error(ErrorKind::NotFound));
+        }
+        accounts.delete::<SecondFactor>(user_id.0.as_bytes()).await?;
+        accounts.delete_owned::<Challenge>(user_id).await?;
+        accounts.commit().await
+    }
+
     async fn is_on(&self, user_id: UserId) -> Result<bool> {
         let mut accounts = self.read("multi_factor.is_on").await?;
         Ok(second_factor(&mut accounts, user_id).await?.is_some())
@@ -145,7 +155,8 @@ impl LocalIdentity {
         accounts.delete::<Failures>(&counted.account).await?;
         let now = accounts.now();
         let session = Session { created_at: now, last_used_at: now, ..challenge.session };
-        let tokens = self.tokens_of(&mut accounts, user, SessionId(self.ids.next()), &session).await?;
+        let session_id = SessionId(self.ids.next());
+        let tokens = self.tokens_of(&mut accounts, user, session_id, &session, opaque_token()?).await?;
         accounts.commit().await?;
         Ok(SignIn::Tokens(tokens))
     }

@@ -107,6 +107,18 @@ pub(super) struct Challenge {
 pub(super) struct RefreshToken {
     pub(super) session_id: SessionId,
     pub(super) spent: bool,
+    /// What it was traded for, where the client said how it would ask again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trade: Option<Trade>,
+}
+
+/// The trade of a refresh token, to be answered again if its reply got lost.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Trade {
+    /// The hash of what the client calls it.
+    pub(super) attempt: [u8; 32],
+    /// The next refresh token, sealed.
+    pub(super) next: Sealed,
 }
 
 /// The latest code of an address and purpose, and how many there were lately.

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::ids::{SessionId, UserId};
 use jiff::Timestamp;
-use ports::{Result, SessionInfo, Sessions, SignInContext, Tokens};
+use ports::{ErrorKind, Result, SessionInfo, Sessions, SignInContext, Tokens};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use super::{
     LocalIdentity, random,
@@ -27,6 +28,11 @@ impl Session {
 
 pub(super) fn token_key(token: &SecretString) -> [u8; 32] {
     Sha256::digest(token.expose_secret()).into()
+}
+
+/// Stands for what a client calls a trade.
+pub(super) fn attempt_key(attempt: &str) -> [u8; 32] {
+    Sha256::digest(attempt).into()
 }
 
 /// A token that says nothing and that nobody can guess.
@@ -62,13 +68,14 @@ impl Sessions for LocalIdentity {
 }
 
 impl LocalIdentity {
-    /// New tokens of a session, and the session itself, new or used once more.
+    /// New tokens of a session, with this one to refresh it, and the session itself, new or used once more.
     pub(super) async fn tokens_of(
         &self,
         accounts: &mut Accounts,
         mut user: User,
         session_id: SessionId,
         session: &Session,
+        refresh_token: SecretString,
     ) -> Result<Tokens> {
         let now = accounts.now();
         if self.tokens.revocations.standing(user.id, session_id, now)?.user_barred {
@@ -82,8 +89,7 @@ impl LocalIdentity {
         let keep = Keep { owner: Some(user.id.0.as_bytes()), until };
         accounts.put(session_id.0.as_bytes(), session, keep).await?;
 
-        let refresh_token = opaque_token()?;
-        let token = RefreshToken { session_id, spent: false };
+        let token = RefreshToken { session_id, spent: false, trade: None };
         let keep = Keep { owner: Some(session_id.0.as_bytes()), until };
         accounts.put(&token_key(&refresh_token), &token, keep).await?;
 
@@ -95,6 +101,26 @@ impl LocalIdentity {
             user_id: user.id,
             session_id,
         })
+    }
+
+    /// The refresh token that `spent` was traded for, if this is that trade once more and the token was not used since.
+    pub(super) async fn traded_for(
+        &self,
+        accounts: &mut Accounts,
+        spent: &RefreshToken,
+        attempt: Option<&str>,
+    ) -> Result<Option<SecretString>> {
+        let (Some(trade), Some(attempt)) = (&spent.trade, attempt) else { return Ok(None) };
+        let is_same: bool = trade.attempt.ct_eq(&attempt_key(attempt)).into();
+        if !is_same {
+            return Ok(None);
+        }
+        let opened = self.sealer.open_sealed(&trade.next, spent.session_id.0.as_bytes())?;
+        let next = String::from_utf8(opened.to_vec()).map(SecretString::from);
+        let next =
+            next.map_err(|_| accounts.error(ErrorKind::Corrupt).with_cause("a sealed refresh token"))?;
+        let kept: Option<RefreshToken> = accounts.get(&token_key(&next)).await?;
+        Ok(kept.is_some_and(|kept| !kept.spent).then_some(next))
     }
 
     /// Ends the sessions of a user, and the sign-ins that are not yet any; answers the marks that revoke the access tokens.

@@ -19,6 +19,7 @@ pub(crate) enum Action {
     SetRoles(BTreeSet<Role>),
     SetDisabled(bool),
     EndSessions,
+    RemoveSecondFactor,
 }
 
 pub(crate) fn users(global: &Global, email: &str, action: Action) -> Result<ExitCode, Failure> {
@@ -71,6 +72,14 @@ async fn act(
         Action::EndSessions => {
             platform.sessions.end_all(user_id, None).await?;
             format!("{} ended.", counted(sessions))
+        }
+        Action::RemoveSecondFactor => {
+            anyhow::ensure!(
+                before.has_second_factor,
+                "this account has no second factor: nothing was changed"
+            );
+            platform.multi_factor.remove(user_id).await?;
+            "The second factor is off: a sign-in needs the password alone.".to_owned()
         }
     };
     Ok((Account::find(platform, email).await?, Some(done)))

@@ -108,6 +108,7 @@ impl Rules {
 
     fn ranges_of_the_pipeline(&mut self, config: &Config) {
         self.range("ingest.raw_inline_bytes_max", config.ingest.raw_inline_bytes_max, 0..=262_144);
+        self.range("ingest.segment_inline_bytes_max", config.ingest.segment_inline_bytes_max, 0..=262_144);
         self.range("ingest.commit_attempts_max", config.ingest.commit_attempts_max, 1..=100);
         let worker = &config.worker;
         // Each has a thread of a pool of 512, which others need, too.
@@ -117,6 +118,7 @@ impl Rules {
         self.range("worker.deliveries_max", worker.deliveries_max, 1..=1_000);
         self.range("worker.retry_base_ms", worker.retry_base_ms, 1..=3_600_000);
         self.range("worker.retry_max_ms", worker.retry_max_ms, 1..=43_200_000);
+        self.range("worker.join_segments_min", worker.join_segments_min, 2..=10_000);
         self.range("worker.relay_interval_ms", worker.relay_interval_ms, 1..=3_600_000);
         self.range("worker.sweep_interval_ms", worker.sweep_interval_ms, 1..=3_600_000);
         let measures = &config.measures;

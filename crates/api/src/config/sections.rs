@@ -301,6 +301,7 @@ pub struct Live {
 #[serde(deny_unknown_fields)]
 pub struct Ingest {
     pub raw_inline_bytes_max: usize,
+    pub segment_inline_bytes_max: usize,
     pub commit_attempts_max: u32,
 }
 
@@ -316,6 +317,7 @@ pub struct Worker {
     pub retry_max_ms: u64,
     pub relay_interval_ms: u64,
     pub sweep_interval_ms: u64,
+    pub join_segments_min: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -190,6 +190,13 @@ pub(crate) async fn detailed(context: Ctx) -> HttpResponse {
     if required { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
 }
 
+/// How the service that keeps readings is. The same as `GET health/detailed`, where the original's apps look for it.
+#[utoipa::path(get, path = "/api/v1/health-data/health", tag = "health-data", responses(
+    (status = 200, body = Health), (status = 503, body = Health)))]
+pub(crate) async fn health_data(context: Ctx) -> HttpResponse {
+    detailed(context).await
+}
+
 /// Whether the record store answers, and how fast.
 #[utoipa::path(get, path = "/health/db", tag = "service", responses((status = 200, body = Part), (status = 503, body = Part)))]
 pub(crate) async fn database(context: Ctx) -> HttpResponse {

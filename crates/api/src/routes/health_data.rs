@@ -23,7 +23,7 @@ pub(crate) mod batch;
 pub(crate) mod samples;
 
 use self::samples::{SampleUpload, SampleUploadResponse};
-use super::{auth::MessageResponse, openapi::schemas, resource, seconds};
+use super::{auth::MessageResponse, health, openapi::schemas, resource, seconds};
 use crate::{
     cursor,
     extract::{Ctx, HealthUser, UploadBody},
@@ -45,6 +45,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(status))
                 .route(web::delete().to(delete_processing)),
         )
+        .service(resource("/health-data/health").route(web::get().to(health::health_data)))
         .service(resource("/health-data/{processing_id}").route(web::delete().to(delete)));
 }
 

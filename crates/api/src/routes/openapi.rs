@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the handlers, and Swagger UI over it.
 
 mod complete;
+mod examples;
 pub(crate) mod schemas;
 
 use std::sync::LazyLock;
@@ -53,7 +54,7 @@ use crate::problem::{Problem, ProblemKind};
         (name = "service", description = "The service itself: health, metrics and this document")
     ),
     paths(
-        root::root, root::page, document, health::live, health::live_page, health::ready, health::detailed, health::database, health::metrics,
+        root::root, root::page, document, health::live, health::live_page, health::ready, health::detailed, health::health_data, health::database, health::metrics,
         auth::sign_in::register, auth::sign_in::login, auth::sign_in::challenge, auth::sign_in::refresh, auth::sign_in::logout,
         auth::codes::confirm_email, auth::codes::resend_confirmation, auth::codes::forgot_password, auth::codes::reset_password,
         auth::mfa::state, auth::mfa::set_up, auth::mfa::verify, auth::mfa::disable,
@@ -105,6 +106,7 @@ impl Modify for OperationIds {
 pub fn contract() -> serde_json::Result<Value> {
     let mut document = serde_json::to_value(ClarityApi::openapi())?;
     complete::complete(&mut document);
+    examples::add(&mut document)?;
     Ok(document)
 }
 

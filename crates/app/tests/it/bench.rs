@@ -86,6 +86,9 @@ pub(crate) fn settings() -> Settings {
         samples_per_upload_max: 50_000,
         step_minutes_max: 20_160,
         raw_inline_bytes_max: 4096,
+        // Low, so that every test also has objects and joined segments.
+        segment_inline_bytes_max: 160,
+        join_segments_min: 3,
         commit_attempts_max: 8,
         worker_concurrency: 4,
         lease: Duration::from_secs(30),

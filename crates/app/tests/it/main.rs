@@ -15,4 +15,6 @@ mod idempotency;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod segments;
+#[cfg(test)]
 mod uploads;

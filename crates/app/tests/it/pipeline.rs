@@ -15,13 +15,13 @@ use crate::bench::{app, body, caller, heart_rate, send};
 
 /// Runs relay and worker until nothing is left to do.
 pub(crate) async fn settle(app: &Arc<App>) {
-    while app.sweep_outbox().await.unwrap() > 0 {}
     let stop = CancellationToken::new();
     let worker = tokio::spawn({
         let (app, stop) = (Arc::clone(app), stop.clone());
         async move { app.run_worker(stop, Duration::from_secs(10)).await }
     });
-    while app.platform.jobs.stats().await.unwrap().depth > 0 {
+    // A job may leave an intent to do another.
+    while app.sweep_outbox().await.unwrap() > 0 || app.platform.jobs.stats().await.unwrap().depth > 0 {
         tokio::task::yield_now().await;
     }
     stop.cancel();

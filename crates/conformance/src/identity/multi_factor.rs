@@ -213,7 +213,7 @@ pub async fn what_is_no_challenge_is_not_answered(fixture: IdentityFixture) {
     }
     let session = fixture.challenge(&person).await;
     // Its token is no other token.
-    assert_denied(fixture.identity.refresh(&session).await, Denial::InvalidToken);
+    assert_denied(fixture.identity.refresh(&session, None).await, Denial::InvalidToken);
     assert_denied(fixture.verifier.verify(session.expose_secret()).await, Denial::InvalidToken);
     for kind in [ChallengeKind::SmsMfa, ChallengeKind::NewPasswordRequired] {
         let other = fixture.identity.respond(&session, kind, &code, &SignInContext::default()).await;
@@ -258,11 +258,26 @@ pub async fn disabling_takes_a_code_or_a_recovery_code(fixture: IdentityFixture)
     }
 }
 
+pub async fn an_operator_removes_a_second_factor_without_a_code(fixture: IdentityFixture) {
+    let (person, app, _) = fixture.careful_person().await;
+    let (other, _, _) = fixture.careful_person().await;
+    let waiting = fixture.challenge(&person).await;
+    fixture.multi_factor.remove(person.user_id).await.unwrap();
+    assert!(!fixture.multi_factor.is_on(person.user_id).await.unwrap());
+    fixture.sign_in(&person).await;
+    let answer = app.next_code(&fixture).await;
+    assert_denied(fixture.respond(&waiting, &answer).await, Denial::InvalidToken);
+    assert!(fixture.multi_factor.is_on(other.user_id).await.unwrap());
+    // Where it is not on there is nothing to do.
+    fixture.multi_factor.remove(person.user_id).await.unwrap();
+}
+
 pub async fn second_factors_of_an_unknown_user_are_not_found(fixture: IdentityFixture) {
     let (unknown, code) = (UserId(unique()), secret("123456"));
     assert_refused(fixture.multi_factor.set_up(unknown).await.map(drop), ErrorKind::NotFound);
     assert_refused(fixture.multi_factor.verify(unknown, &code).await.map(drop), ErrorKind::NotFound);
     assert_refused(fixture.multi_factor.disable(unknown, &code).await, ErrorKind::NotFound);
+    assert_refused(fixture.multi_factor.remove(unknown).await, ErrorKind::NotFound);
     assert!(!fixture.multi_factor.is_on(unknown).await.unwrap());
 }
 

@@ -46,7 +46,7 @@ fn exact(samples: &[Sample]) -> Vec<(&Sample, Option<u64>)> {
 
 /// Makes `bytes` pass the checks that come before the columns, as bytes that someone made up would.
 fn seal(body: &[u8]) -> Vec<u8> {
-    let mut bytes = [&MAGIC, &[VERSION][..], body].concat();
+    let mut bytes = [&MAGIC, &[PLAIN][..], body].concat();
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     bytes
 }
@@ -242,7 +242,7 @@ fn a_count_that_the_bytes_cannot_hold_is_refused() {
 #[test]
 fn a_later_version_and_an_unknown_metric_are_named() {
     let mut later = encode(&series(1)).unwrap();
-    later[MAGIC.len()] = VERSION + 1;
+    later[MAGIC.len()] = JOINED + 1;
     assert_eq!(decode(&later), Err(SegmentError::UnknownVersion));
     assert_eq!(header(b"not a segment"), Err(SegmentError::NotASegment));
     let mut unknown = Vec::new();
@@ -286,3 +286,19 @@ const FORTY_SAMPLES: &str = "\
     00000000284000000000000000000000000000414c5aedc98a456ad182f42a5011238853d4ac22299e760001a0380d457572\
     6f70652f506172697300000113416e6e612773204170706c6520576174636816636f6d2e6170706c652e6865616c74682e36\
     453241095761746368362c32000001000000776845cc";
+
+#[test]
+fn joined_samples_keep_the_numbers_of_their_changes() {
+    let samples = series(200);
+    let sequences: Vec<u64> = (0..200).map(|at| if at < 90 { 7 } else { u64::MAX - at }).collect();
+    let joined = encode_joined(&samples, &sequences).unwrap();
+    let read = decode_numbered(&joined, 1).unwrap();
+    assert_eq!(read.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), sequences);
+    assert_eq!(decode(&joined).unwrap(), samples);
+    assert_eq!(decode_ids(&joined).unwrap(), samples.iter().map(|sample| sample.id).collect::<Vec<_>>());
+    assert_eq!(header(&joined).unwrap().count, 200);
+    // One of a single change has the number that its record says.
+    let plain = encode(&samples).unwrap();
+    assert!(decode_numbered(&plain, 9).unwrap().iter().all(|(sequence, _)| *sequence == 9));
+    assert_eq!(encode_joined(&samples, &sequences[1..]), Err(SegmentError::Malformed));
+}

@@ -114,6 +114,7 @@ pub(crate) const TABLE: &[Entry] = &[
     public("GET /api/v1/health"),
     public("GET /api/v1/health/ready"),
     public("GET /api/v1/health/detailed"),
+    public("GET /api/v1/health-data/health"),
     public("GET /health/db"),
     public("GET /metrics"),
     public("GET /.well-known/jwks.json"),

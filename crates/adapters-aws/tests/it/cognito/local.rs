@@ -98,7 +98,7 @@ async fn a_challenge_is_answered_by_a_code_and_ends_by_time_and_with_all_session
     let other = home.respond(&session, ChallengeKind::SmsMfa, "123456").await.unwrap_err();
     assert_eq!(other.kind(), ErrorKind::InvalidInput);
     let given = tokens(home.respond(&session, kind, code().expose_secret()).await.unwrap());
-    home.identity.accounts.refresh(&given.refresh_token).await.unwrap();
+    home.identity.accounts.refresh(&given.refresh_token, None).await.unwrap();
 
     let session = home.challenge(&anna, kind).await;
     home.identity.sessions.end_all(user_id, None).await.unwrap();
@@ -182,13 +182,13 @@ async fn a_pool_that_rotates_its_refresh_tokens_is_followed() {
     home.identity = home.pool.open().await;
     let anna = home.person("rotated").await;
     let first = home.sign_in(&anna).await;
-    let second = home.identity.accounts.refresh(&first.refresh_token).await.unwrap();
+    let second = home.identity.accounts.refresh(&first.refresh_token, None).await.unwrap();
     assert_eq!((second.user_id, second.session_id), (first.user_id, first.session_id));
     // What is done in the user's name spends Cognito's token, and not theirs.
     home.identity.multi_factor.set_up(first.user_id).await.unwrap();
-    let third = home.identity.accounts.refresh(&second.refresh_token).await.unwrap();
+    let third = home.identity.accounts.refresh(&second.refresh_token, None).await.unwrap();
     home.identity.tokens.verify(third.access_token.expose_secret()).await.unwrap();
-    assert_denied(home.identity.accounts.refresh(&second.refresh_token).await, Denial::InvalidToken);
+    assert_denied(home.identity.accounts.refresh(&second.refresh_token, None).await, Denial::InvalidToken);
     assert_denied(
         home.identity.tokens.verify(third.access_token.expose_secret()).await,
         Denial::InvalidToken,

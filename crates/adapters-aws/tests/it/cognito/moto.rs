@@ -47,7 +47,7 @@ async fn the_end_of_all_sessions_is_a_global_sign_out() {
         panic!("a challenge")
     };
     identity.tokens.verify(tokens.access_token.expose_secret()).await.unwrap();
-    let renewed = identity.accounts.refresh(&tokens.refresh_token).await.unwrap();
+    let renewed = identity.accounts.refresh(&tokens.refresh_token, None).await.unwrap();
     assert_eq!(renewed.session_id, tokens.session_id);
 
     let direct = pool.client.initiate_auth().client_id(&pool.settings.client_id);
@@ -60,8 +60,27 @@ async fn the_end_of_all_sessions_is_a_global_sign_out() {
     let call = pool.client.initiate_auth().client_id(&pool.settings.client_id);
     let call = call.auth_flow(AuthFlowType::RefreshTokenAuth).auth_parameters("REFRESH_TOKEN", refresh_token);
     assert!(call.send().await.is_err(), "moto was told of the end");
-    let refused = identity.accounts.refresh(&renewed.refresh_token).await.unwrap_err();
+    let refused = identity.accounts.refresh(&renewed.refresh_token, None).await.unwrap_err();
     assert_eq!(denial(&refused), Some(Denial::InvalidToken));
+}
+
+#[tokio::test]
+async fn an_operator_turns_a_second_factor_off() {
+    let pool = Pool::moto(false, false).await;
+    let identity = pool.open().await;
+    let anna = email("anna");
+    identity.accounts.sign_up(new_user(&anna, PASSWORD)).await.unwrap();
+    identity.accounts.confirm(&anna, "123456").await.unwrap();
+    let signed_in = identity.accounts.sign_in(&anna, &PASSWORD.into(), &SignInContext::default()).await;
+    let SignIn::Tokens(tokens) = signed_in.unwrap() else { panic!("a challenge") };
+    identity.multi_factor.set_up(tokens.user_id).await.unwrap();
+    // moto takes any code.
+    identity.multi_factor.verify(tokens.user_id, &"123456".into()).await.unwrap();
+    assert!(identity.multi_factor.is_on(tokens.user_id).await.unwrap());
+    identity.multi_factor.remove(tokens.user_id).await.unwrap();
+    assert!(!identity.multi_factor.is_on(tokens.user_id).await.unwrap());
+    let nobody = identity.multi_factor.remove(domain::ids::UserId(uuid::Uuid::nil())).await.unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]

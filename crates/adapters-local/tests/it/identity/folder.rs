@@ -147,7 +147,7 @@ async fn where_revocations_were_lost_every_earlier_token_is_void() {
         assert!(!verifies(identity, home.token()).await);
         assert!(!verifies(identity, live.access_token.expose_secret()).await);
     }
-    let renewed = restarted.refresh(&live.refresh_token).await.unwrap();
+    let renewed = restarted.refresh(&live.refresh_token, None).await.unwrap();
     assert!(verifies(&home.identity, renewed.access_token.expose_secret()).await);
 }
 
@@ -188,7 +188,7 @@ async fn accounts_survive_a_restart() {
     let home = Home::new().await;
     let restarted = home.elsewhere().await;
     assert!(verifies(&restarted, home.token()).await);
-    let tokens = restarted.refresh(&home.tokens.refresh_token).await.unwrap();
+    let tokens = restarted.refresh(&home.tokens.refresh_token, None).await.unwrap();
     assert_eq!((tokens.user_id, tokens.session_id), (home.tokens.user_id, home.tokens.session_id));
 }
 

@@ -27,7 +27,7 @@ async fn rows(home: &Home) -> Vec<String> {
 /// Leaves every kind of trace of a user.
 async fn live(home: &Home, identity: &LocalIdentity) {
     let user_id = home.tokens.user_id;
-    identity.refresh(&home.tokens.refresh_token).await.unwrap();
+    identity.refresh(&home.tokens.refresh_token, None).await.unwrap();
     sign_in(identity, ADDRESS).await;
     identity.forgot(&email(ADDRESS)).await.unwrap();
     let moved = email("anna@new.example.org");
@@ -76,5 +76,5 @@ async fn deleting_a_user_leaves_the_rows_of_others() {
     live(&home, &home.identity).await;
     home.identity.delete(home.tokens.user_id).await.unwrap();
     assert_eq!(rows(&home).await, ["address", "refresh_token", "session", "user"]);
-    home.identity.refresh(&tokens.refresh_token).await.unwrap();
+    home.identity.refresh(&tokens.refresh_token, None).await.unwrap();
 }

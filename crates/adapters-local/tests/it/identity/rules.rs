@@ -93,7 +93,7 @@ async fn a_refused_change_holds_up_no_other_process() {
     let home = Home::new().await;
     let other = home.elsewhere().await;
     for _ in 0..3 {
-        assert_eq!(denied(home.identity.refresh(&secret("none")).await), Denial::InvalidToken);
+        assert_eq!(denied(home.identity.refresh(&secret("none"), None).await), Denial::InvalidToken);
         sign_in(&other, ADDRESS).await;
     }
 }
@@ -217,7 +217,7 @@ async fn of_refreshes_with_one_token_at_once_one_wins_and_the_session_ends() {
     let other = home.elsewhere().await;
     let refresh = |n: usize| {
         let identity = [&home.identity, &other][n % 2];
-        identity.refresh(&home.tokens.refresh_token)
+        identity.refresh(&home.tokens.refresh_token, None)
     };
     let results = join_all((0..8).map(refresh)).await;
     let winners: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
@@ -226,7 +226,7 @@ async fn of_refreshes_with_one_token_at_once_one_wins_and_the_session_ends() {
         assert_eq!(denial(error), Some(Denial::InvalidToken));
     }
     assert!(!verifies(&home.identity, winners[0].access_token.expose_secret()).await);
-    assert_eq!(denied(home.identity.refresh(&winners[0].refresh_token).await), Denial::InvalidToken);
+    assert_eq!(denied(home.identity.refresh(&winners[0].refresh_token, None).await), Denial::InvalidToken);
 }
 
 #[tokio::test]
@@ -240,10 +240,10 @@ async fn a_session_ends_when_it_is_idle_and_a_remembered_one_when_its_refresh_to
         // Being used keeps it going, beyond any one idle time.
         for _ in 0..3 {
             clock.advance_by(day * (days - 1));
-            tokens = identity.refresh(&tokens.refresh_token).await.unwrap();
+            tokens = identity.refresh(&tokens.refresh_token, None).await.unwrap();
         }
         clock.advance_by(day * days);
-        assert_eq!(denied(identity.refresh(&tokens.refresh_token).await), Denial::InvalidToken);
+        assert_eq!(denied(identity.refresh(&tokens.refresh_token, None).await), Denial::InvalidToken);
         assert_eq!(identity.sessions(user_id).await.unwrap(), []);
     }
 }
@@ -257,14 +257,14 @@ async fn whoever_steals_a_refresh_token_loses_it_with_its_owner_in_every_process
         let (first, second) =
             if thief_is_first { (&other, &home.identity) } else { (&home.identity, &other) };
         let stolen = home.tokens.refresh_token.clone();
-        let renewed = first.refresh(&stolen).await.unwrap();
-        let renewed = first.refresh(&renewed.refresh_token).await.unwrap();
+        let renewed = first.refresh(&stolen, None).await.unwrap();
+        let renewed = first.refresh(&renewed.refresh_token, None).await.unwrap();
         assert!(verifies(second, renewed.access_token.expose_secret()).await);
-        assert_eq!(denied(second.refresh(&stolen).await), Denial::InvalidToken);
+        assert_eq!(denied(second.refresh(&stolen, None).await), Denial::InvalidToken);
         for identity in [&home.identity, &other, &home.elsewhere().await] {
             assert!(!verifies(identity, home.token()).await);
             assert!(!verifies(identity, renewed.access_token.expose_secret()).await);
-            assert_eq!(denied(identity.refresh(&renewed.refresh_token).await), Denial::InvalidToken);
+            assert_eq!(denied(identity.refresh(&renewed.refresh_token, None).await), Denial::InvalidToken);
             assert_eq!(identity.sessions(home.tokens.user_id).await.unwrap(), []);
         }
         // The owner signs in anew.
@@ -291,7 +291,7 @@ async fn new_roles_count_at_once_in_another_process() {
     assert!(verifies(&other, home.token()).await);
     home.identity.set_roles(home.tokens.user_id, [Role::Operator].into()).await.unwrap();
     assert!(!verifies(&other, home.token()).await);
-    assert_eq!(denied(other.refresh(&home.tokens.refresh_token).await), Denial::InvalidToken);
+    assert_eq!(denied(other.refresh(&home.tokens.refresh_token, None).await), Denial::InvalidToken);
     let tokens = sign_in(&other, ADDRESS).await;
     let verified = home.identity.verify(tokens.access_token.expose_secret()).await.unwrap();
     assert_eq!(verified.roles, [Role::Operator].into());
@@ -340,7 +340,7 @@ async fn a_device_may_call_itself_anything_of_200_characters() {
 #[tokio::test]
 async fn an_access_token_is_no_refresh_token() {
     let home = Home::new().await;
-    assert_eq!(denied(home.identity.refresh(&home.tokens.access_token).await), Denial::InvalidToken);
+    assert_eq!(denied(home.identity.refresh(&home.tokens.access_token, None).await), Denial::InvalidToken);
     assert!(verifies(&home.identity, home.token()).await);
 }
 

@@ -77,7 +77,7 @@ async fn a_device_is_remembered_through_the_challenge() {
     let listed = listed.iter().find(|session| session.id == tokens.session_id).unwrap();
     assert_eq!((listed.device.as_deref(), listed.created_at), (Some("phone"), Clock::now(&*home.clock)));
     home.clock.advance_by(Duration::from_hours(29 * 24));
-    home.identity.refresh(&tokens.refresh_token).await.unwrap();
+    home.identity.refresh(&tokens.refresh_token, None).await.unwrap();
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use super::{MessageResponse, check_name, email};
 use crate::{
     extract::{Authenticated, Ctx, Json, OptionalJson, Peer, bearer},
     problem::{Problem, ProblemBody, ProblemKind},
+    terms::Terms,
 };
 
 /// Who signs up.
@@ -42,6 +43,7 @@ pub(crate) struct UserLogin {
 
 /// The name of a device, or what a phone says of itself.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = SignInDevice)]
 #[serde(untagged)]
 pub(crate) enum DeviceInfo {
     #[schema(example = "Anna's iPhone")]
@@ -257,13 +259,19 @@ fn refused(error: ports::Error) -> Problem {
 }
 
 /// Trade a refresh token, in the body or as the bearer token, for new tokens.
-#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Option<RefreshRequest>, responses(
+///
+/// A refresh token is good for one trade: using it again ends the session, since somebody else may have it. Only a trade whose
+/// reply got lost is answered again, with the same refresh token, to whoever sends the same `Idempotency-Key`, until that
+/// token is used.
+#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Option<RefreshRequest>,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and token answer the same refresh token again")), responses(
     (status = 200, body = TokenResponse),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "The account is disabled", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn refresh(
     context: Ctx,
     request: HttpRequest,
+    terms: Terms,
     body: OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
     let token = match body.0 {
@@ -272,7 +280,7 @@ pub(crate) async fn refresh(
             bearer(&request).map(SecretString::from).ok_or_else(|| Problem::new(ProblemKind::Unauthorized))?
         }
     };
-    let tokens = context.app.platform.identity.refresh(&token).await?;
+    let tokens = context.app.platform.identity.refresh(&token, terms.key()).await?;
     Ok(HttpResponse::Ok().json(token_response(&tokens)))
 }
 

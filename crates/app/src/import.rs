@@ -1,0 +1,429 @@
+//! Files of readings, such as Apple Health's export: kept portion by portion, each with how far the file was read.
+//!
+//! A portion's readings and the position behind it are one commit, so an import that was killed goes on where it stopped. That
+//! is only a saving: readings are told by what they hold, so reading a file once more keeps nothing twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use domain::{
+    envelope::{Envelope, Work},
+    ids::{ImportId, UploadId, UserId},
+    metric::Metric,
+    record::RecordKey,
+    sample::Sample,
+    time::utc_date,
+};
+use jiff::{Timestamp, civil::Date};
+use ports::{Error, ErrorKind, Precondition, Version, Write};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    App,
+    audit::{Action, Caller},
+    days::DayRanges,
+    error::Result,
+    ingest::{self, Parsed, Place, REJECTIONS_MAX, Rejection},
+    records::{RawBody, Receipts, UploadKind, encode, get},
+    upload::{Fate, Prepared},
+};
+
+/// The list that the samples of a file are of, in the pointers of receipts: `/line/12`.
+const LINES: &str = "line";
+
+/// After so many portions the days that they touched are computed, although the file goes on.
+const PORTIONS_A_JOB: u32 = 64;
+
+/// What a commit holds besides segments: upload, timeline, tombstones, import, days, intent.
+const OTHER_WRITES: usize = 8;
+
+/// Between two elements of a file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Position {
+    /// Bytes before it, where the file is compressed those of its content.
+    pub offset: u64,
+    /// Its line, from 1.
+    pub line: u64,
+}
+
+impl Position {
+    /// Where a file begins.
+    pub const START: Self = Self { offset: 0, line: 1 };
+}
+
+/// Where an import stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum State {
+    /// Being read, or left by somebody who was stopped.
+    Running,
+    /// Read to its end.
+    Completed,
+    /// Refused at its position; what came before is kept.
+    Failed,
+}
+
+/// What was counted of a file's elements.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Counts {
+    /// Readings that were new.
+    pub accepted: u64,
+    /// Readings that were held already.
+    pub duplicate: u64,
+    /// Elements that were refused; the first [`REJECTIONS_MAX`] are listed.
+    pub rejected: u64,
+    /// Elements of types that are not kept, by type.
+    pub unsupported: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    /// All elements that would be readings.
+    pub fn received(&self) -> u64 {
+        self.accepted + self.duplicate + self.rejected
+    }
+}
+
+/// A file and what became of it so far.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Import {
+    /// Its id.
+    pub id: ImportId,
+    /// Where it stands.
+    pub state: State,
+    /// How far it was read.
+    pub position: Position,
+    /// SHA-256, in hex, of the content before the position: whether a file is the same is told by this.
+    pub prefix_sha256: String,
+    /// What was counted.
+    pub counts: Counts,
+    /// What was refused, and why. `pointer` is `/line/` and the line.
+    pub rejected: Vec<Rejection>,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// When its position last changed.
+    pub updated_at: Timestamp,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Days that were touched and are not given to a job yet.
+    #[serde(default, skip_serializing_if = "DayRanges::is_empty")]
+    days: DayRanges,
+}
+
+/// Days whose results an import left to be computed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ImportedDays {
+    pub import_id: ImportId,
+    pub days: DayRanges,
+}
+
+/// An import in hand.
+#[derive(Debug)]
+pub struct Importing {
+    /// As it is kept.
+    pub import: Import,
+    version: Option<Version>,
+    portions: u32,
+}
+
+/// The next part of a file.
+#[derive(Default)]
+pub struct Portion {
+    /// Its readings, in the file's order.
+    pub samples: Vec<Sample>,
+    /// The line of each.
+    pub lines: Vec<u64>,
+    /// Ids of samples that were deleted.
+    pub deleted: Vec<domain::ids::SampleId>,
+    /// What could not be read, and why.
+    pub rejected: Vec<Rejection>,
+    /// How many could not be read.
+    pub rejected_total: u64,
+    /// Elements of types that are not kept.
+    pub unsupported: BTreeMap<String, u64>,
+    /// Where it ends, and the SHA-256 of everything before that.
+    pub end: Option<(Position, String)>,
+}
+
+/// A sample that was refused for what it holds.
+pub struct Refused {
+    /// Its line.
+    pub line: u64,
+    /// Why.
+    pub rejection: Rejection,
+}
+
+impl App {
+    /// An import, as it stands.
+    pub async fn import(&self, caller: &Caller, id: ImportId) -> Result<Option<Import>> {
+        self.platform.audit_read(caller, format!("import/{id}")).await?;
+        let stored =
+            get::<Import>(&*self.platform.health_data, &RecordKey::import(caller.user_id, id)).await?;
+        Ok(stored.map(|stored| stored.body))
+    }
+
+    /// Begins to import a file, or takes up an import that was left. One that was read to its end begins anew.
+    pub async fn begin_import(&self, caller: &Caller, id: ImportId) -> Result<Importing> {
+        let store = &*self.platform.health_data;
+        let stored = get::<Import>(store, &RecordKey::import(caller.user_id, id)).await?;
+        let audit = self.platform.audit(caller, Action::Upload, format!("import/{id}"))?;
+        store.commit(vec![audit]).await?;
+        let version = stored.as_ref().map(|stored| stored.version);
+        let import = match stored {
+            Some(stored) if stored.body.state != State::Completed => {
+                Import { state: State::Running, failure: None, ..stored.body }
+            }
+            finished => self.anew(id, finished.map(|stored| stored.body.days).unwrap_or_default()),
+        };
+        Ok(Importing { import, version, portions: 0 })
+    }
+
+    /// The import from the beginning of the file: of another file under the same id nothing is skipped.
+    pub fn restart(&self, importing: &mut Importing) {
+        importing.import = self.anew(importing.import.id, std::mem::take(&mut importing.import.days));
+    }
+
+    fn anew(&self, id: ImportId, days: DayRanges) -> Import {
+        let now = self.platform.clock.now();
+        Import {
+            id,
+            state: State::Running,
+            position: Position::START,
+            prefix_sha256: hex::encode(Sha256::digest([])),
+            counts: Counts::default(),
+            rejected: Vec::new(),
+            started_at: now,
+            updated_at: now,
+            failure: None,
+            days,
+        }
+    }
+
+    /// Keeps a portion and where it ends. Answers what became of each of its readings; where this fails, none of those that
+    /// were not answered for is lost: the import goes on before them.
+    pub async fn import_portion(
+        &self,
+        caller: &Caller,
+        importing: &mut Importing,
+        portion: Portion,
+    ) -> Result<Vec<Fate>> {
+        let Portion { samples, lines, deleted, rejected, rejected_total, unsupported, end } = portion;
+        let groups_max = self.platform.health_data.limits().writes_max.saturating_sub(OTHER_WRITES).max(1);
+        let mut parts = split(samples, lines, groups_max);
+        if parts.is_empty() {
+            parts.push((Vec::new(), Vec::new()));
+        }
+        for (kind, count) in unsupported {
+            *importing.import.counts.unsupported.entry(kind).or_default() += count;
+        }
+        let before = Receipts {
+            rejected_total: usize::try_from(rejected_total).unwrap_or(usize::MAX),
+            rejected,
+            ..Receipts::default()
+        };
+        note(&mut importing.import, &before);
+        let (last, mut fates) = (parts.len() - 1, Vec::new());
+        let mut deleted = Some(deleted);
+        for (at, (samples, lines)) in parts.into_iter().enumerate() {
+            let mut parsed = Parsed::default();
+            parsed.places = lines.iter().map(|line| Place { list: LINES, index: to_index(*line) }).collect();
+            parsed.received = vec![(LINES, samples.len())];
+            parsed.samples = samples;
+            parsed.deleted = deleted.take().unwrap_or_default();
+            // The position moves with the last part: a kill between two of them reads the first ones again.
+            let end = if at == last { end.clone() } else { None };
+            fates.extend(self.import_part(caller, importing, parsed, end).await?);
+        }
+        Ok(fates)
+    }
+
+    async fn import_part(
+        &self,
+        caller: &Caller,
+        importing: &mut Importing,
+        parsed: Parsed,
+        end: Option<(Position, String)>,
+    ) -> Result<Vec<Fate>> {
+        let user = caller.user_id;
+        let prepared = prepare(parsed).await?;
+        let raw = RawBody { sha256: hex::encode(prepared.sha256), size_bytes: 0, object: None };
+        let id = UploadId(self.platform.ids.next());
+        let _turn = self.turns.take(user).await;
+        let mut attempt = 1;
+        loop {
+            let mut plan = self.plan(caller, (id, UploadKind::Import), &prepared, raw.clone()).await?;
+            let mut next = importing.import.clone();
+            note(&mut next, &plan.upload.receipts);
+            for day in &plan.upload.days {
+                next.days.insert(*day);
+            }
+            if let Some((position, prefix_sha256)) = &end {
+                (next.position, next.prefix_sha256) = (*position, prefix_sha256.clone());
+            }
+            next.updated_at = self.platform.clock.now();
+            // What was held already leaves no trace but in the import's own counts.
+            let brings_something = !plan.upload.segments.is_empty() || plan.upload.has_deletions;
+            let mut writes = if brings_something { std::mem::take(&mut plan.writes) } else { Vec::new() };
+            let mut nudge = None;
+            if importing.portions + 1 >= PORTIONS_A_JOB && !next.days.is_empty() {
+                nudge = Some(self.hand_over(user, &mut next, &mut writes)?);
+            }
+            writes.push(self.import_write(user, importing.version, &next)?);
+            let made = self.offload(user, &mut writes).await?;
+            let committed = self.platform.health_data.commit(writes).await;
+            if brings_something {
+                self.note_timeline(user, &plan, committed.is_ok());
+            }
+            match committed {
+                Ok(()) => {
+                    importing.portions = if nudge.is_some() { 0 } else { importing.portions + 1 };
+                    nudge.into_iter().for_each(|intent| self.relay.nudge(intent));
+                    importing.import = next;
+                    importing.version = Some(importing.version.map_or(Version(1), Version::next));
+                    metrics::counter!("samples_accepted_total")
+                        .increment(plan.upload.receipts.accepted as u64);
+                    return Ok(plan.fates);
+                }
+                Err(error) => {
+                    self.take_back(&made, &error).await;
+                    let is_conflict = error.kind() == ErrorKind::Conflict;
+                    if !is_conflict || attempt >= self.settings.commit_attempts_max {
+                        return Err(error.into());
+                    }
+                    self.check_alone(user, importing).await?;
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// Ends an import: read to its end, or refused where it stands.
+    pub async fn end_import(
+        &self,
+        caller: &Caller,
+        mut importing: Importing,
+        failure: Option<String>,
+    ) -> Result<Import> {
+        let user = caller.user_id;
+        let mut next = importing.import.clone();
+        next.state = if failure.is_some() { State::Failed } else { State::Completed };
+        next.failure = failure;
+        next.updated_at = self.platform.clock.now();
+        let mut writes = Vec::new();
+        let nudge =
+            if next.days.is_empty() { None } else { Some(self.hand_over(user, &mut next, &mut writes)?) };
+        writes.push(self.import_write(user, importing.version, &next)?);
+        let state: &'static str = next.state.into();
+        let subject = serde_json::json!({ "import_id": next.id, "status": state });
+        self.commit_with_event(user, "import.read", subject, writes).await?;
+        nudge.into_iter().for_each(|intent| self.relay.nudge(intent));
+        importing.import = next;
+        Ok(importing.import)
+    }
+
+    /// Leaves the days that were touched so far to a job.
+    fn hand_over(&self, user: UserId, import: &mut Import, writes: &mut Vec<Write>) -> Result<RecordKey> {
+        let days = ImportedDays { import_id: import.id, days: std::mem::take(&mut import.days) };
+        let part = self.platform.ids.next();
+        writes.push(Write::insert(RecordKey::imported_days(user, part), encode(&days)?));
+        let (key, write) = self.intend_envelope(Envelope::new(user, Work::ProcessImport { part }))?;
+        writes.push(write);
+        Ok(key)
+    }
+
+    fn import_write(&self, user: UserId, version: Option<Version>, import: &Import) -> Result<Write> {
+        let (key, body) = (RecordKey::import(user, import.id), encode(import)?);
+        Ok(match version {
+            None => Write::insert(key, body),
+            Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
+        })
+    }
+
+    /// Refuses to go on where somebody else imports the same file.
+    async fn check_alone(&self, user: UserId, importing: &Importing) -> Result<()> {
+        let key = RecordKey::import(user, importing.import.id);
+        let now = self.platform.health_data.get(&key).await?.map(|record| record.version);
+        if now == importing.version {
+            return Ok(());
+        }
+        let cause = "the same file is being imported by somebody else";
+        Err(Error::new(ErrorKind::Conflict, "import.portion").with_cause(cause).into())
+    }
+}
+
+/// Adds a part's receipt to the import's.
+fn note(import: &mut Import, receipts: &Receipts) {
+    import.counts.accepted += receipts.accepted as u64;
+    import.counts.duplicate += receipts.duplicate as u64;
+    import.counts.rejected += receipts.rejected_total as u64;
+    let room = REJECTIONS_MAX.saturating_sub(import.rejected.len());
+    import.rejected.extend(receipts.rejected.iter().take(room).cloned());
+}
+
+fn to_index(line: u64) -> usize {
+    usize::try_from(line).unwrap_or(usize::MAX)
+}
+
+/// Checks what is plausible, and hashes: a thread's work.
+async fn prepare(mut parsed: Parsed) -> Result<Prepared> {
+    let work = move || {
+        let content: Vec<_> = parsed.samples.iter().map(Sample::content_key).collect();
+        let mut sha256 = Sha256::new();
+        content.iter().for_each(|key| sha256.update(key.0));
+        parsed.user_id = None;
+        Prepared {
+            parsed,
+            content,
+            sha256: sha256.finalize().into(),
+            size_bytes: 0,
+            compressed: Bytes::new(),
+        }
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| Error::new(ErrorKind::Unexpected, "import.prepare").with_cause(error))?)
+}
+
+/// Splits samples, in their order, into parts of at most so many segments.
+fn split(samples: Vec<Sample>, lines: Vec<u64>, groups_max: usize) -> Vec<(Vec<Sample>, Vec<u64>)> {
+    let mut parts: Vec<(Vec<Sample>, Vec<u64>)> = Vec::new();
+    let mut groups: BTreeSet<(Metric, Date)> = BTreeSet::new();
+    for (sample, line) in samples.into_iter().zip(lines) {
+        groups.insert((sample.metric, utc_date(sample.interval.start_ms())));
+        if parts.is_empty() || groups.len() > groups_max {
+            groups.clear();
+            groups.insert((sample.metric, utc_date(sample.interval.start_ms())));
+            parts.push((Vec::new(), Vec::new()));
+        }
+        if let Some((part, part_lines)) = parts.last_mut() {
+            part.push(sample);
+            part_lines.push(line);
+        }
+    }
+    parts
+}
+
+/// Takes what is implausible out of a portion, each with its reason: the same rules as for uploads.
+pub fn sift(portion: &mut Portion, now: Timestamp) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    let mut kept_lines = Vec::with_capacity(portion.lines.len());
+    let samples = std::mem::take(&mut portion.samples);
+    for (sample, line) in samples.into_iter().zip(std::mem::take(&mut portion.lines)) {
+        match ingest::implausible(&sample, now, Place { list: LINES, index: to_index(line) }) {
+            None => {
+                portion.samples.push(sample);
+                kept_lines.push(line);
+            }
+            Some(rejection) => {
+                portion.rejected_total += 1;
+                if portion.rejected.len() < REJECTIONS_MAX {
+                    portion.rejected.push(rejection.clone());
+                }
+                refused.push(Refused { line, rejection });
+            }
+        }
+    }
+    portion.lines = kept_lines;
+    refused
+}

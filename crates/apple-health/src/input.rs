@@ -69,6 +69,12 @@ impl<R: Read> Input<R> {
         self.event_begin = self.at;
     }
 
+    /// How many bytes of the event were consumed.
+    #[inline]
+    pub(crate) fn event_bytes(&self) -> usize {
+        self.of_event + self.at - self.event_begin
+    }
+
     /// What has been read and not consumed.
     #[inline]
     pub(crate) fn available(&self) -> &[u8] {
@@ -78,7 +84,7 @@ impl<R: Read> Input<R> {
     /// Takes the next piece. It is filled to its end, so that how the bytes arrive changes nothing.
     fn next_piece(&mut self) -> io::Result<()> {
         let Position { offset, .. } = self.position();
-        self.of_event += self.at - self.event_begin;
+        self.of_event = self.event_bytes();
         if self.of_event > limits::EVENT_BYTES_MAX {
             return Err(limits::too_long_event().into_io());
         }

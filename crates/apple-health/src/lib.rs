@@ -8,6 +8,7 @@
 //! rules as those of uploads. Some things a file cannot tell, see [`ExportReader`].
 
 
+mod archive;
 mod error;
 mod input;
 mod item;
@@ -19,6 +20,7 @@ mod tag;
 mod values;
 
 pub use self::{
+    archive::{Archive, ArchiveLimits, Attachment, AttachmentKind, Kept, Metered, Unpacked},
 
     error::{Reason, Refused},
     item::{ActivitySummary, Batch, Beat, Beats, Counts, Place, Position, REJECTIONS_MAX, Rejection},

@@ -111,10 +111,12 @@ impl<R: Read> ExportReader<R> {
             }
             buffer.clear();
             self.xml.get_mut().begin_event();
-            let event = self.xml.read_event_into(buffer).map_err(malformed)?;
-            if event.len() > limits::EVENT_BYTES_MAX {
+            let event = self.xml.read_event_into(buffer);
+            // However the bytes came, it is too long before it is anything else.
+            if self.xml.get_ref().event_bytes() > limits::EVENT_BYTES_MAX {
                 return Err(limits::too_long_event());
             }
+            let event = event.map_err(malformed)?;
             self.is_at_text = matches!(event, Event::Start(_) | Event::Empty(_) | Event::End(_));
             match event {
                 Event::Empty(tag) => {
@@ -226,7 +228,7 @@ fn split<'a>(tag: &'a BytesStart<'_>) -> Result<(&'a str, &'a str), Reason> {
     let content: &str = tag;
     let name = content.len() - tag.attributes_raw().len();
     let (name, attributes) = content.split_at(name);
-    if name.is_empty() { Err(Reason::Malformed("a tag without a name")) } else { Ok((name, attributes)) }
+    if tag::is_name(name) { Ok((name, attributes)) } else { Err(Reason::Malformed("a tag without a proper name")) }
 }
 
 /// Only UTF-8 is read, whatever a declaration says.
@@ -254,3 +256,6 @@ fn malformed(error: Error) -> Reason {
         _ => Reason::Malformed("its structure"),
     }
 }
+
+#[cfg(test)]
+mod tests;

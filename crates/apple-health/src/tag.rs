@@ -79,11 +79,12 @@ impl<'a> Attributes<'a> {
 /// The most attributes of one element. Apple's have at most 15.
 const NAMES_COMPARED: usize = 32;
 
-fn is_name(name: &str) -> bool {
+/// Whether this may be the name of an element or an attribute.
+pub(crate) fn is_name(name: &str) -> bool {
     let first = name.as_bytes().first();
     first.is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_' || !first.is_ascii())
         && !name.bytes().any(|byte| {
-            byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'/' | b'&')
+            byte <= b' ' || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'/' | b'&')
         })
 }
 

@@ -32,25 +32,42 @@ pub enum UnitError {
 ///
 /// A value that is in the metric's unit already is returned unchanged, bit for bit; `%` reads as the [module](self) says.
 pub fn to_canonical(metric: Metric, value: f64, unit: &str) -> Result<f64, UnitError> {
-    Ok(match Conversion::new(metric, unit)? {
-        Conversion::None => value,
-        Conversion::Percent { whole } if value <= 1.0 => value * whole,
-        Conversion::Percent { whole } => value / (100.0 / whole),
-        Conversion::Affine { from, to } => rescale(value, from, to),
-    })
+    Ok(Conversion::new(metric, unit)?.to_canonical(value))
 }
 
 /// Converts `value` from the unit of `metric` to `unit`: the inverse of [`to_canonical`]. In `%` it gives what HealthKit
 /// would send, a fraction.
 pub fn from_canonical(metric: Metric, value: f64, unit: &str) -> Result<f64, UnitError> {
-    Ok(match Conversion::new(metric, unit)? {
-        Conversion::None => value,
-        Conversion::Percent { whole } => value / whole,
-        Conversion::Affine { from, to } => rescale(value, to, from),
+    Ok(match Rule::new(metric, unit)? {
+        Rule::None => value,
+        Rule::Percent { whole } => value / whole,
+        Rule::Affine { from, to } => rescale(value, to, from),
     })
 }
 
-enum Conversion {
+/// From one unit to that of a metric, for many values: the spelling of the unit is looked up once.
+#[derive(Clone, Copy)]
+pub struct Conversion(Rule);
+
+impl Conversion {
+    /// The conversion from `unit`, as HealthKit or UCUM spells it, to the unit of `metric` ([`Metric::unit`]).
+    pub fn new(metric: Metric, unit: &str) -> Result<Self, UnitError> {
+        Rule::new(metric, unit).map(Self)
+    }
+
+    /// Converts one value, as the function [`to_canonical`] does.
+    pub fn to_canonical(self, value: f64) -> f64 {
+        match self.0 {
+            Rule::None => value,
+            Rule::Percent { whole } if value <= 1.0 => value * whole,
+            Rule::Percent { whole } => value / (100.0 / whole),
+            Rule::Affine { from, to } => rescale(value, from, to),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Rule {
     None,
     /// From HealthKit's `%` to a unit in which the whole is `whole`.
     Percent {
@@ -62,7 +79,7 @@ enum Conversion {
     },
 }
 
-impl Conversion {
+impl Rule {
     fn new(metric: Metric, unit: &str) -> Result<Self, UnitError> {
         if metric.kind() == MetricKind::Category {
             return Err(UnitError::NotConvertible);

@@ -12,6 +12,8 @@ use crate::{
 pub(crate) enum Device {
     Watch,
     Phone,
+    /// A chest strap, whose app writes what it measures without naming a device.
+    Strap,
 }
 
 /// HealthKit's type identifier and the unit that phones send with it.
@@ -184,19 +186,10 @@ impl Recorder<'_> {
 
     /// Every five minutes; the heart follows movement with a lag, and the time of day a little.
     fn heart_rate(&mut self) {
-        let mut rate = 60.0;
+        let mut rate = HEART_RATE_FIRST;
         for at in self.life.minutes() {
             let moment = self.life.at(at);
-            let hour = self.calendar.minute_of_day(at) as f64 / 60.0;
-            // A triangle with its peak at 17:00 instead of a sine, whose last digits differ from machine to machine.
-            let of_day = 4.0 - (hour - 17.0).abs().min(24.0 - (hour - 17.0).abs()) * 0.6;
-            let target = match moment.stage {
-                Some(Stage::Rem | Stage::Awake) => 57.0,
-                Some(Stage::Core) => 54.0,
-                Some(Stage::Deep) => 51.0,
-                None => 66.0 + f64::from(moment.steps) * 0.5,
-            } + of_day;
-            rate += (target - rate) * 0.35;
+            rate += (heart_rate_target(self.calendar, self.life, at) - rate) * HEART_RATE_LAG;
             if at.rem_euclid(5) == 0 {
                 let noise = self.dice.around_zero(3) as f64;
                 if moment.is_watch_worn {
@@ -248,6 +241,71 @@ impl Recorder<'_> {
 
     fn quantity(&mut self, device: Device, (start, end): (Minute, Minute), kind: Kind, value: f64) {
         self.push(device, start, end, Measured::Quantity { kind, value });
+    }
+}
+
+const HEART_RATE_FIRST: f64 = 60.0;
+const HEART_RATE_LAG: f64 = 0.35;
+
+/// What the heart rate tends to in a minute.
+fn heart_rate_target(calendar: &Calendar, life: &Life, at: Minute) -> f64 {
+    let moment = life.at(at);
+    let hour = calendar.minute_of_day(at) as f64 / 60.0;
+    // A triangle with its peak at 17:00 instead of a sine, whose last digits differ from machine to machine.
+    let of_day = 4.0 - (hour - 17.0).abs().min(24.0 - (hour - 17.0).abs()) * 0.6;
+    let target = match moment.stage {
+        Some(Stage::Rem | Stage::Awake) => 57.0,
+        Some(Stage::Core) => 54.0,
+        Some(Stage::Deep) => 51.0,
+        None => 66.0 + f64::from(moment.steps) * 0.5,
+    };
+    target + of_day
+}
+
+/// The chest strap's readings in the order of time: a heart rate each so many seconds, whenever the watch is worn too. They
+/// are made as they are asked for, as a year of them fills the memory of most machines.
+pub(crate) struct Strap<'s> {
+    calendar: &'s Calendar,
+    life: &'s Life,
+    dice: Dice,
+    every: i64,
+    second: i64,
+    end: i64,
+    /// The minute that the rate is of.
+    minute: Minute,
+    rate: f64,
+}
+
+impl<'s> Strap<'s> {
+    pub(crate) fn new(calendar: &'s Calendar, life: &'s Life, seed: u64, every: u16) -> Self {
+        let minutes = life.minutes();
+        let (minute, rate) = (minutes.start - 1, HEART_RATE_FIRST);
+        let dice = Dice::new(seed, 5);
+        let (second, end) = (minutes.start * 60, minutes.end * 60);
+        Self { calendar, life, dice, every: i64::from(every.max(1)), second, end, minute, rate }
+    }
+}
+
+impl Iterator for Strap<'_> {
+    type Item = Reading;
+
+    fn next(&mut self) -> Option<Reading> {
+        while self.second < self.end {
+            let at = self.second;
+            self.second += self.every;
+            while self.minute < at.div_euclid(60) {
+                self.minute += 1;
+                let target = heart_rate_target(self.calendar, self.life, self.minute);
+                self.rate += (target - self.rate) * HEART_RATE_LAG;
+            }
+            if self.life.at(self.minute).is_watch_worn {
+                let value = (self.rate + self.dice.around_zero(2) as f64).round();
+                let measured = Measured::Quantity { kind: kind::HEART_RATE, value };
+                let id = self.dice.uuid();
+                return Some(Reading { id, device: Device::Strap, start: at, end: at, measured });
+            }
+        }
+        None
     }
 }
 

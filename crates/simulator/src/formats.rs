@@ -16,8 +16,8 @@ use crate::{
 
 const METRICS_MAX: usize = 1_000;
 const STEP_MINUTES_MAX: usize = 20_160;
-const WATCH: &str = "Watch6,2";
-const PHONE: &str = "iPhone16,1";
+pub(crate) const WATCH: &str = "Watch6,2";
+pub(crate) const PHONE: &str = "iPhone16,1";
 /// `HKWorkoutActivityType.running`.
 const RUNNING: i32 = 37;
 
@@ -29,13 +29,19 @@ impl Simulation {
     /// HealthKit's type identifier.
     pub fn healthkit_uploads(&self, user_id: &str) -> Vec<Value> {
         let mut rest = self.readings.as_slice();
+        let mut strap = self.strap().peekable();
         let mut uploads = Vec::with_capacity(self.calendar.days.len());
         for (index, day) in self.calendar.days.iter().enumerate() {
             let is_last = index + 1 == self.calendar.days.len();
             let end = rest.partition_point(|reading| is_last || reading.end <= day.end * 60);
             let (readings, later) = rest.split_at(end);
             rest = later;
-            uploads.push(self.healthkit_upload(user_id, index, readings));
+            let mut readings = readings.to_vec();
+            while let Some(reading) = strap.next_if(|reading| is_last || reading.end <= day.end * 60) {
+                readings.push(reading);
+            }
+            readings.sort_by_key(|reading| (reading.end, reading.start));
+            uploads.push(self.healthkit_upload(user_id, index, &readings));
         }
         uploads
     }
@@ -65,15 +71,19 @@ impl Simulation {
     fn sample(&self, reading: &Reading) -> Value {
         let place = self.calendar.place(reading.start.div_euclid(60));
         let offset = place.offset(reading.start.div_euclid(60));
-        let (name, product) = match reading.device {
-            Device::Watch => ("Apple Watch", WATCH),
-            Device::Phone => ("iPhone", PHONE),
+        let name = name(reading.device);
+        let device = |product: &str| json!({ "manufacturer": "Apple Inc.", "name": name, "product_type": product });
+        let zone = json!({ "HKTimeZone": place.name });
+        let (device, metadata) = match reading.device {
+            Device::Watch => (device(WATCH), zone),
+            Device::Phone => (device(PHONE), zone),
+            Device::Strap => (Value::Null, Value::Null),
         };
         let mut sample = json!({
-            "device": { "manufacturer": "Apple Inc.", "name": name, "product_type": product },
+            "device": device,
             "end_date": local(reading.end, offset),
             "identifier": reading.id.to_string(),
-            "metadata": { "HKTimeZone": place.name },
+            "metadata": metadata,
             "source_name": name,
             "start_date": local(reading.start, offset),
             "type": "HKWorkoutTypeIdentifier",
@@ -179,6 +189,15 @@ impl Simulation {
             "step_counts": last.iter().map(|(_, steps)| whole(*steps)).collect::<Vec<_>>(),
             "timestamps": last.iter().map(|(at, _)| utc(at * 60)).collect::<Vec<_>>(),
         })
+    }
+}
+
+/// What people see as the source.
+pub(crate) fn name(device: Device) -> &'static str {
+    match device {
+        Device::Watch => "Apple Watch",
+        Device::Phone => "iPhone",
+        Device::Strap => "Chest Strap",
     }
 }
 

@@ -9,6 +9,7 @@
 mod calendar;
 mod devices;
 mod dice;
+mod export_xml;
 mod formats;
 mod person;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod truth;
 
 use jiff::civil::Date;
 
-use crate::{calendar::Calendar, devices::Reading, dice::Dice, person::Life};
+use crate::{calendar::Calendar, devices::{Reading, Strap}, dice::Dice, person::Life};
 pub use truth::DayTruth;
 
 /// What to simulate.
@@ -57,6 +58,8 @@ pub struct Simulation {
     life: Life,
     readings: Vec<Reading>,
     truth: Vec<DayTruth>,
+    seed: u64,
+    strap_seconds: Option<u16>,
 }
 
 impl Simulation {
@@ -75,7 +78,20 @@ impl Simulation {
         let life = Life::new(&calendar, &mut Dice::new(settings.seed, 2));
         let readings = devices::record(&calendar, &life, settings.seed);
         let truth = truth::of(&calendar, &life, &readings);
-        Ok(Self { calendar, life, readings, truth })
+        Ok(Self { calendar, life, readings, truth, seed: settings.seed, strap_seconds: None })
+    }
+
+    /// Lets the person wear a chest strap whenever they wear the watch, whose app writes a heart rate each so many seconds: at
+    /// one second, some 83,000 readings a day. HealthKit uploads and `export.xml` hold them.
+    #[must_use]
+    pub fn with_chest_strap(mut self, every_seconds: u16) -> Self {
+        self.strap_seconds = Some(every_seconds);
+        self
+    }
+
+    fn strap(&self) -> impl Iterator<Item = Reading> + '_ {
+        let strap = |every| Strap::new(&self.calendar, &self.life, self.seed, every);
+        self.strap_seconds.map(strap).into_iter().flatten()
     }
 
     /// What the person truly did, a local day each.

@@ -97,6 +97,23 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Import Apple Health's export (`export.xml`, or the archive with it), or lines of samples. What was begun goes on.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Whose data it is: the address that they signed up with.
+        #[arg(long = "user", value_name = "E-MAIL", required_unless_present = "server")]
+        email: Option<String>,
+        /// The zone of samples that name none, such as Europe/Berlin; of lines only.
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+        /// Send it to this server instead of into the data folder; it needs an access token.
+        #[arg(long, value_name = "URL", conflicts_with = "email")]
+        server: Option<url::Url>,
+        /// Where the access token is; without it, standard input.
+        #[arg(long, value_name = "FILE", requires = "server")]
+        token_file: Option<PathBuf>,
+    },
     /// Check configuration, stores, model and clock, and say what to do about what is wrong.
     Doctor,
     /// Look after jobs that were given up.
@@ -308,6 +325,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Sample { format, days, seed, start, user, output } => {
             commands::sample::sample(commands::sample::Options { format, days, seed, start, user, output })
+        }
+        Command::Import { file, email, time_zone, server, token_file } => {
+            let order = commands::import::Order { file, email, time_zone, server, token_file };
+            commands::import::import(&global, order)
         }
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),

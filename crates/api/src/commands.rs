@@ -4,6 +4,7 @@ pub(crate) mod cloud;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod sample;
 pub(crate) mod serve;

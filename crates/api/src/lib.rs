@@ -9,6 +9,7 @@ mod context;
 mod cursor;
 mod export;
 mod extract;
+mod importing;
 mod limits;
 #[cfg(feature = "local")]
 mod mail;

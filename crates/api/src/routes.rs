@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod health_data;
 pub(crate) mod healthkit;
+pub(crate) mod imports;
 pub(crate) mod insights;
 pub(crate) mod measures;
 pub(crate) mod objects;
@@ -40,6 +41,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(auth::configure)
         .configure(health_data::configure)
         .configure(healthkit::configure)
+        .configure(imports::configure)
         .configure(pat::configure)
         .configure(insights::configure)
         .configure(measures::configure)

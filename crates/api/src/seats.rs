@@ -13,6 +13,7 @@ use crate::config;
 pub struct Live {
     pub(crate) streams: Seats,
     pub(crate) sockets: Seats,
+    pub(crate) imports: Seats,
 }
 
 impl Live {
@@ -20,6 +21,8 @@ impl Live {
         Self {
             streams: Seats::new("streams", live.streams_per_user_max),
             sockets: Seats::new("sockets", live.sockets_per_user_max),
+            // Two of one user would only wait for each other.
+            imports: Seats::new("imports", 1),
         }
     }
 }

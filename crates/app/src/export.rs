@@ -9,6 +9,7 @@ use domain::{
     record::{Kind, Partition, RecordKey, SortRange},
     sample::Sample,
 };
+use futures::StreamExt;
 use jiff::Timestamp;
 use ports::{Error, ErrorKind, ObjectKey, Query, Role, objects};
 use serde::Serialize;
@@ -18,8 +19,9 @@ use crate::{
     App,
     audit::{Action, Caller},
     error::Result,
+    import::{Attachment, Import},
     readings::Reader,
-    records::{Upload, UploadKind, corrupt, decode, encode},
+    records::{Upload, UploadKind, corrupt, decode, encode, query_all},
 };
 
 /// How many pieces wait for a reader that is slow.
@@ -162,6 +164,7 @@ impl App {
         out.file("samples.ndjson").await?;
         self.hand_out_readings(user, out).await?;
         self.hand_out_raw(user, out).await?;
+        self.hand_out_attachments(user, out).await?;
         out.send(Piece::End).await?;
         Ok(())
     }
@@ -248,6 +251,29 @@ impl App {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Every file that came with an import.
+    async fn hand_out_attachments(&self, user: UserId, out: &Out) -> std::result::Result<(), Halt> {
+        let imports =
+            query_all(&*self.platform.health_data, Partition::User(user), Kind::Import, SortRange::all())
+                .await?;
+        for record in &imports {
+            let import: Import = decode(record)?;
+            for Attachment { name, object, .. } in import.attachments {
+                let name = format!("attachments/{}/{name}", import.id);
+                let Some(found) = self.platform.objects.get(&ObjectKey::new(object)?, None).await? else {
+                    out.send(Piece::Missing(name)).await?;
+                    continue;
+                };
+                out.file(name).await?;
+                let mut body = found.body;
+                while let Some(bytes) = body.next().await {
+                    out.send(Piece::Bytes(bytes?)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn compressed_raw(&self, user: UserId, upload: &Upload) -> Result<Option<Bytes>> {

@@ -15,7 +15,7 @@ use domain::{
     time::utc_date,
 };
 use jiff::{Timestamp, civil::Date};
-use ports::{Error, ErrorKind, Precondition, Version, Write};
+use ports::{Error, ErrorKind, ObjectKey, Precondition, PutOptions, Sha256Digest, Version, Write, objects};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -26,8 +26,10 @@ use crate::{
     error::Result,
     ingest::{self, Parsed, Place, REJECTIONS_MAX, Rejection},
     records::{RawBody, Receipts, UploadKind, encode, get},
-    upload::{Fate, Prepared},
+    upload::{Prepared, raw_prefix},
 };
+
+pub use crate::upload::Fate;
 
 /// The list that the samples of a file are of, in the pointers of receipts: `/line/12`.
 const LINES: &str = "line";
@@ -94,10 +96,11 @@ pub struct Import {
     pub state: State,
     /// How far it was read.
     pub position: Position,
-    /// SHA-256, in hex, of the content before the position: whether a file is the same is told by this.
-    pub prefix_sha256: String,
     /// What was counted.
     pub counts: Counts,
+    /// Files beside the readings that are kept as they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
     /// What was refused, and why. `pointer` is `/line/` and the line.
     pub rejected: Vec<Rejection>,
     /// When it was begun.
@@ -110,6 +113,19 @@ pub struct Import {
     /// Days that were touched and are not given to a job yet.
     #[serde(default, skip_serializing_if = "DayRanges::is_empty")]
     days: DayRanges,
+}
+
+/// A file that came with the readings, such as an electrocardiogram or the route of a workout.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Its path in the archive that it came in.
+    pub name: String,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// SHA-256, in hex.
+    pub sha256: String,
+    /// The object that holds it.
+    pub(crate) object: String,
 }
 
 /// Days whose results an import left to be computed.
@@ -143,16 +159,23 @@ pub struct Portion {
     pub rejected_total: u64,
     /// Elements of types that are not kept.
     pub unsupported: BTreeMap<String, u64>,
-    /// Where it ends, and the SHA-256 of everything before that.
-    pub end: Option<(Position, String)>,
+    /// Where it ends.
+    pub end: Option<Position>,
 }
 
-/// A sample that was refused for what it holds.
-pub struct Refused {
-    /// Its line.
-    pub line: u64,
-    /// Why.
-    pub rejection: Rejection,
+impl Portion {
+    /// What the lines of an NDJSON stream held.
+    pub fn of_lines(parsed: Parsed, end: Position) -> Self {
+        Self {
+            lines: parsed.places.iter().map(|place| place.index as u64).collect(),
+            samples: parsed.samples,
+            deleted: parsed.deleted,
+            rejected: parsed.rejected,
+            rejected_total: parsed.rejected_total as u64,
+            unsupported: BTreeMap::new(),
+            end: Some(end),
+        }
+    }
 }
 
 impl App {
@@ -180,19 +203,14 @@ impl App {
         Ok(Importing { import, version, portions: 0 })
     }
 
-    /// The import from the beginning of the file: of another file under the same id nothing is skipped.
-    pub fn restart(&self, importing: &mut Importing) {
-        importing.import = self.anew(importing.import.id, std::mem::take(&mut importing.import.days));
-    }
-
     fn anew(&self, id: ImportId, days: DayRanges) -> Import {
         let now = self.platform.clock.now();
         Import {
             id,
             state: State::Running,
             position: Position::START,
-            prefix_sha256: hex::encode(Sha256::digest([])),
             counts: Counts::default(),
+            attachments: Vec::new(),
             rejected: Vec::new(),
             started_at: now,
             updated_at: now,
@@ -233,7 +251,7 @@ impl App {
             parsed.samples = samples;
             parsed.deleted = deleted.take().unwrap_or_default();
             // The position moves with the last part: a kill between two of them reads the first ones again.
-            let end = if at == last { end.clone() } else { None };
+            let end = if at == last { end } else { None };
             fates.extend(self.import_part(caller, importing, parsed, end).await?);
         }
         Ok(fates)
@@ -244,7 +262,7 @@ impl App {
         caller: &Caller,
         importing: &mut Importing,
         parsed: Parsed,
-        end: Option<(Position, String)>,
+        end: Option<Position>,
     ) -> Result<Vec<Fate>> {
         let user = caller.user_id;
         let prepared = prepare(parsed).await?;
@@ -259,9 +277,7 @@ impl App {
             for day in &plan.upload.days {
                 next.days.insert(*day);
             }
-            if let Some((position, prefix_sha256)) = &end {
-                (next.position, next.prefix_sha256) = (*position, prefix_sha256.clone());
-            }
+            next.position = end.unwrap_or(next.position);
             next.updated_at = self.platform.clock.now();
             // What was held already leaves no trace but in the import's own counts.
             let brings_something = !plan.upload.segments.is_empty() || plan.upload.has_deletions;
@@ -297,6 +313,34 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Keeps a file that came with the readings. The same file once more is the same object.
+    pub async fn import_attachment(
+        &self,
+        caller: &Caller,
+        importing: &mut Importing,
+        name: String,
+        body: Bytes,
+    ) -> Result<()> {
+        let digest: [u8; 32] = Sha256::digest(&body).into();
+        let sha256 = hex::encode(digest);
+        let import = &importing.import;
+        if import.attachments.iter().any(|kept| kept.name == name && kept.sha256 == sha256) {
+            return Ok(());
+        }
+        let object = format!("{}imports/{}/{sha256}", raw_prefix(caller.user_id), import.id);
+        let options = PutOptions { sha256: Some(Sha256Digest(digest)), ..PutOptions::default() };
+        let size_bytes = body.len() as u64;
+        let key = ObjectKey::new(object.clone())?;
+        self.platform.objects.put(&key, objects::once(body), options).await?;
+        let mut next = import.clone();
+        next.attachments.push(Attachment { name, size_bytes, sha256, object });
+        let write = self.import_write(caller.user_id, importing.version, &next)?;
+        self.platform.health_data.commit(vec![write]).await?;
+        importing.import = next;
+        importing.version = Some(importing.version.map_or(Version(1), Version::next));
+        Ok(())
     }
 
     /// Ends an import: read to its end, or refused where it stands.
@@ -404,8 +448,8 @@ fn split(samples: Vec<Sample>, lines: Vec<u64>, groups_max: usize) -> Vec<(Vec<S
     parts
 }
 
-/// Takes what is implausible out of a portion, each with its reason: the same rules as for uploads.
-pub fn sift(portion: &mut Portion, now: Timestamp) -> Vec<Refused> {
+/// Takes what is implausible out of a portion, by the rules of uploads; answers the line of each and why.
+pub fn sift(portion: &mut Portion, now: Timestamp) -> Vec<(u64, Rejection)> {
     let mut refused = Vec::new();
     let mut kept_lines = Vec::with_capacity(portion.lines.len());
     let samples = std::mem::take(&mut portion.samples);
@@ -420,7 +464,7 @@ pub fn sift(portion: &mut Portion, now: Timestamp) -> Vec<Refused> {
                 if portion.rejected.len() < REJECTIONS_MAX {
                     portion.rejected.push(rejection.clone());
                 }
-                refused.push(Refused { line, rejection });
+                refused.push((line, rejection));
             }
         }
     }

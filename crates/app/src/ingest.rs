@@ -2,6 +2,7 @@
 
 mod health_data;
 mod healthkit;
+mod lines;
 mod record;
 mod samples;
 mod wire;
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 pub use self::{
     health_data::parse as parse_health_data,
     healthkit::parse as parse_healthkit,
+    lines::Lines,
     record::{parse as parse_record, records as batch_records},
 };
 

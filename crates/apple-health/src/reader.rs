@@ -228,14 +228,20 @@ fn split<'a>(tag: &'a BytesStart<'_>) -> Result<(&'a str, &'a str), Reason> {
     let content: &str = tag;
     let name = content.len() - tag.attributes_raw().len();
     let (name, attributes) = content.split_at(name);
-    if tag::is_name(name) { Ok((name, attributes)) } else { Err(Reason::Malformed("a tag without a proper name")) }
+    if tag::is_name(name) {
+        Ok((name, attributes))
+    } else {
+        Err(Reason::Malformed("a tag without a proper name"))
+    }
 }
 
 /// Only UTF-8 is read, whatever a declaration says.
 fn encoding(declaration: &quick_xml::events::BytesDecl<'_>) -> Result<(), Reason> {
     match declaration.encoding() {
         None => Ok(()),
-        Some(Ok(name)) if name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("us-ascii") => Ok(()),
+        Some(Ok(name)) if name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("us-ascii") => {
+            Ok(())
+        }
         Some(_) => Err(Reason::Malformed("an encoding other than UTF-8")),
     }
 }

@@ -85,6 +85,8 @@ impl Rules {
         self.range("server.instances", server.instances, 1..=10_000);
         self.range("server.workers", server.workers, 1..=512);
         self.range("server.head_timeout_ms", server.head_timeout_ms, 100..=3_600_000);
+        self.range("server.stream_bytes_max", server.stream_bytes_max, 1..=1 << 40);
+        self.range("server.stream_idle_ms", server.stream_idle_ms, 100..=3_600_000);
         self.range("server.body_timeout_ms", server.body_timeout_ms, 100..=3_600_000);
         self.range("server.request_timeout_ms", server.request_timeout_ms, 100..=3_600_000);
         self.range("server.keep_alive_ms", server.keep_alive_ms, 0..=3_600_000);

@@ -170,6 +170,8 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     pub head_timeout_ms: u64,
     pub body_timeout_ms: u64,
+    pub stream_bytes_max: u64,
+    pub stream_idle_ms: u64,
     pub request_timeout_ms: u64,
     pub keep_alive_ms: u64,
     pub lame_duck_ms: u64,

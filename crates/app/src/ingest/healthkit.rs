@@ -137,7 +137,7 @@ pub fn parse(body: &[u8], samples_max: usize, now: Timestamp) -> Result<Parsed, 
 }
 
 /// A deleted sample is named by its UUID, bare or as `{"uuid": ...}`.
-fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
+pub(super) fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
     #[derive(Deserialize)]
     struct Deleted<'a> {
         #[serde(borrow, alias = "identifier", alias = "id")]
@@ -153,12 +153,25 @@ fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
 
 impl Context {
     pub(super) fn item(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
+        let kind = (list == "workouts", list == "correlation_samples");
+        self.any(list, index, raw, kind, parsed);
+    }
+
+    /// An item that is a workout, a correlation, or any other sample.
+    pub(super) fn any(
+        &mut self,
+        list: &'static str,
+        index: usize,
+        raw: &RawValue,
+        (is_workout, is_correlation): (bool, bool),
+        parsed: &mut Parsed,
+    ) {
         let Some(wire) = object::<WireSample<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a sample: a field has the wrong type");
             return parsed.reject(fault, list, index, None);
         };
         let id = client_id(&wire);
-        if list == "correlation_samples" {
+        if is_correlation {
             for part in &wire.objects {
                 self.part(list, index, part, parsed);
             }
@@ -168,7 +181,7 @@ impl Context {
             }
             return;
         }
-        match self.sample(&wire, list == "workouts") {
+        match self.sample(&wire, is_workout) {
             Ok(sample) => parsed.push(list, index, sample),
             Err(fault) if list == samples::LIST && fault.field == "type" => {
                 parsed.reject(Fault { field: "sample_type", ..fault }, list, index, id);

@@ -1,0 +1,366 @@
+//! `healthkit/stream`: files of readings of any size, read while they come, with receipts sent back meanwhile.
+
+use std::{
+    fs::File,
+    io::{self, Cursor, Read, Seek, SeekFrom, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use app::{
+    import::{Import, State},
+    ingest::Rejection,
+};
+use bytes::Bytes;
+use domain::ids::ImportId;
+use futures::{Stream, StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::{runtime::Handle, sync::Notify};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{openapi::schemas, resource, seconds};
+use crate::{
+    extract::{Ctx, HealthUser},
+    importing::{self, Ended, Form, LineReceipt, Source, import_id},
+    problem::{Problem, ProblemBody, ProblemKind},
+};
+
+/// How many pieces of a body wait to be read.
+const PIECES_WAITING_MAX: usize = 16;
+
+/// How much of the receipts is sent at once.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// When to ask again where an import of the same user is under way.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/healthkit/stream").route(web::post().to(stream_in)))
+        .service(resource("/healthkit/imports/{import_id}").route(web::get().to(stored)));
+}
+
+/// How the samples of a stream of lines are read.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StreamQuery {
+    /// The IANA zone of samples that name none; of NDJSON only.
+    #[param(example = "Europe/Berlin")]
+    time_zone: Option<String>,
+}
+
+/// What was counted of a file.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ImportCounts {
+    /// Readings that were new.
+    #[schema(example = 9_446)]
+    accepted: u64,
+    /// Readings that were held already.
+    #[schema(example = 12)]
+    duplicate: u64,
+    /// Elements that were refused.
+    #[schema(example = 0)]
+    rejected: u64,
+    /// Elements of types that are not kept, by type.
+    unsupported: std::collections::BTreeMap<String, u64>,
+}
+
+/// A file that is, or was, imported.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ImportBody {
+    #[schema(format = "uuid", example = "019b1f6e-0000-8000-8000-000000000000")]
+    import_id: String,
+    /// `running`, also where it broke off: the same file goes on there; `completed`; or `failed`, where `failure` says why.
+    #[schema(example = "completed")]
+    state: &'static str,
+    /// How far it was read: bytes of its content.
+    #[schema(example = 2_203_112)]
+    position: u64,
+    /// The line there.
+    #[schema(example = 24_112)]
+    line: u64,
+    counts: ImportCounts,
+    /// What was refused, and why; the first thousand.
+    #[schema(value_type = Vec<schemas::Rejection>)]
+    rejected: Vec<Rejection>,
+    failure: Option<String>,
+    /// Names of files that came with the readings and are kept as they are.
+    attachments: Vec<String>,
+    #[schema(example = "2026-03-01T08:00:00Z")]
+    started_at: String,
+    #[schema(example = "2026-03-01T08:01:00Z")]
+    updated_at: String,
+}
+
+impl From<&Import> for ImportBody {
+    fn from(import: &Import) -> Self {
+        let state: &'static str = import.state.into();
+        Self {
+            import_id: import.id.to_string(),
+            state,
+            position: import.position.offset,
+            line: import.position.line,
+            counts: ImportCounts {
+                accepted: import.counts.accepted,
+                duplicate: import.counts.duplicate,
+                rejected: import.counts.rejected,
+                unsupported: import.counts.unsupported.clone(),
+            },
+            rejected: import.rejected.clone(),
+            failure: import.failure.clone(),
+            attachments: import.attachments.iter().map(|attachment| attachment.name.clone()).collect(),
+            started_at: seconds(import.started_at),
+            updated_at: seconds(import.updated_at),
+        }
+    }
+}
+
+/// Import a file of readings while it is sent: lines of samples (`application/x-ndjson`, one as in the lists of `POST
+/// healthkit`, or `{"deleted": UUID}`), Apple Health's `export.xml` (`application/xml`) or the archive with it
+/// (`application/zip`). The answer is NDJSON and begins at once: for NDJSON a receipt for each line, `{"line", "status", "code"?,
+/// "message"?}`; for a file its progress; and last `{"import": ...}`, as `GET healthkit/imports/{import_id}` answers it. What
+/// has a receipt, or comes before a progress' position, is kept. A file that broke off goes on where it stopped when it is sent
+/// again with the same `Content-Length`. Readings are told by what they hold: sending a file twice keeps nothing twice.
+#[utoipa::path(post, path = "/api/v1/healthkit/stream", tag = "healthkit", security(("bearer" = [])), params(StreamQuery),
+    request_body(content((String = "application/x-ndjson"), (String = "application/xml"), (Vec<u8> = "application/zip"))), responses(
+    (status = 200, description = "Receipts, line by line", content_type = "application/x-ndjson", body = String),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The file is announced as longer than a stream may be", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "Neither of these content types", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Another import of this user is under way, or too many uploads", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn stream_in(
+    context: Ctx,
+    request: HttpRequest,
+    user: HealthUser,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let query = web::Query::<StreamQuery>::from_query(request.query_string())
+        .map_err(|_hidden| Problem::field("", "the query parameter is time_zone"))?
+        .into_inner();
+    let form = form(&request)?;
+    let bytes_max = context.config.server.stream_bytes_max;
+    let announced =
+        crate::extract::header(&request, "content-length").and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max) {
+        let detail = format!("a stream has at most {bytes_max} bytes");
+        return Err(Problem::new(ProblemKind::TooLarge).detail(detail));
+    }
+    context.limiter.upload(user.user_id).await?;
+    let seat = context.live.imports.take(user.user_id).ok_or_else(|| {
+        Problem::new(ProblemKind::RateLimited).detail("another import is under way").retry_after(RETRY_AFTER)
+    })?;
+    let spool = Arc::new(Spool::new().map_err(|_hidden| Problem::new(ProblemKind::Unavailable))?);
+    let body = bridge(payload, bytes_max, Duration::from_millis(context.config.server.stream_idle_ms));
+    let ended = context.lifecycle.streams.clone().cancelled_owned();
+    let (writer, app, caller) = (Arc::clone(&spool), Arc::clone(&context.app), user.0.caller);
+    let handle = Handle::current();
+    // On a thread of its own: encoding a portion takes milliseconds, which other connections would wait.
+    let work = tokio::task::spawn_blocking(move || {
+        let _held = seat;
+        let _says_so_when_dropped = Done(Arc::clone(&writer));
+        let outcome =
+            source(body, form, query.time_zone, announced, &*app.platform.ids).map(|(id, source)| {
+                handle.block_on(importing::import(&app, &caller, id, source, |import, receipts| {
+                    writer.report(import, receipts)
+                }))
+            });
+        let last = match outcome {
+            Ok(Ok(Ended::Read(import) | Ended::BrokeOff(import, _))) => {
+                json!({ "import": ImportBody::from(&import) })
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "an import broke off");
+                json!({ "error": "the import broke off: send the same file again to go on" })
+            }
+            Err(error) => {
+                tracing::info!(%error, "a stream broke off");
+                json!({ "error": "the stream broke off before anything was read" })
+            }
+        };
+        let _nobody_reads = writer.line(&last);
+    });
+    drop(work);
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/x-ndjson"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(Box::pin(Spool::read(spool)).take_until(ended)))
+}
+
+/// An import of the caller's.
+#[utoipa::path(get, path = "/api/v1/healthkit/imports/{import_id}", tag = "healthkit", security(("bearer" = [])),
+    params(("import_id" = String, Path, example = "019b1f6e-0000-8000-8000-000000000000")), responses(
+    (status = 200, body = ImportBody),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "The caller has no such import", body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn stored(
+    context: Ctx,
+    user: HealthUser,
+    import_id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let id: ImportId = import_id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
+    let import = context.app.import(&user.caller, id).await?;
+    let import = import.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
+    Ok(HttpResponse::Ok().json(ImportBody::from(&import)))
+}
+
+fn form(request: &HttpRequest) -> Result<Form, Problem> {
+    let unsupported = |detail: &str| Problem::new(ProblemKind::UnsupportedMedia).detail(detail.to_owned());
+    let is_coded = request.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    if is_coded {
+        return Err(unsupported("a stream has no content encoding; the archive is compressed already"));
+    }
+    let kind = crate::extract::header(request, "content-type").unwrap_or_default();
+    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/x-ndjson" | "application/jsonl" => Ok(Form::Lines),
+        "application/xml" | "text/xml" => Ok(Form::Xml),
+        "application/zip" => Ok(Form::Archive),
+        _ => Err(unsupported("content types are application/x-ndjson, application/xml and application/zip")),
+    }
+}
+
+/// A request's body as something that a thread reads.
+fn bridge(mut payload: web::Payload, bytes_max: u64, idle: Duration) -> impl Read + Send + 'static {
+    let (sender, pieces) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
+    let handle = Handle::current();
+    actix_web::rt::spawn(async move {
+        let mut left = bytes_max;
+        loop {
+            let piece = match tokio::time::timeout(idle, payload.next()).await {
+                Ok(None) => return,
+                Ok(Some(Ok(piece))) => match left.checked_sub(piece.len() as u64) {
+                    Some(rest) => {
+                        left = rest;
+                        Ok(piece)
+                    }
+                    None => Err(io::Error::new(io::ErrorKind::FileTooLarge, "the stream is too long")),
+                },
+                Ok(Some(Err(_broken))) => Err(io::ErrorKind::ConnectionReset.into()),
+                Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            let is_last = piece.is_err();
+            if sender.send(piece).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    SyncIoBridge::new_with_handle(StreamReader::new(ReceiverStream::new(pieces)), handle)
+}
+
+/// What is imported, and its id: of a stream whose length was not announced a new one, so that it cannot go on.
+fn source(
+    mut body: impl Read + Send + 'static,
+    form: Form,
+    time_zone: Option<String>,
+    announced: Option<u64>,
+    ids: &dyn ports::IdSource,
+) -> io::Result<(ImportId, Source)> {
+    let id = |size: Option<u64>, head: &[u8]| {
+        size.map_or_else(|| ImportId(ids.next()), |size| import_id(size, head))
+    };
+    if form == Form::Archive {
+        // Its table of contents comes last.
+        let mut file = tempfile::tempfile()?;
+        let size = io::copy(&mut body, &mut file)?;
+        file.seek(SeekFrom::Start(0))?;
+        let (head, _) = importing::head(&mut file)?;
+        return Ok((id(Some(size), &head), Source::Archive(file)));
+    }
+    let mut head = Vec::new();
+    (&mut body).take(importing::HEAD_BYTES as u64).read_to_end(&mut head)?;
+    let id = id(announced, &head);
+    let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(body));
+    Ok((id, if form == Form::Xml { Source::Xml(whole) } else { Source::Lines(whole, time_zone) }))
+}
+
+/// Receipts on their way: in a file, so that neither memory nor a client that sends first and reads later is in the way.
+struct Spool {
+    file: File,
+    written: AtomicU64,
+    is_done: AtomicBool,
+    more: Notify,
+}
+
+/// Says that nothing more comes.
+struct Done(Arc<Spool>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.is_done.store(true, Ordering::Release);
+        self.0.more.notify_one();
+    }
+}
+
+impl Spool {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            file: tempfile::tempfile()?,
+            written: AtomicU64::new(0),
+            is_done: AtomicBool::new(false),
+            more: Notify::new(),
+        })
+    }
+
+    fn report(&self, import: &Import, receipts: Vec<LineReceipt>) -> io::Result<()> {
+        if receipts.is_empty() && import.state == State::Running {
+            return self.line(&json!({
+                "progress": { "position": import.position.offset, "line": import.position.line, "readings": import.counts.received() }
+            }));
+        }
+        let mut lines = Vec::new();
+        for receipt in receipts {
+            serde_json::to_writer(&mut lines, &receipt)?;
+            lines.push(b'\n');
+        }
+        self.write(&lines)
+    }
+
+    fn line(&self, line: &serde_json::Value) -> io::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        self.write(&line)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(bytes)?;
+        self.written.fetch_add(bytes.len() as u64, Ordering::Release);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// What was written, as it comes.
+    fn read(spool: Arc<Self>) -> impl Stream<Item = io::Result<Bytes>> {
+        stream::try_unfold((spool, 0_u64), |(spool, from)| async move {
+            loop {
+                // Asked before the length, so that what is written in between is not missed.
+                let is_done = spool.is_done.load(Ordering::Acquire);
+                let written = spool.written.load(Ordering::Acquire);
+                if written > from {
+                    let length =
+                        usize::try_from(written - from).map_or(ANSWER_BYTES, |left| left.min(ANSWER_BYTES));
+                    let file = Arc::clone(&spool);
+                    let read = tokio::task::spawn_blocking(move || {
+                        use std::os::unix::fs::FileExt;
+                        let mut bytes = vec![0; length];
+                        file.file.read_exact_at(&mut bytes, from).map(|()| Bytes::from(bytes))
+                    });
+                    let bytes = read.await.map_err(io::Error::other)??;
+                    return Ok(Some((bytes, (spool, from + length as u64))));
+                }
+                if is_done {
+                    return Ok(None);
+                }
+                spool.more.notified().await;
+            }
+        })
+    }
+}

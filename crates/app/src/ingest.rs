@@ -2,7 +2,6 @@
 
 mod health_data;
 mod healthkit;
-mod lines;
 mod record;
 mod samples;
 mod wire;
@@ -19,7 +18,6 @@ use serde_json::value::RawValue;
 pub use self::{
     health_data::parse as parse_health_data,
     healthkit::parse as parse_healthkit,
-    lines::Lines,
     record::{parse as parse_record, records as batch_records},
 };
 

@@ -43,9 +43,9 @@ fn list<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'a Ra
 }
 
 #[derive(Deserialize)]
-struct UploadMetadata {
+pub(super) struct UploadMetadata {
     #[serde(default, alias = "timezone", alias = "timeZone")]
-    time_zone: Option<String>,
+    pub(super) time_zone: Option<String>,
 }
 
 /// One sample. `identifier` is the client's UUID and `type` HealthKit's type identifier; clients that put the type into
@@ -137,7 +137,7 @@ pub fn parse(body: &[u8], samples_max: usize, now: Timestamp) -> Result<Parsed, 
 }
 
 /// A deleted sample is named by its UUID, bare or as `{"uuid": ...}`.
-fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
+pub(super) fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
     #[derive(Deserialize)]
     struct Deleted<'a> {
         #[serde(borrow, alias = "identifier", alias = "id")]

@@ -15,4 +15,6 @@ mod idempotency;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod same_readings;
+#[cfg(test)]
 mod uploads;

@@ -93,6 +93,10 @@ enum Command {
         /// The user id in the bodies: the one that `auth/me` answers.
         #[arg(long, default_value = "00000000-0000-4000-8000-000000000000", value_name = "UUID")]
         user: domain::ids::UserId,
+        /// Let the person wear a chest strap as well, with a heart rate each so many seconds: 108 days of one each second are
+        /// 9 million records.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
+        chest_strap: Option<u16>,
         /// Write here instead of to standard output.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -273,6 +277,8 @@ pub(crate) enum SampleFormat {
     HealthData,
     /// `POST pat/step-analysis`: one body.
     Steps,
+    /// Apple Health's `export.xml`, with the same readings as `healthkit`.
+    ExportXml,
 }
 
 /// Why a command failed.
@@ -323,8 +329,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Demo { days, seed, listen, exit } => {
             commands::demo::demo(&global, commands::demo::Options { days, seed, listen, exit })
         }
-        Command::Sample { format, days, seed, start, user, output } => {
-            commands::sample::sample(commands::sample::Options { format, days, seed, start, user, output })
+        Command::Sample { format, days, seed, start, user, chest_strap, output } => {
+            let options = commands::sample::Options { format, days, seed, start, user, chest_strap, output };
+            commands::sample::sample(options)
         }
         Command::Import { file, email, time_zone, server, token_file } => {
             let order = commands::import::Order { file, email, time_zone, server, token_file };

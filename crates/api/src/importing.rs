@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     sync::Arc,
 };
 
@@ -10,7 +10,7 @@ use app::{
     App,
     audit::Caller,
     import::{Fate, Import, Importing, Portion, Position, sift},
-    ingest::{Lines, Parsed, Rejection},
+    ingest::{Line, LineLimits, Rejection, Stream},
 };
 use apple_health::{Archive, ArchiveLimits, Batch, ExportReader, State};
 use bytes::Bytes;
@@ -24,10 +24,16 @@ use tokio::sync::mpsc;
 const PORTION_SAMPLES: usize = 20_000;
 
 /// How many lines of a stream are kept in one commit.
-const PORTION_LINES: u64 = 1_000;
+const PORTION_LINES: usize = 1_000;
 
 /// The longest line of a stream.
-const LINE_BYTES_MAX: u64 = 1024 * 1024;
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most samples of one correlation.
+const LINE_SAMPLES_MAX: usize = 100;
+
+/// How much of a stream is read at once.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// How many portions wait to be kept: so many are in memory.
 const PORTIONS_WAITING_MAX: usize = 1;
@@ -83,7 +89,8 @@ pub(crate) fn import_id(size: u64, head: &[u8]) -> ImportId {
 #[derive(Serialize, Clone, Debug)]
 pub(crate) struct LineReceipt {
     pub line: u64,
-    /// `accepted`, `duplicate`, `deleted` or `rejected`.
+    /// Of a sample `accepted`, `duplicate`, `deleted` (before, so that it does not come back) or `rejected`; of a line that
+    /// deletes one `deletes`.
     pub status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -93,7 +100,8 @@ pub(crate) struct LineReceipt {
 
 /// What the reading thread hands over.
 enum Piece {
-    Portion(Portion),
+    /// With the lines that delete a sample.
+    Portion(Portion, Vec<u64>),
     Attachment(String, Bytes),
     /// Why the file is refused, in words for people.
     Refused(String),
@@ -125,8 +133,11 @@ pub(crate) async fn import(
     let mut refused = None;
     while let Some(piece) = pieces.recv().await {
         match piece {
-            Piece::Portion(portion) => {
-                let receipts = keep(app, caller, &mut importing, portion, wants_receipts).await?;
+            Piece::Portion(portion, deletions) => {
+                let mut receipts = keep(app, caller, &mut importing, portion, wants_receipts).await?;
+                let deleted = |line| LineReceipt { line, status: "deletes", code: None, message: None };
+                receipts.extend(deletions.into_iter().map(deleted));
+                receipts.sort_by_key(|receipt| receipt.line);
                 if let Err(error) = report(&importing.import, receipts) {
                     return Ok(Ended::BrokeOff(importing.import, error));
                 }
@@ -162,7 +173,6 @@ async fn keep(
         code: Some(rejection.code),
         message: Some(rejection.message),
     }));
-    receipts.sort_by_key(|receipt| receipt.line);
     Ok(receipts)
 }
 
@@ -187,7 +197,7 @@ fn read(source: Source, from: Position, now: Timestamp, to: &mpsc::Sender<Piece>
             .map_err(Halt::Broken)
             .and_then(|read| read_export(ExportReader::resume(read, position(from)), now, to)),
         Source::Archive(file) => read_archive(file, from, now, to),
-        Source::Lines(read, zone) => read_lines(read, zone.as_deref(), now, to),
+        Source::Lines(read, zone) => read_lines(read, zone, now, to),
     };
     let last = match outcome {
         Ok(()) | Err(Halt::Left) => return,
@@ -232,7 +242,7 @@ fn read_export<R: Read>(
     loop {
         let mut batch = Batch::default();
         let state = reader.read(&mut batch, PORTION_SAMPLES);
-        send(to, Piece::Portion(portion(batch, now)))?;
+        send(to, Piece::Portion(portion(batch, now), Vec::new()))?;
         match state {
             Ok(State::More) => {}
             Ok(State::End) => return Ok(()),
@@ -278,56 +288,48 @@ fn read_archive(file: File, from: Position, now: Timestamp, to: &mpsc::Sender<Pi
 }
 
 fn read_lines(
-    read: Box<dyn Read + Send>,
-    zone: Option<&str>,
+    mut read: Box<dyn Read + Send>,
+    zone: Option<String>,
     now: Timestamp,
     to: &mpsc::Sender<Piece>,
 ) -> Result<(), Halt> {
-    let mut read = BufReader::new(read);
-    let mut lines = Lines::new(zone, now);
-    let mut parsed = Parsed::default();
-    let (mut end, mut line) = (Position::START, Vec::new());
+    let limits = LineLimits { bytes_max: LINE_BYTES_MAX, samples_max: LINE_SAMPLES_MAX };
+    let mut lines = Stream::new(limits, now);
+    if let Some(zone) = zone {
+        lines.set_zone(&zone);
+    }
+    let mut bytes = vec![0; PIECE_BYTES];
+    let (mut portion, mut deletions, mut end) = (Portion::default(), Vec::new(), Position::START);
     loop {
-        line.clear();
-        let length =
-            (&mut read).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(Halt::Broken)? as u64;
+        let length = read.read(&mut bytes).map_err(Halt::Broken)?;
         if length == 0 {
             break;
         }
-        let number = end.line;
-        end.offset += length;
-        end.line += 1;
-        if length == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
-            Lines::too_long(number, &mut parsed);
-            end.offset += pass_line(&mut read).map_err(Halt::Broken)?;
-        } else {
-            lines.read(number, &line, &mut parsed);
-        }
-        if number % PORTION_LINES == 0 {
-            send(to, Piece::Portion(Portion::of_lines(std::mem::take(&mut parsed), end)))?;
+        lines.push(&bytes[..length], |line| add(&mut portion, &mut deletions, line, &mut end));
+        end.offset += length as u64;
+        if portion.samples.len() + portion.rejected.len() + portion.deleted.len() >= PORTION_LINES {
+            portion.end = Some(end);
+            send(to, Piece::Portion(std::mem::take(&mut portion), std::mem::take(&mut deletions)))?;
         }
     }
-    send(to, Piece::Portion(Portion::of_lines(parsed, end)))
+    lines.finish().into_iter().for_each(|line| add(&mut portion, &mut deletions, line, &mut end));
+    portion.end = Some(end);
+    send(to, Piece::Portion(portion, deletions))
 }
 
-/// Passes over the rest of a line without keeping it.
-fn pass_line(read: &mut impl BufRead) -> io::Result<u64> {
-    let mut passed = 0;
-    loop {
-        let piece = read.fill_buf()?;
-        if piece.is_empty() {
-            return Ok(passed);
-        }
-        let (length, is_end) = match piece.iter().position(|byte| *byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (piece.len(), false),
-        };
-        read.consume(length);
-        passed += length as u64;
-        if is_end {
-            return Ok(passed);
-        }
-    }
+/// Adds what a line held. The pointers of its faults begin with the line.
+fn add(portion: &mut Portion, deletions: &mut Vec<u64>, line: Line, end: &mut Position) {
+    let Line { number, samples, deleted, rejected } = line;
+    end.line = number + 1;
+    portion.lines.extend(samples.iter().map(|_| number));
+    portion.samples.extend(samples);
+    deletions.extend(deleted.iter().map(|_| number));
+    portion.deleted.extend(deleted);
+    portion.rejected_total += rejected.len() as u64;
+    portion.rejected.extend(rejected.into_iter().map(|fault| {
+        let pointer = format!("/line/{number}{}", fault.pointer);
+        Rejection { pointer, ..fault }
+    }));
 }
 
 /// The beginning of a file, and what it is. The file is at its beginning again afterwards.

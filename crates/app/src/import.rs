@@ -163,21 +163,6 @@ pub struct Portion {
     pub end: Option<Position>,
 }
 
-impl Portion {
-    /// What the lines of an NDJSON stream held.
-    pub fn of_lines(parsed: Parsed, end: Position) -> Self {
-        Self {
-            lines: parsed.places.iter().map(|place| place.index as u64).collect(),
-            samples: parsed.samples,
-            deleted: parsed.deleted,
-            rejected: parsed.rejected,
-            rejected_total: parsed.rejected_total as u64,
-            unsupported: BTreeMap::new(),
-            end: Some(end),
-        }
-    }
-}
-
 impl App {
     /// An import, as it stands.
     pub async fn import(&self, caller: &Caller, id: ImportId) -> Result<Option<Import>> {

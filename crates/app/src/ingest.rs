@@ -4,6 +4,7 @@ mod health_data;
 mod healthkit;
 mod record;
 mod samples;
+mod stream;
 mod wire;
 
 use domain::{
@@ -19,6 +20,7 @@ pub use self::{
     health_data::parse as parse_health_data,
     healthkit::parse as parse_healthkit,
     record::{parse as parse_record, records as batch_records},
+    stream::{Line, LineLimits, Stream},
 };
 
 /// How far ahead of our clock a phone's may be before a reading counts as from the future.

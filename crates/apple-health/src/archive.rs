@@ -337,3 +337,6 @@ fn of_zip(error: ZipError) -> Reason {
         _ => Reason::Archive("it is no .zip, or a damaged one"),
     }
 }
+
+#[cfg(test)]
+mod tests;

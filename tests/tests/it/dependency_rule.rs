@@ -32,12 +32,17 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
         // The harness starts servers, and knows nothing of what is tested against them.
         "domain" | "harness" => (&[], &[]),
         "ports" | "simulator" => (&["domain"], &[]),
+        "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
-        "app" => (&["domain", "ports"], &["adapters-insight", "adapters-local", "conformance"]),
+        // Both ways in must read a simulated person's data alike.
+        "app" => (
+            &["apple-health", "domain", "ports"],
+            &["adapters-insight", "adapters-local", "conformance", "simulator"],
+        ),
         "inference" | "migration" => (&["domain", "ports"], &["conformance"]),
         "api" => (
-            &["adapters-*", "app", "domain", "inference", "migration", "ports", "simulator"],
+            &["adapters-*", "app", "apple-health", "domain", "inference", "migration", "ports", "simulator"],
             &["conformance"],
         ),
         "e2e" => (&["*"], &[]),

@@ -43,9 +43,9 @@ fn list<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'a Ra
 }
 
 #[derive(Deserialize)]
-struct UploadMetadata {
+pub(super) struct UploadMetadata {
     #[serde(default, alias = "timezone", alias = "timeZone")]
-    time_zone: Option<String>,
+    pub(super) time_zone: Option<String>,
 }
 
 /// One sample. `identifier` is the client's UUID and `type` HealthKit's type identifier; clients that put the type into

@@ -15,6 +15,8 @@ mod idempotency;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod same_readings;
+#[cfg(test)]
 mod segments;
 #[cfg(test)]
 mod uploads;

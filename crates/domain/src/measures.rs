@@ -6,10 +6,12 @@
 pub mod activity;
 pub mod circadian;
 pub mod daily;
+pub mod epoch;
 pub mod heart;
 pub mod hourly;
 pub mod merge;
 pub mod pat;
+pub mod scoring;
 pub(crate) mod sweep;
 
 use std::{collections::BTreeSet, fmt};

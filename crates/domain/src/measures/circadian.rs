@@ -266,7 +266,11 @@ fn variability(bins: &[Option<f64>]) -> Option<f64> {
 }
 
 /// The first window whose mean is best; a missing bin takes no part in its window's mean.
-fn extreme(profile: &[Option<f64>], window: usize, is_better: fn(&f64, &f64) -> bool) -> Option<Extreme> {
+pub(crate) fn extreme(
+    profile: &[Option<f64>],
+    window: usize,
+    is_better: fn(&f64, &f64) -> bool,
+) -> Option<Extreme> {
     if window == 0 || window > profile.len() {
         return None;
     }

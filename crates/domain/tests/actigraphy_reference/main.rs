@@ -4,6 +4,7 @@
 //! where pyActigraphy deviates from the published formulas.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod further;
 mod rhythm;
 mod scorers;
 mod series;

@@ -5,8 +5,8 @@
 use domain::measures::{
     epoch::Epoch,
     scoring::{
-        CountScale, CrespoDefinition, OakleyEpoch, OakleyThreshold, RestActivity, RoennebergRules, SadehDefinition,
-        SleepWake, cole_kripke, crespo, oakley, roenneberg, sadeh, scripps, webster,
+        CountScale, CrespoDefinition, OakleyEpoch, OakleyThreshold, RestActivity, RoennebergRules,
+        SadehDefinition, SleepWake, cole_kripke, crespo, oakley, roenneberg, sadeh, scripps, webster,
     },
 };
 use serde_json::Value;

@@ -197,8 +197,7 @@ fn zero_runs<'a>(
     over_gaps: bool,
 ) -> Vec<&'a [usize]> {
     let is_zero = |index: usize| counts[index].is_some_and(|count| count < 1.0);
-    let continues =
-        |a: &usize, b: &usize| is_zero(*a) && is_zero(*b) && (over_gaps || a + 1 == *b);
+    let continues = |a: &usize, b: &usize| is_zero(*a) && is_zero(*b) && (over_gaps || a + 1 == *b);
     let runs = indices.chunk_by(continues);
     runs.filter(|run| is_zero(run[0]) && run.len() >= length_min).collect()
 }
@@ -223,5 +222,10 @@ fn eroded(x: &[bool], half: usize, beyond: bool) -> Vec<bool> {
 
 fn sums(x: &[bool]) -> Vec<usize> {
     let mut sum = 0;
-    std::iter::once(0).chain(x.iter().map(|set| { sum += usize::from(*set); sum })).collect()
+    std::iter::once(0)
+        .chain(x.iter().map(|set| {
+            sum += usize::from(*set);
+            sum
+        }))
+        .collect()
 }

@@ -40,8 +40,7 @@ fn score(around: &[Option<f64>], definition: SadehDefinition) -> Option<SleepWak
     let nat = around.iter().filter(is_active).count() as f64;
     let logged = around[if is_published { HALF } else { HALF + 1 }];
     let deviation = sample_deviation(&around[HALF + 1 - LAST..=HALF]);
-    let index =
-        7.601 - 0.065 * mean(&around) - 1.08 * nat - 0.056 * deviation - 0.703 * logged.ln_1p();
+    let index = 7.601 - 0.065 * mean(&around) - 1.08 * nat - 0.056 * deviation - 0.703 * logged.ln_1p();
     Some(SleepWake::asleep_if(index > 0.0 || is_published && index >= 0.0))
 }
 

@@ -4,9 +4,8 @@
 use super::{SleepWake, weighted};
 
 /// The weights of the minutes from 10 before to 2 after the scored one.
-const WEIGHTS: [f64; 13] = [
-    0.0064, 0.0074, 0.0112, 0.0112, 0.0118, 0.0118, 0.0128, 0.0188, 0.0280, 0.0664, 0.0300, 0.0112, 0.0100,
-];
+const WEIGHTS: [f64; 13] =
+    [0.0064, 0.0074, 0.0112, 0.0112, 0.0118, 0.0118, 0.0128, 0.0188, 0.0280, 0.0664, 0.0300, 0.0112, 0.0100];
 const BEFORE: usize = 10;
 const SCALE: f64 = 0.204;
 

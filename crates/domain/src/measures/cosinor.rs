@@ -1,0 +1,108 @@
+//! The cosinor: a cosine of a known period, fitted by least squares.
+
+use serde::{Deserialize, Serialize};
+
+use super::opaque_debug;
+
+/// Without observation for a longer share of the period than this, the curve is not fitted.
+pub const PHASE_GAP_SHARE_MAX: f64 = 0.25;
+
+/// How many parts of the period are looked at for such gaps.
+const PHASES: usize = 24;
+
+/// A fitted cosine.
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cosinor {
+    /// M, the mean level, in the unit of the series.
+    pub mesor: f64,
+    /// β, the coefficient of the cosine, in the unit of the series.
+    pub beta: f64,
+    /// γ, the coefficient of the sine, in the unit of the series.
+    pub gamma: f64,
+    /// A = `sqrt(β² + γ²)`, in the unit of the series.
+    pub amplitude: f64,
+    /// φ = `-atan2(γ, β)` of `M + A cos(ω t + φ)`, in radians from -π to π; `t` counts from the first epoch.
+    pub acrophase_rad: f64,
+    /// When the curve first peaks, in epochs after the first one, from 0 up to the period.
+    pub peak_epochs: f64,
+    /// The share of the variance that the curve explains, 0 to 1.
+    pub r_squared: f64,
+    /// How many epochs were observed.
+    pub observed: u32,
+    /// How many epochs there were.
+    pub expected: u32,
+}
+
+opaque_debug!(Cosinor);
+
+/// Fits `x_t = M + β cos(2π t / p) + γ sin(2π t / p)` by ordinary least squares; `p` is `period_epochs`, `t` the number of
+/// the epoch. Nelson, Tong, Lee, Halberg: Methods for cosinor-rhythmometry. Chronobiologia 1979;6:305-323.
+///
+/// **Missing data.** Missing epochs take no part. `None` where less than one period was looked at, where the phases of more
+/// than [`PHASE_GAP_SHARE_MAX`] of the period in a row were never observed, because the curve would be invented there, and
+/// where nothing varies.
+pub fn cosinor(x: &[Option<f64>], period_epochs: f64) -> Option<Cosinor> {
+    let observed: Vec<(f64, f64)> =
+        x.iter().enumerate().filter_map(|(t, x)| Some((t as f64, (*x).filter(|x| x.is_finite())?))).collect();
+    if !(period_epochs.is_finite() && period_epochs > 2.0 && x.len() as f64 >= period_epochs)
+        || !covers_the_period(&observed, period_epochs)
+    {
+        return None;
+    }
+    let omega = std::f64::consts::TAU / period_epochs;
+    let n = observed.len() as f64;
+    let mean = |of: &dyn Fn(f64, f64) -> f64| observed.iter().map(|(t, x)| of(*t, *x)).sum::<f64>() / n;
+    let cos = |t: f64| (omega * t).cos();
+    let sin = |t: f64| (omega * t).sin();
+    // With all three centred on their means, the mesor leaves two equations for β and γ.
+    let (x_mean, c_mean, s_mean) = (mean(&|_, x| x), mean(&|t, _| cos(t)), mean(&|t, _| sin(t)));
+    let cc = mean(&|t, _| (cos(t) - c_mean).powi(2));
+    let ss = mean(&|t, _| (sin(t) - s_mean).powi(2));
+    let cs = mean(&|t, _| (cos(t) - c_mean) * (sin(t) - s_mean));
+    let cx = mean(&|t, x| (cos(t) - c_mean) * (x - x_mean));
+    let sx = mean(&|t, x| (sin(t) - s_mean) * (x - x_mean));
+    let variance = mean(&|_, x| (x - x_mean).powi(2));
+    let determinant = cc * ss - cs * cs;
+    if determinant < 1e-9 || variance <= 0.0 {
+        return None;
+    }
+    let beta = (cx * ss - sx * cs) / determinant;
+    let gamma = (sx * cc - cx * cs) / determinant;
+    let acrophase_rad = -gamma.atan2(beta);
+    Some(Cosinor {
+        mesor: x_mean - beta * c_mean - gamma * s_mean,
+        beta,
+        gamma,
+        amplitude: beta.hypot(gamma),
+        acrophase_rad,
+        peak_epochs: (-acrophase_rad).rem_euclid(std::f64::consts::TAU) / omega,
+        r_squared: ((beta * cx + gamma * sx) / variance).clamp(0.0, 1.0),
+        observed: super::count(observed.len()),
+        expected: super::count(x.len()),
+    })
+}
+
+/// Whether no stretch of the period that is too long was never observed.
+fn covers_the_period(observed: &[(f64, f64)], period: f64) -> bool {
+    let mut seen = [false; PHASES];
+    for (t, _) in observed {
+        let phase = t.rem_euclid(period) / period * PHASES as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a phase is a place in the list"
+        )]
+        let phase = (phase as usize).min(PHASES - 1);
+        seen[phase] = true;
+    }
+    let (mut gap, mut gap_max) = (0, 0);
+    // Twice around, because the period is circular.
+    for seen in seen.iter().chain(&seen) {
+        gap = if *seen { 0 } else { gap + 1 };
+        gap_max = gap_max.max(gap);
+    }
+    gap_max as f64 <= PHASE_GAP_SHARE_MAX * PHASES as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -44,9 +44,8 @@ opaque_debug!(Cosinor);
 pub fn cosinor(x: &[Option<f64>], period_epochs: f64) -> Option<Cosinor> {
     let observed: Vec<(f64, f64)> =
         x.iter().enumerate().filter_map(|(t, x)| Some((t as f64, (*x).filter(|x| x.is_finite())?))).collect();
-    if !(period_epochs.is_finite() && period_epochs > 2.0 && x.len() as f64 >= period_epochs)
-        || !covers_the_period(&observed, period_epochs)
-    {
+    let is_possible = period_epochs.is_finite() && period_epochs > 2.0 && x.len() as f64 >= period_epochs;
+    if !is_possible || !covers_the_period(&observed, period_epochs) {
         return None;
     }
     let omega = std::f64::consts::TAU / period_epochs;
@@ -95,13 +94,13 @@ fn covers_the_period(observed: &[(f64, f64)], period: f64) -> bool {
         let phase = (phase as usize).min(PHASES - 1);
         seen[phase] = true;
     }
-    let (mut gap, mut gap_max) = (0, 0);
+    let (mut gap, mut gap_max) = (0_u32, 0);
     // Twice around, because the period is circular.
     for seen in seen.iter().chain(&seen) {
         gap = if *seen { 0 } else { gap + 1 };
         gap_max = gap_max.max(gap);
     }
-    gap_max as f64 <= PHASE_GAP_SHARE_MAX * PHASES as f64
+    f64::from(gap_max) <= PHASE_GAP_SHARE_MAX * PHASES as f64
 }
 
 #[cfg(test)]

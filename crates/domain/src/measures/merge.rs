@@ -177,4 +177,6 @@ fn piece(sample: &Sample, window: Interval) -> Option<Piece<'_>> {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

@@ -43,7 +43,8 @@ pub fn sleep_regularity(scores: &[Option<SleepWake>], epochs_per_day: usize) -> 
 }
 
 /// When sleep is, as the local minute of day from 0 up to 1440: the direction of the sum of all epochs of sleep on the clock,
-/// `1440 / 2π · atan2(Σ sin, Σ cos)`; an epoch counts at its start. As pyActigraphy (Hammad 2021) and Windred et al. 2021.
+/// `1440 / 2π · atan2(Σ sin, Σ cos)`; an epoch counts at its start. As
+/// Lunsford-Avery et al.: Validation of the Sleep Regularity Index in older adults. Sci Rep 2018;8:14158.
 ///
 /// **Missing data.** Epochs that are not scored take no part. `None` without sleep, and where the sleep of all hours cancels
 /// out.
@@ -102,7 +103,7 @@ pub struct SocialJetLag {
     pub mid_sleep_work_minute: f64,
     /// MSF: mid-sleep before free days, as the local minute of day.
     pub mid_sleep_free_minute: f64,
-    /// MSFsc: MSF less half of the sleep that free days make up for, as the local minute of day. It is a chronotype only
+    /// `MSFsc`: MSF less half of the sleep that free days make up for, as the local minute of day. It is a chronotype only
     /// if no alarm clock rings on free days, which no device tells.
     pub mid_sleep_free_corrected_minute: f64,
     /// SJL: MSF - MSW, in minutes; positive where free days are later. Its absolute value is the usual measure.

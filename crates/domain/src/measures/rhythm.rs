@@ -12,9 +12,9 @@ use super::{
     opaque_debug,
 };
 
-/// The widths of bins, in minutes, over which ISm and IVm average.
+/// The widths of bins, in minutes, over which `ISm` and `IVm` average.
 ///
-/// They are the divisors of a day up to an hour that pyActigraphy 1.2.2 takes, after Gonçalves et al.: Nonparametric
+/// They are the divisors of a day up to an hour that `pyActigraphy` 1.2.2 takes, after Gonçalves et al.: Nonparametric
 /// methods in actigraphy: an update. Sleep Sci 2014;7:158-164.
 pub const WIDTHS_MINUTES: [u32; 22] =
     [1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 20, 24, 30, 32, 36, 40, 45, 48, 60];
@@ -51,16 +51,16 @@ pub struct OverWidths {
 
 opaque_debug!(OverWidths);
 
-/// ISm (Gonçalves 2014): the mean of interdaily stability over bins of [`WIDTHS_MINUTES`], each the sum of its epochs, from
+/// `ISm` (Gonçalves 2014): the mean of interdaily stability over bins of [`WIDTHS_MINUTES`], each the sum of its epochs, from
 /// the first epoch on. Without unit.
 ///
 /// **Missing data.** The formula is for data without gaps. `None` where it is undefined at some width or an epoch is longer
 /// than a minute or does not divide one.
 pub fn interdaily_stability_over_widths(x: &[f64], epoch: Epoch) -> Option<OverWidths> {
-    over_widths(x, epoch, |bins, per_day| interdaily_stability(bins, per_day))
+    over_widths(x, epoch, interdaily_stability)
 }
 
-/// IVm (Gonçalves 2014): the mean of intradaily variability, as [`interdaily_stability_over_widths`].
+/// `IVm` (Gonçalves 2014): the mean of intradaily variability, as [`interdaily_stability_over_widths`].
 pub fn intradaily_variability_over_widths(x: &[f64], epoch: Epoch) -> Option<OverWidths> {
     over_widths(x, epoch, |bins, _| intradaily_variability(bins))
 }
@@ -119,7 +119,7 @@ pub fn contrast(x: &[Option<f64>], layout: Layout) -> Option<RestActivityContras
     Some(RestActivityContrast { l5, m10, relative_amplitude: relative_amplitude(l5, m10)? })
 }
 
-/// RAp: [`contrast`] of each successive period of whole days, from the first epoch on; what is left at the end is left out.
+/// `RAp`: [`contrast`] of each successive period of whole days, from the first epoch on; what is left at the end is left out.
 pub fn contrast_by_period(
     x: &[Option<f64>],
     layout: Layout,
@@ -128,7 +128,7 @@ pub fn contrast_by_period(
     periods(x, layout.epoch.per_day(), days).map(|period| contrast(period, layout)).collect()
 }
 
-/// ISp: interdaily stability of each successive period of whole days, in bins of so many minutes that are sums, from the
+/// `ISp`: interdaily stability of each successive period of whole days, in bins of so many minutes that are sums, from the
 /// first epoch on; what is left at the end is left out. Without unit.
 ///
 /// **Missing data.** `None` for a period in which an epoch is missing, that has only one day, or in which nothing varies.
@@ -154,8 +154,8 @@ fn periods(x: &[Option<f64>], per_day: usize, days: usize) -> impl Iterator<Item
     x.chunks_exact((per_day * days).max(1))
 }
 
-/// ADAT: the average total activity of a local day, in counts, after Hammad et al.: pyActigraphy: Open-source python package
-/// for actigraphy data visualization and analysis. PLoS Comput Biol 2021;17:e1009514.
+/// ADAT: the average total activity of a local day, in counts, after Hammad et al.: `pyActigraphy`: Open-source Python package
+/// for actigraphy data visualization and analysis. PLOS Comput Biol 2021;17:e1009514.
 ///
 /// **Missing data.** A day's total is that of its observed epochs, times epochs of a day / observed epochs. Days of which a
 /// smaller share than `day_share_min` was observed take no part; without any other it is `None`.

@@ -73,3 +73,6 @@ fn window(counts: &[Option<f64>], index: usize, before: usize, length: usize) ->
     let start = index.checked_sub(before)?;
     counts.get(start..start + length)
 }
+
+#[cfg(test)]
+mod tests;

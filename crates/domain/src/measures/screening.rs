@@ -117,9 +117,9 @@ impl Rules {
         Ok(Self(rules))
     }
 
-    /// The rules.
-    pub fn iter(&self) -> std::slice::Iter<'_, Rule> {
-        self.0.iter()
+    /// The rules, in their order.
+    pub fn as_slice(&self) -> &[Rule] {
+        &self.0
     }
 
     /// Whether screening is off.
@@ -173,7 +173,7 @@ opaque_debug!(Finding);
 
 /// Applies each rule to the measures it names.
 pub fn screen(rules: &Rules, measures: &BTreeMap<String, Nights>) -> Vec<Finding> {
-    rules.iter().map(|rule| finding(rule, measures.get(&rule.input))).collect()
+    rules.0.iter().map(|rule| finding(rule, measures.get(&rule.input))).collect()
 }
 
 fn finding(rule: &Rule, nights: Option<&Nights>) -> Finding {

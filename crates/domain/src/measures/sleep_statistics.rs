@@ -50,17 +50,17 @@ pub fn sleep_statistics(
     sources: &[String],
     rules: StatisticsRules,
 ) -> SleepStatistics {
-    let scored = scores.iter().flatten().count();
+    let observed = scores.iter().flatten().count();
     let asleep = |score: &Option<SleepWake>| *score == Some(SleepWake::Sleep);
     let sleep = scores.iter().filter(|score| asleep(score)).count();
-    let is_assessed = scored > 0 && scored as f64 >= rules.scored_share_min * scores.len() as f64;
+    let is_assessed = observed > 0 && observed as f64 >= rules.scored_share_min * scores.len() as f64;
     let period = scores.iter().position(asleep).zip(scores.iter().rposition(asleep));
     let minutes = |epochs: usize| epochs as f64 * epoch.as_minutes();
     let whole_minutes = |epochs: usize| count(epochs * epoch.as_seconds() as usize / 60);
     let basis = |unit, method| Basis {
         unit,
         method,
-        coverage: Coverage::minutes(whole_minutes(scored), whole_minutes(scores.len())),
+        coverage: Coverage::minutes(whole_minutes(observed), whole_minutes(scores.len())),
         sources: sources.to_vec(),
     };
     let measure = |unit, method, value: Option<f64>, reason| {
@@ -76,7 +76,7 @@ pub fn sleep_statistics(
         sleep_efficiency: measure(
             "%",
             "SE, sleep / scored epochs of the rest interval",
-            (scored > 0).then(|| 100.0 * sleep as f64 / scored as f64),
+            (observed > 0).then(|| 100.0 * sleep as f64 / observed as f64),
             TOO_FEW,
         ),
         sleep_onset_latency: measure(

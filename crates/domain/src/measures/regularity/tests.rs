@@ -42,7 +42,7 @@ fn pairs_with_a_missing_epoch_take_no_part() {
     assert_eq!((found.observed, found.expected), (23, 24));
     assert!((found.index - (100.0 - 200.0 / 23.0)).abs() < 1e-12);
     assert!(sleep_regularity(&days(&[(1, 7)]), 24).is_none());
-    assert!(sleep_regularity(&vec![None; 48], 24).is_none());
+    assert!(sleep_regularity(&[None; 48], 24).is_none());
     assert!(sleep_regularity(&days(&[(1, 7)]), 0).is_none());
 }
 

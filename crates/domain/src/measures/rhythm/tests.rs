@@ -92,7 +92,7 @@ fn the_mean_day_turns_where_activity_begins_and_ends() {
 #[test]
 fn widths_that_do_not_fit_the_epoch_have_no_result() {
     assert!(interdaily_stability_over_widths(&[1.0; 48], HOUR).is_none());
-    assert!(intradaily_variability_over_widths(&[1.0; 2880], Epoch::MINUTE).is_none(), "nothing varies");
+    assert!(intradaily_variability_over_widths(&vec![1.0; 2880], Epoch::MINUTE).is_none(), "nothing varies");
 }
 
 proptest! {

@@ -115,7 +115,9 @@ impl Pass<'_> {
             let stand_in = quantile(self.counts.iter().copied(), ZEROS_QUANTILE);
             let all: Vec<usize> = (0..x.len()).collect();
             for run in zero_runs(self.counts, &all, self.zeros(ZEROS_MINUTES), false) {
-                run.iter().for_each(|index| x[*index] = stand_in);
+                for index in run {
+                    x[*index] = stand_in;
+                }
             }
         }
         let pad = self.pad(self.half());
@@ -136,7 +138,9 @@ impl Pass<'_> {
         for (is_active, minutes) in [(false, INVALID_REST_MINUTES), (true, INVALID_ACTIVE_MINUTES)] {
             let of_kind: Vec<usize> = (0..x.len()).filter(|index| first[*index] == is_active).collect();
             for run in zero_runs(self.counts, &of_kind, self.zeros(minutes), !self.is_published) {
-                run.iter().for_each(|index| x[*index] = None);
+                for index in run {
+                    x[*index] = None;
+                }
             }
         }
         let hour = self.epoch.in_minutes(FILTER_MINUTES);

@@ -79,8 +79,11 @@ fn resting(counts: &[Option<f64>], epoch: Epoch, rules: RoennebergRules) -> Vec<
         let end = (index + 1 + after).min(counts.len());
         let start = (index + 1 + after).saturating_sub(window);
         let observed = sums[end].0 - sums[start].0;
+        if observed < observed_min {
+            return None;
+        }
         let trend = (sums[end].1 - sums[start].1) / observed as f64;
-        (observed >= observed_min).then(|| count <= rules.threshold * trend)
+        Some(count <= rules.threshold * trend)
     };
     counts.iter().enumerate().map(is_resting).collect()
 }

@@ -5,7 +5,7 @@ fn rules() -> Rules {
 }
 
 fn short_sleep() -> Rule {
-    rules().iter().next().unwrap().clone()
+    rules().as_slice()[0].clone()
 }
 
 /// What the rule of short sleep says of nights of so many minutes.

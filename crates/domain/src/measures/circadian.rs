@@ -274,17 +274,26 @@ pub(crate) fn extreme(
     if window == 0 || window > profile.len() {
         return None;
     }
+    // What was observed before each bin of two days in a row: how many, and their sum.
+    let mut before = vec![(0_u32, 0.0)];
+    for bin in profile.iter().chain(profile) {
+        let (count, sum) = before[before.len() - 1];
+        before.push(bin.map_or((count, sum), |bin| (count + 1, sum + bin)));
+    }
+    // Windows with equal content sum in different orders; rounding must not decide between them.
+    let rounding = 1e-12 * (1.0 + before[profile.len()].1.abs() / window as f64);
     let mut best: Option<Extreme> = None;
     for onset in 0..profile.len() {
-        let bins = profile.iter().cycle().skip(onset).take(window).flatten().copied();
-        let mean = mean(bins);
-        // Windows with equal content sum in different orders; rounding must not decide between them.
-        let is_equal = |best: Extreme| (mean - best.mean).abs() <= 1e-12 * (1.0 + best.mean.abs());
+        let ((count_before, sum_before), (count, sum)) = (before[onset], before[onset + window]);
+        let mean = (sum - sum_before) / f64::from(count - count_before);
+        let is_equal = |best: Extreme| (mean - best.mean).abs() <= rounding;
         if mean.is_finite() && best.is_none_or(|best| is_better(&mean, &best.mean) && !is_equal(best)) {
             best = Some(Extreme { onset, mean });
         }
     }
-    best
+    // The difference of two sums is off in its last digits, so the best window is summed on its own.
+    let of_window = |onset: usize| mean(profile.iter().cycle().skip(onset).take(window).flatten().copied());
+    best.map(|best| Extreme { mean: of_window(best.onset), ..best })
 }
 
 #[cfg(test)]

@@ -244,17 +244,26 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 
 /// The share of the variance that the hour of day explains, over the bins that count: `(hour, value)`.
 fn stability(bins: &[(usize, f64)]) -> Option<f64> {
-    let mut hours: BTreeMap<usize, (u32, f64)> = BTreeMap::new();
+    let mut hours: Vec<(u32, f64)> = Vec::new();
     for (hour, value) in bins {
-        let (count, sum) = hours.entry(*hour).or_default();
+        if hours.len() <= *hour {
+            hours.resize(hour + 1, (0, 0.0));
+        }
+        let (count, sum) = &mut hours[*hour];
         *count += 1;
         *sum += value;
     }
     let grand = mean(bins.iter().map(|(_, value)| *value));
     let total: f64 = bins.iter().map(|(_, value)| (value - grand).powi(2)).sum();
-    let between: f64 =
-        hours.values().map(|&(count, sum)| f64::from(count) * (sum / f64::from(count) - grand).powi(2)).sum();
-    (total > 0.0).then(|| between / total)
+    let between: f64 = (hours.iter().filter(|(count, _)| *count > 0))
+        .map(|&(count, sum)| f64::from(count) * (sum / f64::from(count) - grand).powi(2))
+        .sum();
+    varies(total / bins.len() as f64, grand).then(|| between / total)
+}
+
+/// Whether a variance is more than what rounding leaves of values that are all the same.
+pub(crate) fn varies(variance: f64, mean: f64) -> bool {
+    variance > 1e-24 * mean * mean
 }
 
 /// The mean squared step between successive bins over the variance; steps from or to a missing bin do not count.
@@ -262,7 +271,7 @@ fn variability(bins: &[Option<f64>]) -> Option<f64> {
     let grand = mean(bins.iter().flatten().copied());
     let variance = mean(bins.iter().flatten().map(|value| (value - grand).powi(2)));
     let squares = bins.windows(2).filter_map(|pair| Some((pair[1]? - pair[0]?).powi(2)));
-    (squares.clone().next().is_some() && variance > 0.0).then(|| mean(squares) / variance)
+    (squares.clone().next().is_some() && varies(variance, grand)).then(|| mean(squares) / variance)
 }
 
 /// The first window whose mean is best; a missing bin takes no part in its window's mean.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::opaque_debug;
+use super::{circadian::varies, opaque_debug};
 
 /// Without observation for a longer share of the period than this, the curve is not fitted.
 pub const PHASE_GAP_SHARE_MAX: f64 = 0.25;
@@ -42,27 +42,29 @@ opaque_debug!(Cosinor);
 /// than [`PHASE_GAP_SHARE_MAX`] of the period in a row were never observed, because the curve would be invented there, and
 /// where nothing varies.
 pub fn cosinor(x: &[Option<f64>], period_epochs: f64) -> Option<Cosinor> {
-    let observed: Vec<(f64, f64)> =
-        x.iter().enumerate().filter_map(|(t, x)| Some((t as f64, (*x).filter(|x| x.is_finite())?))).collect();
+    let omega = std::f64::consts::TAU / period_epochs;
+    // Cosine, sine and value.
+    let at = |(t, x): (usize, &Option<f64>)| {
+        let (sin, cos) = (omega * t as f64).sin_cos();
+        x.filter(|x| x.is_finite()).map(|x| [cos, sin, x])
+    };
+    let observed: Vec<[f64; 3]> = x.iter().enumerate().filter_map(at).collect();
     let is_possible = period_epochs.is_finite() && period_epochs > 2.0 && x.len() as f64 >= period_epochs;
-    if !is_possible || !covers_the_period(&observed, period_epochs) {
+    if !is_possible || !covers_the_period(x, period_epochs) {
         return None;
     }
-    let omega = std::f64::consts::TAU / period_epochs;
     let n = observed.len() as f64;
-    let mean = |of: &dyn Fn(f64, f64) -> f64| observed.iter().map(|(t, x)| of(*t, *x)).sum::<f64>() / n;
-    let cos = |t: f64| (omega * t).cos();
-    let sin = |t: f64| (omega * t).sin();
+    let mean = |of: &dyn Fn(&[f64; 3]) -> f64| observed.iter().map(of).sum::<f64>() / n;
+    let [c_mean, s_mean, x_mean] = [0, 1, 2].map(|index| mean(&|at| at[index]));
     // With all three centred on their means, the mesor leaves two equations for β and γ.
-    let (x_mean, c_mean, s_mean) = (mean(&|_, x| x), mean(&|t, _| cos(t)), mean(&|t, _| sin(t)));
-    let cc = mean(&|t, _| (cos(t) - c_mean).powi(2));
-    let ss = mean(&|t, _| (sin(t) - s_mean).powi(2));
-    let cs = mean(&|t, _| (cos(t) - c_mean) * (sin(t) - s_mean));
-    let cx = mean(&|t, x| (cos(t) - c_mean) * (x - x_mean));
-    let sx = mean(&|t, x| (sin(t) - s_mean) * (x - x_mean));
-    let variance = mean(&|_, x| (x - x_mean).powi(2));
+    let cc = mean(&|[c, ..]| (c - c_mean).powi(2));
+    let ss = mean(&|[_, s, _]| (s - s_mean).powi(2));
+    let cs = mean(&|[c, s, _]| (c - c_mean) * (s - s_mean));
+    let cx = mean(&|[c, _, x]| (c - c_mean) * (x - x_mean));
+    let sx = mean(&|[_, s, x]| (s - s_mean) * (x - x_mean));
+    let variance = mean(&|[.., x]| (x - x_mean).powi(2));
     let determinant = cc * ss - cs * cs;
-    if determinant < 1e-9 || variance <= 0.0 {
+    if determinant < 1e-9 || !varies(variance, x_mean) {
         return None;
     }
     let beta = (cx * ss - sx * cs) / determinant;
@@ -82,10 +84,10 @@ pub fn cosinor(x: &[Option<f64>], period_epochs: f64) -> Option<Cosinor> {
 }
 
 /// Whether no stretch of the period that is too long was never observed.
-fn covers_the_period(observed: &[(f64, f64)], period: f64) -> bool {
+fn covers_the_period(x: &[Option<f64>], period: f64) -> bool {
     let mut seen = [false; PHASES];
-    for (t, _) in observed {
-        let phase = t.rem_euclid(period) / period * PHASES as f64;
+    for (t, _) in x.iter().enumerate().filter(|(_, x)| x.is_some_and(f64::is_finite)) {
+        let phase = (t as f64).rem_euclid(period) / period * PHASES as f64;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::opaque_debug;
+use super::{circadian::varies, opaque_debug};
 
 /// The shortest segment to which a line is fitted, in epochs.
 const EPOCHS_MIN: usize = 4;
@@ -42,6 +42,10 @@ pub fn dfa(x: &[f64], scales: &[usize]) -> Option<Fluctuations> {
         return None;
     }
     let mean = x.iter().sum::<f64>() / x.len() as f64;
+    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+    if !varies(variance, mean) {
+        return None;
+    }
     let mut sum = 0.0;
     let profile: Vec<f64> = x
         .iter()

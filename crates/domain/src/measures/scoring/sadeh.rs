@@ -34,7 +34,11 @@ pub fn sadeh(counts: &[Option<f64>], definition: SadehDefinition) -> Vec<Option<
 }
 
 fn score(around: &[Option<f64>], definition: SadehDefinition) -> Option<SleepWake> {
-    let around: Vec<f64> = around.iter().map(|count| usable(*count)).collect::<Option<_>>()?;
+    let mut known = [0.0; 2 * HALF + 1];
+    for (known, count) in known.iter_mut().zip(around) {
+        *known = usable(*count)?;
+    }
+    let around = known;
     let is_published = definition == SadehDefinition::Published;
     let is_active = |count: &&f64| **count < 100.0 && (**count > 50.0 || is_published && **count >= 50.0);
     let nat = around.iter().filter(is_active).count() as f64;

@@ -67,10 +67,15 @@ fn cases<'a>(x: &'a [f64], counts: &'a [Option<f64>]) -> Vec<Case<'a>> {
                 })
             }),
         ),
-        ("ism", Box::new(|| number(interdaily_stability_over_widths(x, Epoch::MINUTE), |found| found.mean))),
+        (
+            "ism",
+            Box::new(|| number(interdaily_stability_over_widths(counts, Epoch::MINUTE), |found| found.mean)),
+        ),
         (
             "ivm",
-            Box::new(|| number(intradaily_variability_over_widths(x, Epoch::MINUTE), |found| found.mean)),
+            Box::new(|| {
+                number(intradaily_variability_over_widths(counts, Epoch::MINUTE), |found| found.mean)
+            }),
         ),
         ("l5_m10_ra", Box::new(move || number(contrast(counts, layout), |found| found.relative_amplitude))),
         ("rap_24h", Box::new(move || length(contrast_by_period(counts, layout, 1).len()))),

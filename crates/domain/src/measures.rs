@@ -15,6 +15,7 @@ pub mod heart;
 pub mod hourly;
 pub mod merge;
 pub mod pat;
+pub mod profile;
 pub mod proxy;
 pub mod regularity;
 pub mod rhythm;

@@ -243,7 +243,7 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// The share of the variance that the hour of day explains, over the bins that count: `(hour, value)`.
-fn stability(bins: &[(usize, f64)]) -> Option<f64> {
+pub(crate) fn stability(bins: &[(usize, f64)]) -> Option<f64> {
     let mut hours: Vec<(u32, f64)> = Vec::new();
     for (hour, value) in bins {
         if hours.len() <= *hour {
@@ -267,7 +267,7 @@ pub(crate) fn varies(variance: f64, mean: f64) -> bool {
 }
 
 /// The mean squared step between successive bins over the variance; steps from or to a missing bin do not count.
-fn variability(bins: &[Option<f64>]) -> Option<f64> {
+pub(crate) fn variability(bins: &[Option<f64>]) -> Option<f64> {
     let grand = mean(bins.iter().flatten().copied());
     let variance = mean(bins.iter().flatten().map(|value| (value - grand).powi(2)));
     let squares = bins.windows(2).filter_map(|pair| Some((pair[1]? - pair[0]?).powi(2)));

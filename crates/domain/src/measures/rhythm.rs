@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    circadian::{self, interdaily_stability, intradaily_variability, relative_amplitude},
+    circadian::{self, interdaily_stability, relative_amplitude},
     epoch::Epoch,
     opaque_debug,
 };
@@ -51,31 +51,52 @@ pub struct OverWidths {
 
 opaque_debug!(OverWidths);
 
-/// `ISm` (Gonçalves 2014): the mean of interdaily stability over bins of [`WIDTHS_MINUTES`], each the sum of its epochs, from
-/// the first epoch on. Without unit.
+/// `ISm` (Gonçalves 2014): the mean of interdaily stability over bins of [`WIDTHS_MINUTES`], from the first epoch on. Without
+/// unit.
 ///
-/// **Missing data.** The formula is for data without gaps. `None` where it is undefined at some width or an epoch is longer
-/// than a minute or does not divide one.
-pub fn interdaily_stability_over_widths(x: &[f64], epoch: Epoch) -> Option<OverWidths> {
-    over_widths(x, epoch, interdaily_stability)
+/// **Missing data.** As [`circadian`]: a bin counts, with the mean of its observed epochs, where at least half of them were
+/// observed. `None` where at some width a bin of the day was never observed or nothing varies, for less than a day, and where
+/// an epoch is longer than a minute or does not divide one.
+pub fn interdaily_stability_over_widths(x: &[Option<f64>], epoch: Epoch) -> Option<OverWidths> {
+    over_widths(x, epoch, |bins, per_day| {
+        let known: Vec<(usize, f64)> =
+            bins.iter().enumerate().filter_map(|(bin, value)| Some((bin % per_day, (*value)?))).collect();
+        let mut seen = vec![false; per_day];
+        for (bin, _) in &known {
+            seen[*bin] = true;
+        }
+        seen.iter().all(|seen| *seen).then(|| circadian::stability(&known))?
+    })
 }
 
-/// `IVm` (Gonçalves 2014): the mean of intradaily variability, as [`interdaily_stability_over_widths`].
-pub fn intradaily_variability_over_widths(x: &[f64], epoch: Epoch) -> Option<OverWidths> {
-    over_widths(x, epoch, |bins, _| intradaily_variability(bins))
+/// `IVm` (Gonçalves 2014): the mean of intradaily variability, as [`interdaily_stability_over_widths`]; a step from or to a
+/// bin that does not count takes no part.
+pub fn intradaily_variability_over_widths(x: &[Option<f64>], epoch: Epoch) -> Option<OverWidths> {
+    over_widths(x, epoch, |bins, _| circadian::variability(bins))
 }
 
-fn over_widths(x: &[f64], epoch: Epoch, of: impl Fn(&[f64], usize) -> Option<f64>) -> Option<OverWidths> {
-    if 60 % epoch.as_seconds() != 0 {
+fn over_widths(
+    x: &[Option<f64>],
+    epoch: Epoch,
+    of: impl Fn(&[Option<f64>], usize) -> Option<f64>,
+) -> Option<OverWidths> {
+    if 60 % epoch.as_seconds() != 0 || x.len() < epoch.per_day() {
         return None;
     }
     let at_width = |minutes: u32| {
-        let bins: Vec<f64> = x.chunks(epoch.in_minutes(minutes)).map(|bin| bin.iter().sum()).collect();
-        Some((minutes, of(&bins, epoch.per_day() / epoch.in_minutes(minutes))?))
+        let width = epoch.in_minutes(minutes);
+        let bins: Vec<Option<f64>> = x.chunks(width).map(bin_mean).collect();
+        Some((minutes, of(&bins, epoch.per_day() / width)?))
     };
     let by_width: Vec<(u32, f64)> = WIDTHS_MINUTES.into_iter().map(at_width).collect::<Option<_>>()?;
     let mean = by_width.iter().map(|(_, value)| value).sum::<f64>() / by_width.len() as f64;
     Some(OverWidths { by_width, mean })
+}
+
+/// The mean of what was observed of a bin, if that is at least half of it.
+fn bin_mean(bin: &[Option<f64>]) -> Option<f64> {
+    let (observed, sum) = bin.iter().flatten().fold((0, 0.0), |(observed, sum), x| (observed + 1, sum + x));
+    (2 * observed >= bin.len() && observed > 0).then(|| sum / observed as f64)
 }
 
 /// The mean day: for each epoch of the day from midnight, the mean of what was observed in it on all days; `None` where

@@ -45,8 +45,8 @@ fn stability_and_variability_over_all_widths_agree() {
     for (series, kind, x, expected) in cases() {
         let days = (series.epochs * series.epoch_s / 86_400) as f64;
         let epoch = layout(series).epoch;
-        let is = interdaily_stability_over_widths(&x, epoch).unwrap();
-        let iv = intradaily_variability_over_widths(&x, epoch).unwrap();
+        let is = interdaily_stability_over_widths(&observed(&x), epoch).unwrap();
+        let iv = intradaily_variability_over_widths(&observed(&x), epoch).unwrap();
         let what = format!("{} {kind}", series.name);
         assert_close(
             mean(&is, days, |p, n| p / (p - 1.0) * (n - 1.0) / n),

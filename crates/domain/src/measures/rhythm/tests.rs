@@ -91,21 +91,43 @@ fn the_mean_day_turns_where_activity_begins_and_ends() {
 
 #[test]
 fn widths_that_do_not_fit_the_epoch_have_no_result() {
-    assert!(interdaily_stability_over_widths(&[1.0; 48], HOUR).is_none());
-    assert!(intradaily_variability_over_widths(&vec![1.0; 2880], Epoch::MINUTE).is_none(), "nothing varies");
+    assert!(interdaily_stability_over_widths(&[Some(1.0); 48], HOUR).is_none());
+    assert!(
+        intradaily_variability_over_widths(&vec![Some(1.0); 2880], Epoch::MINUTE).is_none(),
+        "nothing varies"
+    );
+}
+
+#[test]
+fn widths_bear_a_gap_but_not_a_time_of_day_that_nobody_saw() {
+    let noisy = |minute: usize| f64::from(u8::from(is_day(minute))) * 50.0 + (minute * 31 % 17) as f64;
+    let x = minutes(4, |minute| Some(noisy(minute)));
+    let whole = interdaily_stability_over_widths(&x, Epoch::MINUTE).unwrap().mean;
+    let mut gap = x.clone();
+    gap[2000..2100].fill(None);
+    let found = interdaily_stability_over_widths(&gap, Epoch::MINUTE).unwrap().mean;
+    assert!((found - whole).abs() < 0.05 && (found - whole).abs() > 1e-9);
+    assert!(intradaily_variability_over_widths(&gap, Epoch::MINUTE).is_some());
+    let no_noon = minutes(4, |minute| (!(700..760).contains(&(minute % 1440))).then(|| noisy(minute)));
+    assert!(interdaily_stability_over_widths(&no_noon, Epoch::MINUTE).is_none());
+    assert!(intradaily_variability_over_widths(&no_noon, Epoch::MINUTE).is_some());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn stability_and_variability_depend_on_neither_unit_nor_level(
-        day in prop::collection::vec(0..500_u16, 2880), scale in 1..40_u8, level in 0..900_u16,
+        day in prop::collection::vec(prop::option::weighted(0.999, 0..500_u16), 2880), scale in 1..40_u8, level in 0..900_u16,
     ) {
-        let x: Vec<f64> = day.into_iter().map(f64::from).collect();
-        let moved: Vec<f64> = x.iter().map(|x| x * f64::from(scale) + f64::from(level)).collect();
+        let x: Vec<Option<f64>> = day.into_iter().map(|x| x.map(f64::from)).collect();
+        let moved: Vec<Option<f64>> =
+            x.iter().map(|x| x.map(|x| x * f64::from(scale) + f64::from(level))).collect();
         for of in [interdaily_stability_over_widths, intradaily_variability_over_widths] {
-            let (one, other) = (of(&x, Epoch::MINUTE).unwrap(), of(&moved, Epoch::MINUTE).unwrap());
-            prop_assert!((one.mean - other.mean).abs() < 1e-9);
+            let (one, other) = (of(&x, Epoch::MINUTE), of(&moved, Epoch::MINUTE));
+            prop_assert_eq!(one.is_some(), other.is_some());
+            if let Some((one, other)) = one.zip(other) {
+                prop_assert!((one.mean - other.mean).abs() < 1e-9);
+            }
         }
     }
 

@@ -4,13 +4,26 @@
 //! it was not assessed. Missing data is never 0 and never a default.
 
 pub mod activity;
+pub mod baseline;
+pub mod cardio;
 pub mod circadian;
+pub mod cosinor;
 pub mod daily;
+pub mod epoch;
+pub mod fractal;
 pub mod heart;
 pub mod hourly;
 pub mod merge;
 pub mod pat;
+pub mod profile;
+pub mod proxy;
+pub mod regularity;
+pub mod rhythm;
+pub mod scoring;
+pub mod screening;
+pub mod sleep_statistics;
 pub(crate) mod sweep;
+pub mod transitions;
 
 use std::{collections::BTreeSet, fmt};
 

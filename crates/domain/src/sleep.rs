@@ -232,4 +232,6 @@ impl<'a> Session<'a> {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

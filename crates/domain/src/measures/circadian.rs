@@ -243,44 +243,66 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// The share of the variance that the hour of day explains, over the bins that count: `(hour, value)`.
-fn stability(bins: &[(usize, f64)]) -> Option<f64> {
-    let mut hours: BTreeMap<usize, (u32, f64)> = BTreeMap::new();
+pub(crate) fn stability(bins: &[(usize, f64)]) -> Option<f64> {
+    let mut hours: Vec<(u32, f64)> = Vec::new();
     for (hour, value) in bins {
-        let (count, sum) = hours.entry(*hour).or_default();
+        if hours.len() <= *hour {
+            hours.resize(hour + 1, (0, 0.0));
+        }
+        let (count, sum) = &mut hours[*hour];
         *count += 1;
         *sum += value;
     }
     let grand = mean(bins.iter().map(|(_, value)| *value));
     let total: f64 = bins.iter().map(|(_, value)| (value - grand).powi(2)).sum();
-    let between: f64 =
-        hours.values().map(|&(count, sum)| f64::from(count) * (sum / f64::from(count) - grand).powi(2)).sum();
-    (total > 0.0).then(|| between / total)
+    let between: f64 = (hours.iter().filter(|(count, _)| *count > 0))
+        .map(|&(count, sum)| f64::from(count) * (sum / f64::from(count) - grand).powi(2))
+        .sum();
+    varies(total / bins.len() as f64, grand).then(|| between / total)
+}
+
+/// Whether a variance is more than what rounding leaves of values that are all the same.
+pub(crate) fn varies(variance: f64, mean: f64) -> bool {
+    variance > 1e-24 * mean * mean
 }
 
 /// The mean squared step between successive bins over the variance; steps from or to a missing bin do not count.
-fn variability(bins: &[Option<f64>]) -> Option<f64> {
+pub(crate) fn variability(bins: &[Option<f64>]) -> Option<f64> {
     let grand = mean(bins.iter().flatten().copied());
     let variance = mean(bins.iter().flatten().map(|value| (value - grand).powi(2)));
     let squares = bins.windows(2).filter_map(|pair| Some((pair[1]? - pair[0]?).powi(2)));
-    (squares.clone().next().is_some() && variance > 0.0).then(|| mean(squares) / variance)
+    (squares.clone().next().is_some() && varies(variance, grand)).then(|| mean(squares) / variance)
 }
 
 /// The first window whose mean is best; a missing bin takes no part in its window's mean.
-fn extreme(profile: &[Option<f64>], window: usize, is_better: fn(&f64, &f64) -> bool) -> Option<Extreme> {
+pub(crate) fn extreme(
+    profile: &[Option<f64>],
+    window: usize,
+    is_better: fn(&f64, &f64) -> bool,
+) -> Option<Extreme> {
     if window == 0 || window > profile.len() {
         return None;
     }
+    // What was observed before each bin of two days in a row: how many, and their sum.
+    let mut before = vec![(0_u32, 0.0)];
+    for bin in profile.iter().chain(profile) {
+        let (count, sum) = before[before.len() - 1];
+        before.push(bin.map_or((count, sum), |bin| (count + 1, sum + bin)));
+    }
+    // Windows with equal content sum in different orders; rounding must not decide between them.
+    let rounding = 1e-12 * (1.0 + before[profile.len()].1.abs() / window as f64);
     let mut best: Option<Extreme> = None;
     for onset in 0..profile.len() {
-        let bins = profile.iter().cycle().skip(onset).take(window).flatten().copied();
-        let mean = mean(bins);
-        // Windows with equal content sum in different orders; rounding must not decide between them.
-        let is_equal = |best: Extreme| (mean - best.mean).abs() <= 1e-12 * (1.0 + best.mean.abs());
+        let ((count_before, sum_before), (count, sum)) = (before[onset], before[onset + window]);
+        let mean = (sum - sum_before) / f64::from(count - count_before);
+        let is_equal = |best: Extreme| (mean - best.mean).abs() <= rounding;
         if mean.is_finite() && best.is_none_or(|best| is_better(&mean, &best.mean) && !is_equal(best)) {
             best = Some(Extreme { onset, mean });
         }
     }
-    best
+    // The difference of two sums is off in its last digits, so the best window is summed on its own.
+    let of_window = |onset: usize| mean(profile.iter().cycle().skip(onset).take(window).flatten().copied());
+    best.map(|best| Extreme { mean: of_window(best.onset), ..best })
 }
 
 #[cfg(test)]

@@ -36,6 +36,10 @@ pub(crate) fn phone() -> Device {
     device("Phone", "iPhone15,2")
 }
 
+pub(crate) fn ring() -> Device {
+    device("Ring", "Ring4,1")
+}
+
 pub(crate) fn app() -> Device {
     device("App", "Website")
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     metric::Metric,
-    sample::{Sample, Value},
+    sample::{Sample, Source, Value},
     time::{Interval, MINUTE_MS},
 };
 
@@ -51,7 +51,14 @@ pub fn heart(day: Interval, samples: &[Sample], priority: &SourcePriority) -> He
         heart_rate_min: rate.min,
         heart_rate_max: rate.max,
         heart_rate_mean: rate.mean,
-        resting_heart_rate: resting(day, samples, priority),
+        // HealthKit replaces it as the day goes on.
+        resting_heart_rate: latest(
+            Metric::RESTING_HEART_RATE,
+            "HealthKit restingHeartRate",
+            day,
+            samples,
+            priority,
+        ),
         hrv_sdnn: readings(Metric::HEART_RATE_VARIABILITY_SDNN)
             .mean("SDNN (Task Force 1996), mean of minute means of HealthKit SDNN readings"),
         respiratory_rate: readings(Metric::RESPIRATORY_RATE)
@@ -85,7 +92,11 @@ pub(crate) fn heart_rate(window: Interval, samples: &[Sample], priority: &Source
 }
 
 /// The readings of one metric that begin in `day`.
-fn of_day(metric: Metric, day: Interval, samples: &[Sample]) -> impl Iterator<Item = (&Sample, f64)> {
+pub(crate) fn of_day(
+    metric: Metric,
+    day: Interval,
+    samples: &[Sample],
+) -> impl Iterator<Item = (&Sample, f64)> {
     samples.iter().filter_map(move |sample| {
         let begins_in_day = (day.start_ms()..day.end_ms()).contains(&sample.interval.start_ms());
         match sample.value {
@@ -98,14 +109,19 @@ fn of_day(metric: Metric, day: Interval, samples: &[Sample]) -> impl Iterator<It
 }
 
 /// The readings that count, minute by minute, smallest first.
-struct Readings<'a> {
+pub(crate) struct Readings<'a> {
     metric: Metric,
     day: Interval,
     minutes: BTreeMap<i64, Vec<(f64, &'a Sample)>>,
 }
 
 impl<'a> Readings<'a> {
-    fn new(metric: Metric, day: Interval, samples: &'a [Sample], priority: &SourcePriority) -> Self {
+    pub(crate) fn new(
+        metric: Metric,
+        day: Interval,
+        samples: &'a [Sample],
+        priority: &SourcePriority,
+    ) -> Self {
         let mut minutes: BTreeMap<i64, Vec<(f64, &Sample)>> = BTreeMap::new();
         for (sample, quantity) in of_day(metric, day, samples) {
             let minute = (sample.interval.start_ms() - day.start_ms()) / MINUTE_MS;
@@ -120,13 +136,24 @@ impl<'a> Readings<'a> {
         Self { metric, day, minutes }
     }
 
+    /// The sources of the readings that count.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &Source> {
+        self.minutes.values().flatten().map(|(_, sample)| &*sample.source)
+    }
+
+    /// The means of the minutes that have a reading.
+    pub(crate) fn means(&self) -> impl Iterator<Item = f64> {
+        self.minutes.values().map(|readings| {
+            readings.iter().map(|(quantity, _)| quantity).sum::<f64>() / readings.len() as f64
+        })
+    }
+
     fn basis(&self, method: &'static str) -> Basis {
-        let counted = self.minutes.values().flatten().map(|(_, sample)| &*sample.source);
         Basis {
             unit: self.metric.unit(),
             method,
             coverage: Coverage::minutes(count(self.minutes.len()), whole_minutes(self.day.duration_ms())),
-            sources: source_labels(counted),
+            sources: source_labels(self.counted()),
         }
     }
 
@@ -136,18 +163,20 @@ impl<'a> Readings<'a> {
     }
 
     fn mean(&self, method: &'static str) -> Measure {
-        let minute_mean = |readings: &Vec<(f64, &Sample)>| {
-            readings.iter().map(|(quantity, _)| quantity).sum::<f64>() / readings.len() as f64
-        };
-        let sum: f64 = self.minutes.values().map(minute_mean).sum();
+        let sum: f64 = self.means().sum();
         let mean = (!self.minutes.is_empty()).then(|| sum / self.minutes.len() as f64);
         self.basis(method).or_not_assessed(mean, NO_READINGS)
     }
 }
 
-/// The highest-priority source's latest resting heart rate of the day: HealthKit replaces it as the day goes on.
-fn resting(day: Interval, samples: &[Sample], priority: &SourcePriority) -> Measure {
-    let metric = Metric::RESTING_HEART_RATE;
+/// The highest-priority source's latest reading that begins in `day`.
+pub(crate) fn latest(
+    metric: Metric,
+    method: &'static str,
+    day: Interval,
+    samples: &[Sample],
+    priority: &SourcePriority,
+) -> Measure {
     let latest = of_day(metric, day, samples).min_by(|(a, left), (b, right)| {
         let latest_first =
             |sample: &Sample| std::cmp::Reverse((sample.interval.end_ms(), sample.interval.start_ms()));
@@ -156,7 +185,7 @@ fn resting(day: Interval, samples: &[Sample], priority: &SourcePriority) -> Meas
     });
     let basis = Basis {
         unit: metric.unit(),
-        method: "HealthKit restingHeartRate",
+        method,
         coverage: Coverage { observed: u32::from(latest.is_some()), expected: 1, of: CoverageOf::Readings },
         sources: source_labels(latest.map(|(sample, _)| &*sample.source)),
     };

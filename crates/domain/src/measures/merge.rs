@@ -12,7 +12,11 @@
 //!   covers that instant; of several at one instant, the first by the order above counts.
 //! - Readings that are not a finite quantity of at least 0 take no part.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -143,21 +147,30 @@ pub(crate) fn pieces<'a>(
     window: Interval,
     priority: &SourcePriority,
 ) -> Vec<Piece<'a>> {
-    let mut ranked: Vec<Piece<'a>> = samples.iter().filter_map(|sample| piece(sample, window)).collect();
-    ranked.sort_by_cached_key(|Piece { sample, quantity, .. }| {
+    let pieces: Vec<Piece<'a>> = samples.iter().filter_map(|sample| piece(sample, window)).collect();
+    let places = places(&pieces, priority);
+    let mut ranked: Vec<(usize, Piece<'a>)> = places.into_iter().zip(pieces).collect();
+    ranked.sort_by_cached_key(|(place, Piece { sample, quantity, .. })| {
         let interval = sample.interval;
-        (
-            priority.place(sample),
-            Reverse(interval.start_ms()),
-            interval.end_ms(),
-            sample.id,
-            quantity.to_bits(),
-        )
+        (*place, Reverse(interval.start_ms()), interval.end_ms(), sample.id, quantity.to_bits())
     });
-    let intervals: Vec<Interval> = ranked.iter().map(|piece| piece.interval).collect();
-    let place = |index: usize| priority.place(ranked[index].sample);
-    let winners = sweep::winners(&intervals, |interval, point| place(interval) <= place(point));
-    winners.into_iter().map(|(interval, index)| Piece { interval, ..ranked[index] }).collect()
+    let intervals: Vec<Interval> = ranked.iter().map(|(_, piece)| piece.interval).collect();
+    let winners = sweep::winners(&intervals, |interval, point| ranked[interval].0 <= ranked[point].0);
+    winners.into_iter().map(|(interval, index)| Piece { interval, ..ranked[index].1 }).collect()
+}
+
+/// For each piece, the place of its source among all of theirs: the smaller one wins.
+///
+/// Sources are looked at once each and not once a reading, because to compare them is to compare their names.
+fn places(pieces: &[Piece<'_>], priority: &SourcePriority) -> Vec<usize> {
+    let key = |piece: &Piece<'_>| (piece.sample.metric, Arc::as_ptr(&piece.sample.source));
+    let mut known = HashMap::new();
+    for piece in pieces {
+        known.entry(key(piece)).or_insert_with(|| priority.place(piece.sample));
+    }
+    let order: BTreeSet<_> = known.values().copied().collect();
+    let numbers: BTreeMap<_, usize> = order.into_iter().zip(0..).collect();
+    pieces.iter().map(|piece| numbers[&known[&key(piece)]]).collect()
 }
 
 /// The part of `sample` that lies in `window`; `None` where nothing does, or where it cannot add up.
@@ -176,5 +189,7 @@ fn piece(sample: &Sample, window: Interval) -> Option<Piece<'_>> {
     Some(Piece { interval: interval?, sample, quantity })
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

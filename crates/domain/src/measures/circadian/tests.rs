@@ -141,6 +141,8 @@ fn what_has_no_result_is_none() {
     assert_eq!(interdaily_stability(&[], 24), None);
     assert_eq!(interdaily_stability(&[1.0; 23], 24), None);
     assert_eq!(interdaily_stability(&[1.0; 48], 24), None);
+    // The mean of so many tenths is not a tenth.
+    assert_eq!((interdaily_stability(&[0.1; 480], 24), intradaily_variability(&[0.1; 480])), (None, None));
     assert_eq!(interdaily_stability(&[1.0, 2.0], 0), None);
     assert_eq!(intradaily_variability(&[]), None);
     assert_eq!(intradaily_variability(&[1.0]), None);

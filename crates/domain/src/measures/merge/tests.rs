@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::measures::fixtures::{app, at, minutes, phone, steps, watch};
+use crate::measures::fixtures::{app, at, minutes, phone, ring, steps, watch};
 
 fn merged(samples: &[Sample], window: Interval) -> Option<MergedTotal> {
     total(&samples.iter().collect::<Vec<_>>(), window, &SourcePriority::default())
@@ -125,8 +125,8 @@ fn debug_shows_no_total() {
 
 fn any_samples() -> impl Strategy<Value = Vec<Sample>> {
     let sample =
-        (0..3_usize, 0..300_000_i64, 0..60_000_i64, 0..500_u16).prop_map(|(device, start, length, value)| {
-            let device = [watch(), phone(), app()][device].clone();
+        (0..4_usize, 0..300_000_i64, 0..60_000_i64, 0..500_u16).prop_map(|(device, start, length, value)| {
+            let device = [watch(), phone(), app(), ring()][device].clone();
             // Some readings are points, as some sources write them.
             let length = if length % 7 == 0 { 0 } else { length };
             device.quantity(
@@ -196,5 +196,29 @@ proptest! {
         let series = minute_series(&refs, window(), &SourcePriority::default());
         let total = value(&samples, window());
         prop_assert!((series.into_iter().flatten().sum::<f64>() - total).abs() <= 1e-9 * (1.0 + total));
+    }
+
+    #[test]
+    fn whatever_the_order_each_instant_counts_one_device(samples in any_samples(), order in Just(vec![
+        DeviceKind::Watch, DeviceKind::Ring, DeviceKind::Phone, DeviceKind::Other,
+    ]).prop_shuffle()) {
+        let priority = SourcePriority::new(order.clone());
+        let refs: Vec<&Sample> = samples.iter().collect();
+        let found = total(&refs, window(), &priority).unwrap();
+        let of = |kind: DeviceKind| {
+            let of_kind: Vec<&Sample> =
+                refs.iter().filter(|sample| sample.source.device_kind() == kind).copied().collect();
+            total(&of_kind, window(), &priority)
+        };
+        // The first device that has readings counts whole; all of them together are never exceeded.
+        let first = order.iter().find_map(|kind| of(*kind)).unwrap();
+        let sum: f64 = order.iter().filter_map(|kind| of(*kind)).map(|found| found.value).sum();
+        prop_assert!(first.value <= found.value * (1.0 + 1e-12));
+        prop_assert!(found.value <= sum * (1.0 + 1e-12));
+        // Pieces follow each other without overlap, points aside.
+        let pieces = pieces(&refs, window(), &priority);
+        let long: Vec<Interval> =
+            pieces.iter().map(|piece| piece.interval).filter(|interval| interval.duration_ms() > 0).collect();
+        prop_assert!(long.windows(2).all(|pair| pair[0].end_ms() <= pair[1].start_ms()));
     }
 }

@@ -1,6 +1,7 @@
 //! Reads a file of readings on a thread of its own, and keeps what it holds portion by portion.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     sync::Arc,
@@ -12,9 +13,9 @@ use app::{
     import::{Fate, Import, Importing, Portion, Position, sift},
     ingest::{Line, LineLimits, Rejection, Stream},
 };
-use apple_health::{Archive, ArchiveLimits, Batch, ExportReader, State};
+use apple_health::{Archive, ArchiveLimits, Batch, Beats, ExportReader, State};
 use bytes::Bytes;
-use domain::ids::ImportId;
+use domain::{ids::ImportId, measures::vitals::BEATS, sample::Sample};
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -251,7 +252,18 @@ fn read_export<R: Read>(
     }
 }
 
-fn portion(batch: Batch, now: Timestamp) -> Portion {
+fn portion(mut batch: Batch, now: Timestamp) -> Portion {
+    if !batch.beats.is_empty() {
+        let key = |sample: &Sample| (sample.id, sample.interval.start_ms());
+        let at: HashMap<_, _> =
+            batch.samples.iter().enumerate().map(|(at, sample)| (key(sample), at)).collect();
+        for beats in std::mem::take(&mut batch.beats) {
+            if let Some(at) = at.get(&(beats.of, beats.interval.start_ms())) {
+                let sample = &mut batch.samples[*at];
+                sample.metadata = Some(with_beats(sample.metadata.as_deref(), &beats).into());
+            }
+        }
+    }
     let of_line = |rejection: &apple_health::Rejection| Rejection {
         pointer: format!("/line/{}", rejection.line),
         id: None,
@@ -269,6 +281,15 @@ fn portion(batch: Batch, now: Timestamp) -> Portion {
     };
     sift(&mut portion, now);
     portion
+}
+
+/// The metadata of a heart rate variability with its beats.
+fn with_beats(metadata: Option<&str>, beats: &Beats) -> String {
+    let metadata = metadata.and_then(|metadata| serde_json::from_str(metadata).ok());
+    let mut metadata: serde_json::Map<String, serde_json::Value> = metadata.unwrap_or_default();
+    let rates: Vec<f64> = beats.beats.iter().map(|beat| beat.beats_per_minute).collect();
+    metadata.insert(BEATS.to_owned(), rates.into());
+    serde_json::Value::Object(metadata).to_string()
 }
 
 fn read_archive(file: File, from: Position, now: Timestamp, to: &mpsc::Sender<Piece>) -> Result<(), Halt> {

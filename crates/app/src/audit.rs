@@ -29,6 +29,8 @@ pub enum Action {
     Analyse,
     /// Read as a whole, to be taken along.
     Export,
+    /// Set, as a preference is.
+    Change,
     /// A clinician was let in.
     GrantConsent,
     /// For how long, or to what, was changed.

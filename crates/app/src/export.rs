@@ -34,10 +34,11 @@ const RAW_BYTES_MAX: usize = 64 * 1024 * 1024;
 const RAW_PIECE_BYTES: usize = 64 * 1024;
 
 /// The records that are handed out as they are kept, and the file each kind goes into.
-const RECORDS: [(Kind, &str); 17] = [
+const RECORDS: [(Kind, &str); 18] = [
     (Kind::Upload, "uploads.ndjson"),
     (Kind::Import, "imports.ndjson"),
     (Kind::Timeline, "timeline.ndjson"),
+    (Kind::Preferences, "preferences.ndjson"),
     (Kind::Tombstone, "tombstones.ndjson"),
     (Kind::Daily, "daily.ndjson"),
     (Kind::Sleep, "sleep.ndjson"),

@@ -1,5 +1,7 @@
 //! Measures of single hours. They are computed when somebody asks: days are what results are kept of.
 
+use std::sync::Arc;
+
 use domain::{
     calendar::Calendar,
     measures::{
@@ -43,6 +45,7 @@ impl App {
         let Some(last) = last else { return Ok(Vec::new()) };
         let days = days(range.first.unwrap_or(last), last)?;
         let reader = Reader::open(&self.platform, user).await?;
+        let priority = Arc::new(self.source_priority(user).await?);
         let mut hours = Vec::new();
         for days in days.chunks(CHUNK_DAYS) {
             let (Some(first), Some(last)) = (days.first(), days.last()) else { continue };
@@ -51,7 +54,8 @@ impl App {
             let samples = reader.samples_of(&MEASURED, from, to).await?;
             // A week of a sportsman's heart rate is a lot to add up on a thread that serves others meanwhile.
             let days = days.to_vec();
-            let done = tokio::task::spawn_blocking(move || of_days(&days, &samples)).await;
+            let priority = Arc::clone(&priority);
+            let done = tokio::task::spawn_blocking(move || of_days(&days, &samples, &priority)).await;
             hours.extend(
                 done.map_err(|error| Error::new(ErrorKind::Unexpected, "hours.compute").with_cause(error))?,
             );
@@ -72,13 +76,13 @@ fn days(first: Date, last: Date) -> Result<Vec<Date>> {
     Ok(days)
 }
 
-fn of_days(days: &[Date], samples: &[Sample]) -> Vec<Hour> {
+fn of_days(days: &[Date], samples: &[Sample], priority: &SourcePriority) -> Vec<Hour> {
     let calendar = Calendar::new(samples);
     let mut hours = Vec::new();
     for day in days.iter().filter_map(|date| calendar.day(*date)) {
         let of_day: Vec<Sample> =
             samples.iter().filter(|sample| touches(sample, day.interval)).cloned().collect();
-        let of_day = hourly(&day, &of_day, &SourcePriority::default());
+        let of_day = hourly(&day, &of_day, priority);
         if of_day.iter().any(Hour::is_assessed) {
             hours.extend(of_day);
         }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use domain::{
-    envelope::{Envelope, Work},
     ids::{ImportId, UploadId, UserId},
     metric::Metric,
     record::RecordKey,
@@ -126,13 +125,6 @@ pub struct Attachment {
     pub sha256: String,
     /// The object that holds it.
     pub(crate) object: String,
-}
-
-/// Days whose results an import left to be computed.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct ImportedDays {
-    pub import_id: ImportId,
-    pub days: DayRanges,
 }
 
 /// An import in hand.
@@ -354,12 +346,7 @@ impl App {
 
     /// Leaves the days that were touched so far to a job.
     fn hand_over(&self, user: UserId, import: &mut Import, writes: &mut Vec<Write>) -> Result<RecordKey> {
-        let days = ImportedDays { import_id: import.id, days: std::mem::take(&mut import.days) };
-        let part = self.platform.ids.next();
-        writes.push(Write::insert(RecordKey::imported_days(user, part), encode(&days)?));
-        let (key, write) = self.intend_envelope(Envelope::new(user, Work::ProcessImport { part }))?;
-        writes.push(write);
-        Ok(key)
+        self.due(user, std::mem::take(&mut import.days), writes)
     }
 
     fn import_write(&self, user: UserId, version: Option<Version>, import: &Import) -> Result<Write> {

@@ -27,7 +27,7 @@ pub use self::{
 const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;
 
 /// The metrics that the measures of days and nights are computed from.
-pub const MEASURED: [Metric; 12] = [
+pub const MEASURED: [Metric; 14] = [
     Metric::STEP_COUNT,
     Metric::ACTIVE_ENERGY_BURNED,
     Metric::BASAL_ENERGY_BURNED,
@@ -39,6 +39,8 @@ pub const MEASURED: [Metric; 12] = [
     Metric::HEART_RATE_VARIABILITY_SDNN,
     Metric::RESPIRATORY_RATE,
     Metric::OXYGEN_SATURATION,
+    Metric::HEART_RATE_RECOVERY_ONE_MINUTE,
+    Metric::APPLE_SLEEPING_WRIST_TEMPERATURE,
     Metric::SLEEP_ANALYSIS,
 ];
 

@@ -23,6 +23,7 @@ pub mod ingest;
 pub mod insights;
 pub mod json;
 mod platform;
+mod preferences;
 mod process;
 pub mod readings;
 pub mod records;

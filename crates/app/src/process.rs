@@ -9,28 +9,31 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use bytes::Bytes;
 use domain::{
     calendar::Calendar,
+    envelope::{Envelope, Work},
     ids::{SampleId, UploadId, UserId},
     job::{JobEvent, JobState},
     measures::{
         activity,
         daily::{self, zone_label},
-        merge::SourcePriority,
+        profile::{ProfileRules, profile},
+        vitals::vitals,
     },
     metric::Metric,
     record::{Kind, Partition, RecordKey, SortRange},
     sample::Sample,
-    sleep::{self, SleepRules},
+    sleep::{self, Night, SleepRules},
     time::{Interval, day_interval, local_date, timestamp},
 };
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use ports::{Error, ErrorKind, Precondition, Query, Version, Write};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     App,
+    days::DayRanges,
     error::Result,
-    import::ImportedDays,
     ingest::MEASURED,
     readings::Reader,
     records::{Stored, Tombstones, Upload, encode, get, query_all, replace},
@@ -121,16 +124,26 @@ impl App {
         self.commit_with_event(user, "upload.deleted", subject, Vec::new()).await
     }
 
-    /// Computes the results of days that an import touched.
-    pub(crate) async fn process_import(&self, user: UserId, part: Uuid) -> Result<()> {
-        let key = RecordKey::imported_days(user, part);
+    /// Writes that have the results of `days` computed; answers the intent.
+    pub(crate) fn due(&self, user: UserId, days: DayRanges, writes: &mut Vec<Write>) -> Result<RecordKey> {
+        let part = self.platform.ids.next();
+        writes.push(Write::insert(RecordKey::due_days(user, part), encode(&DueDays { days })?));
+        let (key, write) = self.intend_envelope(Envelope::new(user, Work::ComputeDays { part }))?;
+        writes.push(write);
+        Ok(key)
+    }
+
+    /// Computes the results of days that are due.
+    pub(crate) async fn compute_due(&self, user: UserId, part: Uuid) -> Result<()> {
+        let key = RecordKey::due_days(user, part);
         let store = &*self.platform.health_data;
         // Where it is gone, another worker did it.
-        let Some(stored) = get::<ImportedDays>(store, &key).await? else { return Ok(()) };
+        let Some(stored) = get::<DueDays>(store, &key).await? else { return Ok(()) };
         self.recompute(user, &stored.body.days.iter().collect()).await?;
-        let subject = json!({ "import_id": stored.body.import_id });
+        let days: Vec<Date> = stored.body.days.iter().collect();
+        let subject = json!({ "first": days.first(), "last": days.last() });
         let writes = vec![Write::delete(key, Precondition::VersionEquals(stored.version))];
-        self.commit_with_event(user, "import.processed", subject, writes).await
+        self.commit_with_event(user, "metrics.computed", subject, writes).await
     }
 
     /// The local days of samples that change number `sequence` deleted. Ids do not say where their samples are, so all
@@ -204,26 +217,33 @@ impl App {
         let to = last.checked_add(MARGIN_DAYS.days()).unwrap_or(last);
         let samples = reader.samples_of(&MEASURED, from, to).await?;
         let calendar = Calendar::new(&samples);
-        let priority = SourcePriority::default();
+        let priority = self.source_priority(user).await?;
+        let nights = self.nights_of(&samples);
         for date in days {
             let Some(day) = calendar.day(*date) else { continue };
             let of_day: Vec<Sample> =
                 samples.iter().filter(|sample| touches(sample, day.interval)).cloned().collect();
-            let measures = daily::daily(&day, &of_day, &priority);
+            let mut measures = daily::daily(&day, &of_day, &priority);
             if measures.is_assessed() {
+                // The night may have begun the day before.
+                measures.vitals = Some(vitals(&day, &samples, &nights, &priority));
                 results.put(RecordKey::of_day(user, Kind::Daily, *date), encode(&measures)?);
             }
         }
-        let stages: Vec<Sample> =
-            samples.into_iter().filter(|sample| sample.metric == Metric::SLEEP_ANALYSIS).collect();
-        let rules =
-            SleepRules { session_gap_minutes: self.settings.sleep_gap_minutes, ..SleepRules::default() };
-        for night in sleep::nights(&stages, &rules) {
+        for night in nights {
             if (first..=last).contains(&night.date) {
                 results.put(RecordKey::of_day(user, Kind::Sleep, night.date), encode(&night)?);
             }
         }
         self.commit_results(results, &reader).await
+    }
+
+    fn nights_of(&self, samples: &[Sample]) -> Vec<Night> {
+        let stages: Vec<Sample> =
+            samples.iter().filter(|sample| sample.metric == Metric::SLEEP_ANALYSIS).cloned().collect();
+        let rules =
+            SleepRules { session_gap_minutes: self.settings.sleep_gap_minutes, ..SleepRules::default() };
+        sleep::nights(&stages, &rules)
     }
 
     /// The circadian window and the PAT week that end with the last day of steps. There is one of each: a window that
@@ -257,9 +277,10 @@ impl App {
         let calendar = Calendar::new(samples);
         let Some(last) = calendar.day(date) else { return Ok(()) };
         let zone = zone_label(&last.clock.rules(), last.interval.start_ms());
+        let priority = self.source_priority(user).await?;
         let series = |days: u32| {
             let days = calendar.days_to(date, days);
-            activity::local_series(&days, &steps, &presence, &SourcePriority::default())
+            activity::local_series(&days, &steps, &presence, &priority)
         };
         let midnights = |first: Date, last_date: Date| {
             let here = last.clock.rules();
@@ -269,8 +290,12 @@ impl App {
         // Both series hold 1440 minutes a day by the person's own clock, so both are read as UTC.
         let back = i64::from(self.settings.circadian_days) - 1;
         let (start, end) = midnights(date.checked_sub(back.days()).unwrap_or(date), date);
-        let measures = self.circadian_of(&series(self.settings.circadian_days), &TimeZone::UTC);
-        let window = CircadianWindow { date, start, end, zone: zone.clone(), measures };
+        let of_window = series(self.settings.circadian_days);
+        let measures = self.circadian_of(&of_window, &TimeZone::UTC);
+        let days = calendar.days_to(date, self.settings.circadian_days);
+        let profile = profile(&days, &of_window, &self.nights_of(samples), &ProfileRules::default());
+        let window =
+            CircadianWindow { date, start, end, zone: zone.clone(), measures, profile: Some(profile) };
         results.put(RecordKey::of_day(user, Kind::Circadian, date), encode(&window)?);
         // Eight days hold both weeks that may be chosen: the one that ends today, and the one that ended last midnight.
         let embedding = self.embed_best_week(&series(8), &TimeZone::UTC).await?;
@@ -318,6 +343,12 @@ pub(crate) fn touches(sample: &Sample, day: Interval) -> bool {
     let (start, end) =
         (sample.interval.start_ms(), sample.interval.end_ms().max(sample.interval.start_ms() + 1));
     start < day.end_ms() && end > day.start_ms()
+}
+
+/// Days whose results are to be computed.
+#[derive(Serialize, Deserialize)]
+struct DueDays {
+    days: DayRanges,
 }
 
 /// Results as they are stored and as they should be.

@@ -121,7 +121,9 @@ impl Timeline {
 
     /// Whether readings of that UTC day, none of which begins before `first_ms`, may be held already.
     pub fn may_hold(&self, metric: Metric, day: Date, first_ms: i64) -> bool {
-        let is_later = self.latest_ms.get(&metric).is_some_and(|latest_ms| first_ms > *latest_ms);
+        // An export tells times to the second: what is held may have begun within the same one.
+        let second_ms = first_ms.div_euclid(1000) * 1000;
+        let is_later = self.latest_ms.get(&metric).is_some_and(|latest_ms| second_ms > *latest_ms);
         !is_later && self.held.get(&metric).is_some_and(|days| days.contains(day))
     }
 
@@ -306,8 +308,8 @@ mod tests {
         assert!(!timeline.may_hold(metric, DAY, 5));
         timeline.note(metric, DAY, 20);
         timeline.note(metric, DAY, 10);
-        assert!(!timeline.may_hold(metric, DAY, 21));
-        assert!(timeline.may_hold(metric, DAY, 20));
+        assert!(!timeline.may_hold(metric, DAY, 1000));
+        assert!(timeline.may_hold(metric, DAY, 999) && timeline.may_hold(metric, DAY, 20));
         assert!(!timeline.may_hold(metric, DAY.tomorrow().unwrap(), 20));
         assert!(!timeline.may_hold(other, DAY, 20));
     }

@@ -2,11 +2,17 @@
 
 use domain::{
     ids::UserId,
-    measures::{Coverage, circadian::Circadian, daily::Daily},
+    measures::{
+        Coverage, Measure,
+        baseline::{BaselineRules, Deviation, deviation},
+        circadian::Circadian,
+        daily::Daily,
+        profile::Profile,
+    },
     record::{Kind, Partition, RecordKey, SortRange},
     sleep::Night,
 };
-use jiff::{Timestamp, civil::Date};
+use jiff::{Timestamp, ToSpan, civil::Date};
 use ports::ModelIdentity;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -33,6 +39,9 @@ pub struct CircadianWindow {
     pub zone: String,
     /// The measures, in the person's local clock time.
     pub measures: Circadian,
+    /// Regularity and rhythm; `None` where an earlier build computed the window.
+    #[serde(default)]
+    pub profile: Option<Profile>,
 }
 
 /// The PAT embedding of seven days.
@@ -60,6 +69,47 @@ pub struct Embedding {
     pub not_assessed: Option<String>,
 }
 
+/// How far a local day is from what is usual: each measure from the median of the 28 days before.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deviations {
+    /// The local day.
+    pub date: Date,
+    /// Of the resting heart rate.
+    pub resting_heart_rate: Deviation,
+    /// Of HealthKit's SDNN.
+    pub hrv_sdnn: Deviation,
+    /// Of the respiratory rate.
+    pub respiratory_rate: Deviation,
+    /// Of the oxygen saturation.
+    pub oxygen_saturation: Deviation,
+    /// Of the temperature of the wrist in sleep.
+    pub wrist_temperature: Deviation,
+}
+
+type Pick = fn(&Daily) -> Option<&Measure>;
+
+fn deviations_of(day: &Daily, days: &[Daily], rules: BaselineRules) -> Deviations {
+    let of = |pick: Pick, unit| {
+        let measure = pick(day);
+        // One value a calendar day, whether or not there are any readings of it.
+        let value =
+            |date: Date| days.iter().find(|day| day.date == date).and_then(pick).and_then(Measure::value);
+        let back = (1..=i64::from(rules.days)).rev();
+        let history: Vec<Option<f64>> =
+            back.map(|back| day.date.checked_sub(back.days()).ok().and_then(value)).collect();
+        let sources = measure.map(|measure| measure.sources().to_vec()).unwrap_or_default();
+        deviation(measure.and_then(Measure::value), &history, unit, &sources, rules)
+    };
+    Deviations {
+        date: day.date,
+        resting_heart_rate: of(|day| Some(&day.resting_heart_rate), "/min"),
+        hrv_sdnn: of(|day| Some(&day.hrv_sdnn), "ms"),
+        respiratory_rate: of(|day| Some(&day.respiratory_rate), "/min"),
+        oxygen_saturation: of(|day| Some(&day.oxygen_saturation), "%"),
+        wrist_temperature: of(|day| day.vitals.as_ref().map(|vitals| &vitals.wrist_temperature), "Cel"),
+    }
+}
+
 /// A range of local days, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DayRange {
@@ -74,6 +124,17 @@ impl App {
     pub async fn daily(&self, caller: &Caller, range: DayRange) -> Result<Vec<Daily>> {
         self.platform.audit_read(caller, "metrics/daily").await?;
         self.of_days(caller.user_id, Kind::Daily, range).await
+    }
+
+    /// How far days are from what is usual for the caller: of each, from the median of the days before it. Oldest first.
+    pub async fn deviations(&self, caller: &Caller, range: DayRange) -> Result<Vec<Deviations>> {
+        self.platform.audit_read(caller, "metrics/deviations").await?;
+        let rules = BaselineRules::default();
+        let before = |first: Date| first.checked_sub(i64::from(rules.days).days()).unwrap_or(first);
+        let wide = DayRange { first: range.first.map(before), last: range.last };
+        let days: Vec<Daily> = self.of_days(caller.user_id, Kind::Daily, wide).await?;
+        let is_asked = |day: &&Daily| range.first.is_none_or(|first| day.date >= first);
+        Ok(days.iter().filter(is_asked).map(|day| deviations_of(day, &days, rules)).collect())
     }
 
     /// Nights by the local date of waking, oldest first. A night without readings is not in it.

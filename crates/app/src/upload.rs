@@ -245,7 +245,7 @@ impl App {
             let known = if timeline.may_hold(*metric, *day, first_ms) {
                 self.known(user, (*metric, *day), prepared, members).await?
             } else {
-                Known::default()
+                Known::for_members(prepared, members)
             };
             verdicts.judge(members, known, &deleted);
         }
@@ -346,9 +346,11 @@ impl App {
         let (first_ms, last_ms) = span(prepared, members);
         let overlaps = |record: &Record| {
             let header = segments::header(record)?;
-            Ok(header.start_ms_min <= last_ms && header.end_ms_max >= first_ms)
+            // An export tells times to the second.
+            Ok(header.start_ms_min < last_ms.saturating_add(1000)
+                && header.end_ms_max > first_ms.saturating_sub(1000))
         };
-        let mut known = Known::default();
+        let mut known = Known::for_members(prepared, members);
         for segment in self.segments_of(user, metric, day, overlaps).await? {
             for (_, sample) in &segment.samples {
                 known.add(sample);
@@ -456,14 +458,29 @@ struct Known {
     versions: HashMap<(SampleId, i64), HashSet<ContentKey>>,
     /// The same reading by content, whichever id it came with; the id tells whether it was derived from the content.
     content: HashMap<ContentKey, SampleId>,
+    /// By what an export tells: of readings with an id of the phone's, where lines of an export are to be judged.
+    named: Option<HashMap<ContentKey, SampleId>>,
+    /// And of readings that may be lines of an export, with their starts.
+    exported: HashMap<ContentKey, (SampleId, i64)>,
 }
 
 impl Known {
+    /// For judging `members`.
+    fn for_members(prepared: &Prepared, members: &[usize]) -> Self {
+        let is_line = |at: &usize| is_line(&prepared.parsed.samples[*at], prepared.content[*at]);
+        Self { named: members.iter().any(is_line).then(HashMap::new), ..Self::default() }
+    }
+
     fn add(&mut self, sample: &Sample) {
         self.add_with(sample, sample.content_key());
     }
 
     fn add_with(&mut self, sample: &Sample, content: ContentKey) {
+        if is_line(sample, content) {
+            self.exported.insert(sample.export_key(), (sample.id, sample.interval.start_ms()));
+        } else if let Some(named) = self.named.as_mut().filter(|_| sample.id != content.sample_id()) {
+            named.insert(sample.export_key(), sample.id);
+        }
         self.versions.entry((sample.id, sample.interval.start_ms())).or_default().insert(content);
         self.content.insert(content, sample.id);
     }
@@ -479,18 +496,32 @@ impl Known {
         match self.content.get(&content) {
             Some(held) if *held == sample.id || sample.id == derived => Verdict::Duplicate,
             // From now on it goes by the phone's id, by which the phone may delete it.
-            Some(held) if *held == derived => Verdict::Replaces(derived),
-            Some(_) | None => Verdict::New,
+            Some(held) if *held == derived => Verdict::Replaces(derived, sample.interval.start_ms()),
+            Some(_) | None if sample.id == derived => {
+                let is_named =
+                    || self.named.as_ref().is_some_and(|named| named.contains_key(&sample.export_key()));
+                if is_line(sample, content) && is_named() { Verdict::Duplicate } else { Verdict::New }
+            }
+            Some(_) | None if self.exported.is_empty() => Verdict::New,
+            Some(_) | None => match self.exported.get(&sample.export_key()) {
+                Some((held, start_ms)) => Verdict::Replaces(*held, *start_ms),
+                None => Verdict::New,
+            },
         }
     }
+}
+
+/// Whether a reading came without an id, as the lines of an export do, and tells no more than those.
+fn is_line(sample: &Sample, content: ContentKey) -> bool {
+    sample.may_be_exported() && sample.id == content.sample_id()
 }
 
 /// What becomes of one reading.
 enum Verdict {
     New,
     Duplicate,
-    /// New under its own id, and held so far under this one.
-    Replaces(SampleId),
+    /// New under its own id, and held so far under this one, from this start on.
+    Replaces(SampleId, i64),
 }
 
 /// What becomes of each sample of a body, by its index.
@@ -524,7 +555,7 @@ impl<'a> Verdicts<'a> {
                     self.duplicates += 1;
                     continue;
                 }
-                Verdict::Replaces(id) => self.replaced.push((id, sample.interval.start_ms())),
+                Verdict::Replaces(id, start_ms) => self.replaced.push((id, start_ms)),
                 Verdict::New => {}
             }
             known.add_with(sample, content);

@@ -138,7 +138,7 @@ impl App {
             Work::ProcessUpload { upload_id } => self.process_upload(user, upload_id).await,
             Work::ProcessDeletion { upload_id } => self.process_deletion(user, upload_id).await,
             Work::AnswerRequest { request_id } => self.answer_request(user, request_id).await,
-            Work::ProcessImport { part } => self.process_import(user, part).await,
+            Work::ComputeDays { part } => self.compute_due(user, part).await,
             Work::ForgetObjects { objects } => self.forget_objects(&objects).await,
         };
         done.map_err(|error| match error {
@@ -207,7 +207,7 @@ impl App {
             Work::AnswerRequest { request_id } => {
                 return self.fail_request(user_id, request_id, reason).await;
             }
-            Work::ProcessDeletion { .. } | Work::ProcessImport { .. } | Work::ForgetObjects { .. } => {
+            Work::ProcessDeletion { .. } | Work::ComputeDays { .. } | Work::ForgetObjects { .. } => {
                 return Ok(());
             }
         };

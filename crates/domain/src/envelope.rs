@@ -36,8 +36,8 @@ pub enum Work {
         /// The upload whose samples were deleted, and whose deletion record lists the days.
         upload_id: UploadId,
     },
-    /// Compute the results of days that an import touched.
-    ProcessImport {
+    /// Compute the results of days that an import touched, or that a preference changes.
+    ComputeDays {
         /// The record that lists them.
         part: uuid::Uuid,
     },

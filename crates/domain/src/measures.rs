@@ -24,6 +24,7 @@ pub mod screening;
 pub mod sleep_statistics;
 pub(crate) mod sweep;
 pub mod transitions;
+pub mod vitals;
 
 use std::{collections::BTreeSet, fmt};
 

@@ -83,8 +83,10 @@ pub enum Kind {
     Upload,
     /// A file that is imported, and how far.
     Import,
-    /// Days whose results an import left to be computed.
-    ImportedDays,
+    /// Days whose results are to be computed.
+    DueDays,
+    /// What a person prefers, such as whose readings win.
+    Preferences,
     /// An upload's raw body where it is small enough to be stored with the upload.
     RawBody,
     /// One read or change of health data.
@@ -244,9 +246,14 @@ impl RecordKey {
         Self::of_user(user, Kind::Import, import)
     }
 
-    /// Days that an import left to be computed; `part` is new for each.
-    pub fn imported_days(user: UserId, part: Uuid) -> Self {
-        Self::of_user(user, Kind::ImportedDays, part)
+    /// What the user prefers.
+    pub fn preferences(user: UserId) -> Self {
+        Self::of_user(user, Kind::Preferences, SINGLE)
+    }
+
+    /// Days whose results are to be computed; `part` is new for each.
+    pub fn due_days(user: UserId, part: Uuid) -> Self {
+        Self::of_user(user, Kind::DueDays, part)
     }
 
     /// An audit entry.

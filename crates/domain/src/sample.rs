@@ -133,24 +133,51 @@ impl Sample {
     /// The reading's content key. The source counts by bundle and product type, not by its human name,
     /// which people change.
     pub fn content_key(&self) -> ContentKey {
+        let parts = [&self.source.bundle, &self.source.product_type];
+        // 0.0 and -0.0 are one reading.
+        let value = |quantity: f64| (quantity + 0.0).to_bits();
+        self.key(b"clarity.sample.1\0", |at_ms| at_ms, value, &parts)
+    }
+
+    /// What is left of the content key in an `export.xml`, which tells times to the second, values as decimals, and no bundle:
+    /// a reading that came with an id has the same one as its line there.
+    pub fn export_key(&self) -> ContentKey {
+        let second = |at_ms: i64| at_ms.div_euclid(1000);
+        // As precise as a decimal of any length still is after the conversion of a unit.
+        let value = |quantity: f64| (((quantity + 0.0) as f32).to_bits()).into();
+        self.key(b"clarity.sample.export.1\0", second, value, &[&self.source.product_type])
+    }
+
+    /// Whether the reading may be a line of an `export.xml`.
+    pub fn may_be_exported(&self) -> bool {
+        let interval = self.interval;
+        interval.start_ms() % 1000 == 0 && interval.end_ms() % 1000 == 0 && self.source.bundle.is_none()
+    }
+
+    fn key(
+        &self,
+        kind: &[u8],
+        instant: impl Fn(i64) -> i64,
+        value: impl Fn(f64) -> u64,
+        source: &[&Option<String>],
+    ) -> ContentKey {
         let mut hash = Sha256::new();
-        hash.update(b"clarity.sample.1\0");
+        hash.update(kind);
         hash.update(self.metric.identifier().as_bytes());
         hash.update([0]);
-        hash.update(self.interval.start_ms().to_le_bytes());
-        hash.update(self.interval.end_ms().to_le_bytes());
+        hash.update(instant(self.interval.start_ms()).to_le_bytes());
+        hash.update(instant(self.interval.end_ms()).to_le_bytes());
         match self.value {
             Value::Quantity(quantity) => {
                 hash.update([0]);
-                // 0.0 and -0.0 are one reading.
-                hash.update((quantity + 0.0).to_bits().to_le_bytes());
+                hash.update(value(quantity).to_le_bytes());
             }
             Value::Category(category) => {
                 hash.update([1]);
                 hash.update(category.to_le_bytes());
             }
         }
-        for part in [&self.source.bundle, &self.source.product_type] {
+        for part in source {
             hash.update(part.as_deref().unwrap_or_default().as_bytes());
             hash.update([0]);
         }

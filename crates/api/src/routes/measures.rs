@@ -1,7 +1,7 @@
 //! `metrics/*`: what the pipeline computed. (`/metrics` itself is Prometheus'.)
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use app::results::{CircadianWindow, DayRange, Embedding};
+use app::results::{CircadianWindow, DayRange, Deviations, Embedding};
 use domain::{
     measures::{daily::Daily, hourly::Hour},
     sleep::Night,
@@ -21,6 +21,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/metrics/daily").route(web::get().to(daily)))
         .service(resource("/metrics/hourly").route(web::get().to(hourly)))
         .service(resource("/metrics/sleep").route(web::get().to(sleep)))
+        .service(resource("/metrics/deviations").route(web::get().to(deviations)))
         .service(resource("/metrics/circadian").route(web::get().to(circadian)));
 }
 
@@ -67,6 +68,13 @@ pub(crate) struct HourlyResponse {
 pub(crate) struct SleepResponse {
     #[schema(value_type = Vec<schemas::Night>)]
     pub(super) data: Vec<Night>,
+}
+
+/// How far local days are from what is usual for their person.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DeviationsResponse {
+    #[schema(value_type = Vec<schemas::Deviations>)]
+    data: Vec<Deviations>,
 }
 
 /// The newest circadian window and PAT week.
@@ -122,6 +130,22 @@ pub(crate) async fn sleep(
 ) -> Result<HttpResponse, Problem> {
     let data = context.app.nights(&user.caller, range(&request)?).await?;
     Ok(HttpResponse::Ok().json(SleepResponse { data }))
+}
+
+/// How far the caller's local days are from what is usual for them, oldest first: the difference from the median of the 28 days
+/// before, and that in robust standard deviations. Not assessed where fewer than 14 of them have a value.
+#[utoipa::path(get, path = "/api/v1/metrics/deviations", tag = "metrics", security(("bearer" = [])), params(DayQuery), responses(
+    (status = 200, body = DeviationsResponse),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn deviations(
+    context: Ctx,
+    user: HealthUser,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let data = context.app.deviations(&user.caller, range(&request)?).await?;
+    Ok(HttpResponse::Ok().json(DeviationsResponse { data }))
 }
 
 /// Circadian measures of the newest window of days, and the PAT embedding of the newest week.

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Basis, Coverage, Measure, NO_READINGS, activity, count, heart,
     merge::{self, SourcePriority},
-    opaque_debug, whole_minutes,
+    opaque_debug,
+    vitals::Vitals,
+    whole_minutes,
 };
 use crate::{calendar::LocalDay, metric::Metric, sample::Sample, time::timestamp};
 
@@ -53,6 +55,9 @@ pub struct Daily {
     pub respiratory_rate: Measure,
     /// The mean oxygen saturation.
     pub oxygen_saturation: Measure,
+    /// What needs the night, or beats; `None` where an earlier build computed the day.
+    #[serde(default)]
+    pub vitals: Option<Vitals>,
 }
 
 opaque_debug!(Daily);
@@ -77,7 +82,7 @@ impl Daily {
     }
 }
 
-/// Computes the measures of a local day.
+/// Computes the measures of a local day, but for its [`vitals`](super::vitals), which need its night.
 ///
 /// `samples` are all readings, of all metrics, that touch the day; others do no harm, and the readings of an hour before
 /// and after tell better whether a watch was worn at midnight.
@@ -115,6 +120,7 @@ pub fn daily(local: &LocalDay, samples: &[Sample], priority: &SourcePriority) ->
         hrv_sdnn: heart.hrv_sdnn,
         respiratory_rate: heart.respiratory_rate,
         oxygen_saturation: heart.oxygen_saturation,
+        vitals: None,
     }
 }
 

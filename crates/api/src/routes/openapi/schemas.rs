@@ -76,6 +76,44 @@ pub(crate) struct Daily {
     hrv_sdnn: Measure,
     respiratory_rate: Measure,
     oxygen_saturation: Measure,
+    /// What needs the night, or beats; `null` where an earlier build computed the day.
+    #[schema(required)]
+    vitals: Option<Vitals>,
+}
+
+/// The further measures of a day.
+#[derive(ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the field is called so in answers")]
+pub(crate) struct Vitals {
+    /// HealthKit's heart rate recovery of one minute, of the latest workout of the day.
+    heart_rate_recovery: Measure,
+    /// HealthKit's temperature of the wrist in sleep. Only its deviation from what is usual means something.
+    wrist_temperature: Measure,
+    /// By how much the heart beats slower in the night that ends on this day than while awake on it.
+    nocturnal_dip: Measure,
+    /// RMSSD of the day's recordings that have their beats.
+    hrv_rmssd: Measure,
+}
+
+/// How far a value is from what is usual.
+#[derive(ToSchema)]
+pub(crate) struct Deviation {
+    /// Value - median, in the unit of the value.
+    difference: Measure,
+    /// (value - median) / (1.4826 MAD).
+    robust_z: Measure,
+}
+
+/// How far a local day is from what is usual: each measure from the median of the 28 days before.
+#[derive(ToSchema)]
+pub(crate) struct Deviations {
+    #[schema(format = Date, example = "2026-03-01")]
+    date: String,
+    resting_heart_rate: Deviation,
+    hrv_sdnn: Deviation,
+    respiratory_rate: Deviation,
+    oxygen_saturation: Deviation,
+    wrist_temperature: Deviation,
 }
 
 /// The measures of one hour of a local day: hours are blocks of 60 minutes from its local midnight.
@@ -204,6 +242,46 @@ pub(crate) struct CircadianWindow {
     #[schema(example = "Europe/Berlin")]
     zone: String,
     measures: Circadian,
+    /// Regularity and rhythm; `null` where an earlier build computed the window.
+    #[schema(required)]
+    profile: Option<Profile>,
+}
+
+/// Regularity and rhythm of the window.
+#[derive(ToSchema)]
+pub(crate) struct Profile {
+    /// SRI, -100 to 100.
+    sleep_regularity_index: Measure,
+    /// The circular mean of the minutes of sleep, as the local minute of day.
+    sleep_midpoint: Measure,
+    /// Mid-sleep on free days less mid-sleep on work days.
+    social_jet_lag: Measure,
+    /// MSFsc, as the local minute of day.
+    mid_sleep_free_corrected: Measure,
+    /// The mean level of the 24 h cosinor.
+    mesor: Measure,
+    /// Its amplitude.
+    amplitude: Measure,
+    /// When it peaks, as the local minute of day.
+    peak: Measure,
+    /// The share of the variance that it explains.
+    r_squared: Measure,
+    /// Alpha of detrended fluctuation analysis.
+    fractal_scaling: Measure,
+    /// kRA, per minute.
+    rest_to_activity: Measure,
+    /// kAR, per minute.
+    activity_to_rest: Measure,
+    /// ISm: IS over bins of 1 to 60 minutes.
+    interdaily_stability_over_widths: Measure,
+    /// IVm: IV over bins of 1 to 60 minutes.
+    intradaily_variability_over_widths: Measure,
+    /// Steps a day.
+    average_daily_total: Measure,
+    /// When activity begins, as the local minute of day.
+    activity_onset: Measure,
+    /// When it ends, as the local minute of day.
+    activity_offset: Measure,
 }
 
 /// The PAT embedding of seven days.

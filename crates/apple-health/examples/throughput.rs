@@ -22,8 +22,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         if is_shown {
             let rate = |time: Duration| bytes as f64 / time.as_secs_f64() / 1e6;
             println!("bare scan  {:8.3} s  {:7.0} MB/s  {events} events", bare.as_secs_f64(), rate(bare));
-            println!("samples    {:8.3} s  {:7.0} MB/s  {samples} samples, {:.2} million a second", read.as_secs_f64(),
-                rate(read), samples as f64 / read.as_secs_f64() / 1e6);
+            println!(
+                "samples    {:8.3} s  {:7.0} MB/s  {samples} samples, {:.2} million a second",
+                read.as_secs_f64(),
+                rate(read),
+                samples as f64 / read.as_secs_f64() / 1e6
+            );
             println!("ratio      {:8.2}", read.as_secs_f64() / bare.as_secs_f64());
             println!("memory     {}", peak());
         }

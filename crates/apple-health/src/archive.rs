@@ -120,7 +120,8 @@ impl<R: Read + Seek> Archive<R> {
         if zip.has_overlapping_entries().map_err(of_zip)? {
             return Err(Reason::Archive("its entries overlap"));
         }
-        let mut listing = Listing { limits, documents: Vec::new(), attachments: Vec::new(), skipped: Vec::new(), bytes: 0 };
+        let mut listing =
+            Listing { limits, documents: Vec::new(), attachments: Vec::new(), skipped: Vec::new(), bytes: 0 };
         for index in 0..zip.len() {
             listing.add(index, &zip.by_index_data(index).map_err(of_zip)?)?;
         }
@@ -160,8 +161,7 @@ impl<R: Read + Seek> Archive<R> {
     /// Reads the XML from a position on. What is before it is unpacked and passed over, as compressed data has no other way.
     pub fn export(&mut self, from: Position) -> Result<ExportReader<Unpacked<'_, Metered<R>>>, Refused> {
         let refused = |reason| Refused { position: Position::START, reason };
-        let mut unpacked =
-            Unpacked::open(&mut self.zip, self.export, self.export_bytes).map_err(refused)?;
+        let mut unpacked = Unpacked::open(&mut self.zip, self.export, self.export_bytes).map_err(refused)?;
         let passed = io::copy(&mut (&mut unpacked).take(from.offset), &mut io::sink());
         if passed.map_err(|error| refused(Reason::from_io(error)))? < from.offset {
             return Err(refused(Reason::Truncated));
@@ -287,7 +287,8 @@ fn check_claim(read: &mut (impl Read + Seek), entries_max: usize) -> Result<(), 
     let begin = tail_of(read, &mut tail).map_err(Reason::from_io)?;
     let number = |at: usize| Some(u64::from_le_bytes(tail.get(at..at + 8)?.try_into().ok()?));
     for end in memmem::find_iter(&tail, END) {
-        let Some(locator) = end.checked_sub(LOCATOR_BYTES).filter(|at| tail[*at..].starts_with(LOCATOR)) else {
+        let Some(locator) = end.checked_sub(LOCATOR_BYTES).filter(|at| tail[*at..].starts_with(LOCATOR))
+        else {
             continue;
         };
         let from = number(locator + 8).and_then(|offset| usize::try_from(offset.checked_sub(begin)?).ok());

@@ -7,7 +7,6 @@
 //! The file has no ids, so a sample's is made of its content key: type, instants, unit, value and device are read by the same
 //! rules as those of uploads. Some things a file cannot tell, see [`ExportReader`].
 
-
 mod archive;
 mod error;
 mod input;
@@ -21,7 +20,6 @@ mod values;
 
 pub use self::{
     archive::{Archive, ArchiveLimits, Attachment, AttachmentKind, Kept, Metered, Unpacked},
-
     error::{Reason, Refused},
     item::{ActivitySummary, Batch, Beat, Beats, Counts, Place, Position, REJECTIONS_MAX, Rejection},
     reader::{ExportReader, State},

@@ -10,7 +10,9 @@ pub(crate) fn category(metric: Metric, name: &str) -> Option<i32> {
         return Some(0);
     }
     let (kind, own, value) = match FAMILIES.iter().find(|(kind, ..)| name.starts_with(kind)) {
-        Some((kind, own, values)) => (kind, own, values.iter().find(|(value, _)| *value == &name[kind.len()..])),
+        Some((kind, own, values)) => {
+            (kind, own, values.iter().find(|(value, _)| *value == &name[kind.len()..]))
+        }
         None => return None,
     };
     let fits = if own.is_empty() { *kind != "SleepAnalysis" } else { own.contains(&metric) };
@@ -92,11 +94,7 @@ const FAMILIES: &[Family] = &[
         &[Metric::APPETITE_CHANGES],
         &[("Unspecified", 0), ("NoChange", 1), ("Decreased", 2), ("Increased", 3)],
     ),
-    (
-        "Severity",
-        &[],
-        &[("Unspecified", 0), ("NotPresent", 1), ("Mild", 2), ("Moderate", 3), ("Severe", 4)],
-    ),
+    ("Severity", &[], &[("Unspecified", 0), ("NotPresent", 1), ("Mild", 2), ("Moderate", 3), ("Severe", 4)]),
     ("Presence", &[Metric::MOOD_CHANGES, Metric::SLEEP_CHANGES], &[("Present", 0), ("NotPresent", 1)]),
 ];
 
@@ -114,17 +112,90 @@ pub(crate) fn workout(name: &str) -> Option<i32> {
 
 /// In the order of their numbers, from 1; there is no 81.
 const WORKOUTS: [&str; 84] = [
-    "AmericanFootball", "Archery", "AustralianFootball", "Badminton", "Baseball", "Basketball", "Bowling", "Boxing",
-    "Climbing", "Cricket", "CrossTraining", "Curling", "Cycling", "Dance", "DanceInspiredTraining", "Elliptical",
-    "EquestrianSports", "Fencing", "Fishing", "FunctionalStrengthTraining", "Golf", "Gymnastics", "Handball", "Hiking",
-    "Hockey", "Hunting", "Lacrosse", "MartialArts", "MindAndBody", "MixedMetabolicCardioTraining", "PaddleSports",
-    "Play", "PreparationAndRecovery", "Racquetball", "Rowing", "Rugby", "Running", "Sailing", "SkatingSports",
-    "SnowSports", "Soccer", "Softball", "Squash", "StairClimbing", "SurfingSports", "Swimming", "TableTennis", "Tennis",
-    "TrackAndField", "TraditionalStrengthTraining", "Volleyball", "Walking", "WaterFitness", "WaterPolo", "WaterSports",
-    "Wrestling", "Yoga", "Barre", "CoreTraining", "CrossCountrySkiing", "DownhillSkiing", "Flexibility",
-    "HighIntensityIntervalTraining", "JumpRope", "Kickboxing", "Pilates", "Snowboarding", "Stairs", "StepTraining",
-    "WheelchairWalkPace", "WheelchairRunPace", "TaiChi", "MixedCardio", "HandCycling", "DiscSports", "FitnessGaming",
-    "CardioDance", "SocialDance", "Pickleball", "Cooldown", "", "SwimBikeRun", "Transition", "UnderwaterDiving",
+    "AmericanFootball",
+    "Archery",
+    "AustralianFootball",
+    "Badminton",
+    "Baseball",
+    "Basketball",
+    "Bowling",
+    "Boxing",
+    "Climbing",
+    "Cricket",
+    "CrossTraining",
+    "Curling",
+    "Cycling",
+    "Dance",
+    "DanceInspiredTraining",
+    "Elliptical",
+    "EquestrianSports",
+    "Fencing",
+    "Fishing",
+    "FunctionalStrengthTraining",
+    "Golf",
+    "Gymnastics",
+    "Handball",
+    "Hiking",
+    "Hockey",
+    "Hunting",
+    "Lacrosse",
+    "MartialArts",
+    "MindAndBody",
+    "MixedMetabolicCardioTraining",
+    "PaddleSports",
+    "Play",
+    "PreparationAndRecovery",
+    "Racquetball",
+    "Rowing",
+    "Rugby",
+    "Running",
+    "Sailing",
+    "SkatingSports",
+    "SnowSports",
+    "Soccer",
+    "Softball",
+    "Squash",
+    "StairClimbing",
+    "SurfingSports",
+    "Swimming",
+    "TableTennis",
+    "Tennis",
+    "TrackAndField",
+    "TraditionalStrengthTraining",
+    "Volleyball",
+    "Walking",
+    "WaterFitness",
+    "WaterPolo",
+    "WaterSports",
+    "Wrestling",
+    "Yoga",
+    "Barre",
+    "CoreTraining",
+    "CrossCountrySkiing",
+    "DownhillSkiing",
+    "Flexibility",
+    "HighIntensityIntervalTraining",
+    "JumpRope",
+    "Kickboxing",
+    "Pilates",
+    "Snowboarding",
+    "Stairs",
+    "StepTraining",
+    "WheelchairWalkPace",
+    "WheelchairRunPace",
+    "TaiChi",
+    "MixedCardio",
+    "HandCycling",
+    "DiscSports",
+    "FitnessGaming",
+    "CardioDance",
+    "SocialDance",
+    "Pickleball",
+    "Cooldown",
+    "",
+    "SwimBikeRun",
+    "Transition",
+    "UnderwaterDiving",
 ];
 
 #[cfg(test)]
@@ -133,7 +204,8 @@ mod tests {
 
     #[test]
     fn names_have_healthkits_numbers() {
-        let sleep = |name: &str| category(Metric::SLEEP_ANALYSIS, &format!("HKCategoryValueSleepAnalysis{name}"));
+        let sleep =
+            |name: &str| category(Metric::SLEEP_ANALYSIS, &format!("HKCategoryValueSleepAnalysis{name}"));
         assert_eq!(sleep("InBed"), Some(0));
         assert_eq!(sleep("Asleep"), Some(1));
         assert_eq!(sleep("AsleepUnspecified"), Some(1));
@@ -144,10 +216,23 @@ mod tests {
         assert_eq!(category(Metric::SLEEP_ANALYSIS, "HKCategoryValueAppleStandHourIdle"), None);
         assert_eq!(category(Metric::MINDFUL_SESSION, "HKCategoryValueNotApplicable"), Some(0));
         for (name, number) in [
-            ("AmericanFootball", 1), ("Cycling", 13), ("Elliptical", 16), ("Hiking", 24), ("Running", 37),
-            ("Swimming", 46), ("Tennis", 48), ("Walking", 52), ("Yoga", 57), ("Barre", 58),
-            ("HighIntensityIntervalTraining", 63), ("TaiChi", 72), ("MixedCardio", 73), ("Pickleball", 79),
-            ("SwimBikeRun", 82), ("UnderwaterDiving", 84), ("Other", 3000),
+            ("AmericanFootball", 1),
+            ("Cycling", 13),
+            ("Elliptical", 16),
+            ("Hiking", 24),
+            ("Running", 37),
+            ("Swimming", 46),
+            ("Tennis", 48),
+            ("Walking", 52),
+            ("Yoga", 57),
+            ("Barre", 58),
+            ("HighIntensityIntervalTraining", 63),
+            ("TaiChi", 72),
+            ("MixedCardio", 73),
+            ("Pickleball", 79),
+            ("SwimBikeRun", 82),
+            ("UnderwaterDiving", 84),
+            ("Other", 3000),
         ] {
             assert_eq!(workout(&format!("HKWorkoutActivityType{name}")), Some(number), "{name}");
         }

@@ -146,9 +146,15 @@ mod tests {
         assert_eq!(source.name.as_deref(), Some("Ana’s Apple\u{a0}Watch"));
         assert_eq!(source.bundle, None);
         let elsewhere = watch.replace("2830f4a50", "281d1c8c0");
-        assert!(Arc::ptr_eq(&source, &shared.source(Some("Ana’s Apple\u{a0}Watch"), Some(&elsewhere)).unwrap()));
+        assert!(Arc::ptr_eq(
+            &source,
+            &shared.source(Some("Ana’s Apple\u{a0}Watch"), Some(&elsewhere)).unwrap()
+        ));
         let ring = "&lt;&lt;HKDevice: 0x1&gt;, name:Oura, manufacturer:Oura, model:Oura Ring, creation date:2024-01-05 06:00:00 +0000&gt;";
-        assert_eq!(shared.source(Some("Oura"), Some(ring)).unwrap().product_type.as_deref(), Some("Oura Ring"));
+        assert_eq!(
+            shared.source(Some("Oura"), Some(ring)).unwrap().product_type.as_deref(),
+            Some("Oura Ring")
+        );
         let last = "&lt;&lt;HKDevice: 0x1&gt;, name:iPhone, model:iPhone, hardware:iPhone16,1&gt;";
         assert_eq!(shared.source(None, Some(last)).unwrap().product_type.as_deref(), Some("iPhone16,1"));
         assert_eq!(shared.source(None, Some(last)).unwrap().name.as_deref(), Some("iPhone"));

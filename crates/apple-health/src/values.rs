@@ -49,10 +49,8 @@ fn twelve_hours(text: &str) -> Option<Instant> {
 }
 
 fn assemble(days: i64, of_day_ms: i64, offset_seconds: i32) -> Option<Instant> {
-    (offset_seconds.abs() <= OFFSET_SECONDS_MAX).then(|| Instant {
-        ms: days * DAY_MS + of_day_ms - i64::from(offset_seconds) * 1000,
-        offset_seconds,
-    })
+    (offset_seconds.abs() <= OFFSET_SECONDS_MAX)
+        .then(|| Instant { ms: days * DAY_MS + of_day_ms - i64::from(offset_seconds) * 1000, offset_seconds })
 }
 
 #[inline]
@@ -98,7 +96,8 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 /// Milliseconds since midnight of `7:12:33.45 AM`, `19:12:33,45` and the like: the phone's own way to write times.
 pub(crate) fn time_of_day_ms(text: &str) -> Option<i64> {
     let is_mark = |letter: char| letter.is_ascii_alphabetic() || letter == '.' || letter.is_whitespace();
-    let (clock, mark) = match text.find(|letter: char| letter.is_whitespace() || letter.is_ascii_alphabetic()) {
+    let (clock, mark) = match text.find(|letter: char| letter.is_whitespace() || letter.is_ascii_alphabetic())
+    {
         Some(at) => text.split_at(at),
         None => (text, ""),
     };
@@ -138,7 +137,10 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     let (whole, decimals) = text.split_once(',')?;
     let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_zero = matches!(whole.trim_start_matches('-'), "0");
-    if !are_digits(whole.trim_start_matches('-')) || !are_digits(decimals) || (decimals.len() == 3 && !is_zero) {
+    if !are_digits(whole.trim_start_matches('-'))
+        || !are_digits(decimals)
+        || (decimals.len() == 3 && !is_zero)
+    {
         return None;
     }
     format!("{whole}.{decimals}").parse().ok()
@@ -162,11 +164,24 @@ mod tests {
         assert_eq!(at("2026-03-01 08:00:00.5 +0200"), Some((1_772_344_800_500, 7200)));
         assert_eq!(at("2016-12-31 23:59:60 +0000"), at("2016-12-31 23:59:59 +0000"));
         for bad in [
-            "", "2026-03-01", "2026-02-29 08:00:00 +0000", "2026-13-01 08:00:00 +0000", "2026-00-01 08:00:00 +0000",
-            "2026-03-01 24:00:00 +0000", "2026-03-01 08:60:00 +0000", "2026-03-01 08:00:00 +1500",
-            "2026-03-01 08:00:00 +0060", "2026-03-01T08:00:00 +0000", "2026-03-01 08:00:00 Z", "2026-03-0١ 08:00:00 +0",
-            "2026-03-01 13:00:00 PM +0000", "2026-03-01 0:00:00 AM +0000", "2026-03-01 8:00:00 XM +0000",
-            "+026-03-01 08:00:00 +0000", "2026-03-00 08:00:00 +0000", "é026-03-01 8:0:0 +0000",
+            "",
+            "2026-03-01",
+            "2026-02-29 08:00:00 +0000",
+            "2026-13-01 08:00:00 +0000",
+            "2026-00-01 08:00:00 +0000",
+            "2026-03-01 24:00:00 +0000",
+            "2026-03-01 08:60:00 +0000",
+            "2026-03-01 08:00:00 +1500",
+            "2026-03-01 08:00:00 +0060",
+            "2026-03-01T08:00:00 +0000",
+            "2026-03-01 08:00:00 Z",
+            "2026-03-0١ 08:00:00 +0",
+            "2026-03-01 13:00:00 PM +0000",
+            "2026-03-01 0:00:00 AM +0000",
+            "2026-03-01 8:00:00 XM +0000",
+            "+026-03-01 08:00:00 +0000",
+            "2026-03-00 08:00:00 +0000",
+            "é026-03-01 8:0:0 +0000",
         ] {
             assert_eq!(at(bad), None, "{bad}");
         }
@@ -175,21 +190,43 @@ mod tests {
     #[test]
     fn times_of_day_are_read_in_the_ways_of_many_countries() {
         let quarter = Some(((19 * 60 + 12) * 60 + 33) * 1000 + 450);
-        for text in ["7:12:33.45 PM", "19:12:33.45", "19:12:33,45", "07:12:33,450 p.m.", "7:12:33.45\u{202f}PM"] {
+        for text in
+            ["7:12:33.45 PM", "19:12:33.45", "19:12:33,45", "07:12:33,450 p.m.", "7:12:33.45\u{202f}PM"]
+        {
             assert_eq!(time_of_day_ms(text), quarter, "{text}");
         }
         assert_eq!(time_of_day_ms("12:00:00.00 AM"), Some(0));
-        for bad in ["", "7:12", "7:12:33:1", "25:00:00", "7:12:33.x", "下午7:12:33.45", "7:12:33.4567", "-7:12:33", "7:1 2:33"] {
+        for bad in [
+            "",
+            "7:12",
+            "7:12:33:1",
+            "25:00:00",
+            "7:12:33.x",
+            "下午7:12:33.45",
+            "7:12:33.4567",
+            "-7:12:33",
+            "7:1 2:33",
+        ] {
             assert_eq!(time_of_day_ms(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn numbers_have_one_meaning_or_none() {
-        for (text, value) in [("62", 62.0), ("0.97", 0.97), ("-0.5", -0.5), ("1.5e-05", 1.5e-5), ("62,5", 62.5), ("0,125", 0.125)] {
+        for (text, value) in [
+            ("62", 62.0),
+            ("0.97", 0.97),
+            ("-0.5", -0.5),
+            ("1.5e-05", 1.5e-5),
+            ("62,5", 62.5),
+            ("0,125", 0.125),
+        ] {
             assert_eq!(number(text), Some(value), "{text}");
         }
-        for bad in ["", "1,234", "1,234.5", "1.234,5", "inf", "NaN", "1e999", "٦٢", "62 ", "--1", "1,2,3", ",5", "5,", "0x10"] {
+        for bad in [
+            "", "1,234", "1,234.5", "1.234,5", "inf", "NaN", "1e999", "٦٢", "62 ", "--1", "1,2,3", ",5",
+            "5,", "0x10",
+        ] {
             assert_eq!(number(bad), None, "{bad}");
         }
     }

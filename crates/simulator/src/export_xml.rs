@@ -105,9 +105,13 @@ impl Simulation {
                 self.strap().try_for_each(|reading| export.record(&reading))?;
             }
         }
-        let of = |is_wanted: fn(&Measured) -> bool| self.readings.iter().filter(move |reading| is_wanted(&reading.measured));
-        of(|measured| matches!(measured, Measured::Sleep(_))).try_for_each(|reading| export.record(reading))?;
-        of(|measured| matches!(measured, Measured::Workout)).try_for_each(|reading| export.workout(reading))?;
+        let of = |is_wanted: fn(&Measured) -> bool| {
+            self.readings.iter().filter(move |reading| is_wanted(&reading.measured))
+        };
+        of(|measured| matches!(measured, Measured::Sleep(_)))
+            .try_for_each(|reading| export.record(reading))?;
+        of(|measured| matches!(measured, Measured::Workout))
+            .try_for_each(|reading| export.workout(reading))?;
         export.summaries()?;
         export.out.write_all(b"</HealthData>\n")
     }
@@ -228,7 +232,10 @@ impl<W: Write> Export<'_, W> {
         self.dates(reading)?;
         self.out.write_all(b">\n")?;
         self.zone(reading)?;
-        let energy: f64 = self.simulation.readings.iter()
+        let energy: f64 = self
+            .simulation
+            .readings
+            .iter()
             .filter(|other| reading.start <= other.start && other.end <= reading.end)
             .filter_map(|other| quantity(other, kind::ACTIVE_ENERGY))
             .sum();

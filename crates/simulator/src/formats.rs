@@ -72,7 +72,8 @@ impl Simulation {
         let place = self.calendar.place(reading.start.div_euclid(60));
         let offset = place.offset(reading.start.div_euclid(60));
         let name = name(reading.device);
-        let device = |product: &str| json!({ "manufacturer": "Apple Inc.", "name": name, "product_type": product });
+        let device =
+            |product: &str| json!({ "manufacturer": "Apple Inc.", "name": name, "product_type": product });
         let zone = json!({ "HKTimeZone": place.name });
         let (device, metadata) = match reading.device {
             Device::Watch => (device(WATCH), zone),

@@ -18,7 +18,12 @@ mod truth;
 
 use jiff::civil::Date;
 
-use crate::{calendar::Calendar, devices::{Reading, Strap}, dice::Dice, person::Life};
+use crate::{
+    calendar::Calendar,
+    devices::{Reading, Strap},
+    dice::Dice,
+    person::Life,
+};
 pub use truth::DayTruth;
 
 /// What to simulate.

@@ -32,7 +32,9 @@ fn exported(simulation: &Simulation) -> Vec<Sample> {
         assert_eq!((batch.rejected_total, batch.unsupported.len()), (0, 0));
         for beats in &batch.beats {
             assert_eq!(beats.beats.len(), 64);
-            assert!(beats.beats.windows(2).all(|pair| (300..2_000).contains(&(pair[1].at_ms - pair[0].at_ms))));
+            assert!(
+                beats.beats.windows(2).all(|pair| (300..2_000).contains(&(pair[1].at_ms - pair[0].at_ms)))
+            );
         }
         samples.append(&mut batch.samples);
         if state == State::End {
@@ -52,8 +54,12 @@ fn by_key(samples: Vec<Sample>) -> HashMap<ContentKey, Sample> {
 #[test]
 fn an_export_holds_the_readings_of_the_uploads_under_the_same_keys() {
     // Summer time begins on the 29th, and a flight west is in it.
-    let settings =
-        SimulatorSettings { days: 30, seed: 7, start: Date::constant(2026, 3, 12), zone: "Europe/Berlin".to_owned() };
+    let settings = SimulatorSettings {
+        days: 30,
+        seed: 7,
+        start: Date::constant(2026, 3, 12),
+        zone: "Europe/Berlin".to_owned(),
+    };
     let simulation = Simulation::new(&settings).unwrap().with_chest_strap(120);
     let (uploaded, mut exported) = (by_key(uploaded(&simulation)), by_key(exported(&simulation)));
     assert!(uploaded.len() > 30_000, "{}", uploaded.len());
@@ -71,6 +77,13 @@ fn an_export_holds_the_readings_of_the_uploads_under_the_same_keys() {
             assert_eq!(export.metadata, upload.metadata);
         }
         // The bits of the value, which the key holds, are those of the upload.
-        assert!(Sample { id: upload.id, clock: upload.clock.clone(), metadata: upload.metadata.clone(), ..export } == upload);
+        assert!(
+            Sample {
+                id: upload.id,
+                clock: upload.clock.clone(),
+                metadata: upload.metadata.clone(),
+                ..export
+            } == upload
+        );
     }
 }

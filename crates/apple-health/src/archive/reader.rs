@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use zip::{ZipArchive, read::{ZipFile, ZipReadOptions}};
+use zip::{
+    ZipArchive,
+    read::{ZipFile, ZipReadOptions},
+};
 
 use super::of_zip;
 use crate::error::Reason;

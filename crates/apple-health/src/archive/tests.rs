@@ -14,7 +14,9 @@ const ROUTE: &str = "<?xml version=\"1.0\"?>\n<gpx version=\"1.1\"/>";
 fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in entries {
-        writer.start_file(*name, SimpleFileOptions::default().compression_method(CompressionMethod::Deflated)).unwrap();
+        writer
+            .start_file(*name, SimpleFileOptions::default().compression_method(CompressionMethod::Deflated))
+            .unwrap();
         writer.write_all(bytes).unwrap();
     }
     writer.finish().unwrap().into_inner()
@@ -48,7 +50,10 @@ fn refusal(bytes: Vec<u8>) -> String {
     }
 }
 
-fn samples(archive: &mut Archive<Cursor<Vec<u8>>>, from: Position) -> Result<Vec<domain::sample::Sample>, Refused> {
+fn samples(
+    archive: &mut Archive<Cursor<Vec<u8>>>,
+    from: Position,
+) -> Result<Vec<domain::sample::Sample>, Refused> {
     let mut reader = archive.export(from)?;
     let (mut batch, mut samples) = (Batch::default(), Vec::new());
     loop {
@@ -71,6 +76,11 @@ fn patched(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A place as headers have it.
+fn offset(place: usize) -> [u8; 4] {
+    u32::try_from(place).unwrap().to_le_bytes()
+}
+
 /// Changes a field of the header of the entry at `index`: in the file, in the directory.
 fn with_field(mut bytes: Vec<u8>, index: usize, (local, central): (usize, usize), field: &[u8]) -> Vec<u8> {
     let nth = |bytes: &[u8], magic: &[u8]| memmem::find_iter(bytes, magic).nth(index).unwrap();
@@ -91,7 +101,11 @@ fn an_archive_is_listed_whatever_its_language_and_read() {
     assert_eq!(archive.export_bytes(), EXPORT.len() as u64);
     assert_eq!(
         archive.skipped(),
-        ["apple_health_export/.DS_Store", "__MACOSX/apple_health_export/._exportación.xml", "apple_health_export/exportar_cda.xml"]
+        [
+            "apple_health_export/.DS_Store",
+            "__MACOSX/apple_health_export/._exportación.xml",
+            "apple_health_export/exportar_cda.xml"
+        ]
     );
     let attachments = archive.attachments().to_vec();
     let expected = [
@@ -100,7 +114,10 @@ fn an_archive_is_listed_whatever_its_language_and_read() {
     ];
     assert_eq!(attachments.len(), expected.len());
     for (attachment, (name, kind, content)) in attachments.iter().zip(expected) {
-        assert_eq!((attachment.name.as_str(), attachment.kind, attachment.bytes), (name, kind, content.len() as u64));
+        assert_eq!(
+            (attachment.name.as_str(), attachment.kind, attachment.bytes),
+            (name, kind, content.len() as u64)
+        );
         let mut kept = Vec::new();
         let receipt = archive.keep(attachment, &mut kept).unwrap();
         assert_eq!(kept, content.as_bytes());
@@ -135,8 +152,18 @@ fn reading_goes_on_at_every_position_as_if_it_had_not_stopped() {
 fn names_that_lead_elsewhere_are_refused() {
     let reason = "the archive is refused: the name of an entry leads out of it, or is no plain path";
     for name in [
-        "../../evil.x", "/etc/evil.xy", "a/../../ev.x", "a/./evil.txt", "a//evil.text", "..\\..\\ev.x", "C:\\evil.txt",
-        "C:/evil.txts", "a/evil\u{0}.txt", "a/evil\n.txt", "a/..\\../ev.x", "././././ev.x",
+        "../../evil.x",
+        "/etc/evil.xy",
+        "a/../../ev.x",
+        "a/./evil.txt",
+        "a//evil.text",
+        "..\\..\\ev.x",
+        "C:\\evil.txt",
+        "C:/evil.txts",
+        "a/evil\u{0}.txt",
+        "a/evil\n.txt",
+        "a/..\\../ev.x",
+        "././././ev.x",
     ] {
         let harmless = "p".repeat(name.len());
         let bytes = zip_of(&[("export.xml", EXPORT.as_bytes()), (&harmless, b"x")]);
@@ -152,13 +179,15 @@ fn bombs_are_refused_before_they_go_off() {
     assert_eq!(refusal(bomb), reason);
     // It says to be small, but is not.
     let liar = zip_of(&[("export.xml", &zeros)]);
-    assert!(refusal(with_field(liar, 0, SIZE, &1000_u32.to_le_bytes())).starts_with("the archive is refused: "));
+    assert!(
+        refusal(with_field(liar, 0, SIZE, &1000_u32.to_le_bytes())).starts_with("the archive is refused: ")
+    );
     let inner = zip_of(&[("export.xml", EXPORT.as_bytes())]);
     let nested = zip_of(&[("export.xml", EXPORT.as_bytes()), ("more.ZIP", &inner)]);
     assert_eq!(refusal(nested), "the archive is refused: it holds another archive");
     let overlap = zip_of(&[("export.xml", EXPORT.as_bytes()), ("b.csv", b"b"), ("c.csv", b"c")]);
-    let place = |index| memmem::find_iter(&overlap, b"PK\x03\x04").nth(index).unwrap() as u32;
-    let (second, third) = (place(1).to_le_bytes(), place(2).to_le_bytes());
+    let place = |index| memmem::find_iter(&overlap, b"PK\x03\x04").nth(index).unwrap();
+    let (second, third) = (offset(place(1)), offset(place(2)));
     let at = memmem::find_iter(&overlap, b"PK\x01\x02").nth(2).unwrap() + 42;
     assert_eq!(overlap[at..at + 4], third);
     let mut overlapping = overlap.clone();

@@ -297,10 +297,12 @@ impl<'a> Wire<'a> {
         let (conversion, value) = match metric.kind() {
             MetricKind::Quantity => {
                 let text = text.ok_or(Fault::new("missing", "value is missing"))?;
-                let number = values::number(text).ok_or(Fault::new("not_a_number", "value is not a number"))?;
+                let number =
+                    values::number(text).ok_or(Fault::new("not_a_number", "value is not a number"))?;
                 let unit = self.unit.as_deref().unwrap_or(metric.unit());
-                let conversion = Conversion::new(metric, unit)
-                    .map_err(|_known| Fault::new("unknown_unit", "the unit is unknown, or not one of this type"))?;
+                let conversion = Conversion::new(metric, unit).map_err(|_known| {
+                    Fault::new("unknown_unit", "the unit is unknown, or not one of this type")
+                })?;
                 (Some(conversion), Value::Quantity(conversion.to_canonical(number)))
             }
             MetricKind::Category => (None, Value::Category(category(metric, text)?)),

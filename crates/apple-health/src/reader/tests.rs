@@ -45,7 +45,11 @@ fn text(sample: &Sample) -> String {
     let product = source.product_type.as_deref().unwrap_or("-");
     let metadata = metadata.as_deref().unwrap_or("-");
     let seconds = interval.duration_ms() / 1000;
-    format!("{} {at} {seconds} {value} {} {zone} {name} {product} {metadata}", metric.name(), clock.offset_seconds)
+    format!(
+        "{} {at} {seconds} {value} {} {zone} {name} {product} {metadata}",
+        metric.name(),
+        clock.offset_seconds
+    )
 }
 
 impl Told {
@@ -65,10 +69,19 @@ impl Told {
             self.beats.push(of.join(" "));
         }
         for summary in &batch.summaries {
-            let crate::ActivitySummary { date, active_energy_kcal, move_minutes, exercise_minutes, stand_hours } = summary;
-            self.summaries.push(format!("{date} {active_energy_kcal:?} {move_minutes:?} {exercise_minutes:?} {stand_hours:?}"));
+            let crate::ActivitySummary {
+                date,
+                active_energy_kcal,
+                move_minutes,
+                exercise_minutes,
+                stand_hours,
+            } = summary;
+            self.summaries.push(format!(
+                "{date} {active_energy_kcal:?} {move_minutes:?} {exercise_minutes:?} {stand_hours:?}"
+            ));
         }
-        self.rejected.extend(batch.rejected.iter().map(|rejection| format!("{} {}", rejection.line, rejection.code)));
+        self.rejected
+            .extend(batch.rejected.iter().map(|rejection| format!("{} {}", rejection.line, rejection.code)));
         for (name, count) in &batch.unsupported {
             self.unsupported.extend((0..*count).map(|_| name.to_string()));
         }
@@ -138,15 +151,32 @@ fn an_export_of_ios_17_is_read_to_the_last_digit() {
         ]
     );
     assert_eq!(told.beats, ["910:62 1850:64 2800:63"]);
-    assert_eq!(told.summaries, ["2024-05-04 (Some(500.0), Some(1000.0)) (Some(0.0), Some(0.0)) (Some(42.0), Some(30.0)) (Some(11.0), Some(12.0))"]);
+    assert_eq!(
+        told.summaries,
+        [
+            "2024-05-04 (Some(500.0), Some(1000.0)) (Some(0.0), Some(0.0)) (Some(42.0), Some(30.0)) (Some(11.0), Some(12.0))"
+        ]
+    );
     assert_eq!(
         told.rejected,
         [
-            "36 missing", "37 unknown_unit", "38 end_before_start", "39 invalid_timestamp", "40 not_a_number", "41 missing",
-            "53 not_a_category", "56 missing", "57 invalid_beat", "82 not_a_category", "84 invalid_timestamp",
+            "36 missing",
+            "37 unknown_unit",
+            "38 end_before_start",
+            "39 invalid_timestamp",
+            "40 not_a_number",
+            "41 missing",
+            "53 not_a_category",
+            "56 missing",
+            "57 invalid_beat",
+            "82 not_a_category",
+            "84 invalid_timestamp",
         ]
     );
-    assert_eq!(told.unsupported, ["Audiogram", "ClinicalRecord", "HKDataTypeSleepDurationGoal", "HKDataTypeSleepDurationGoal"]);
+    assert_eq!(
+        told.unsupported,
+        ["Audiogram", "ClinicalRecord", "HKDataTypeSleepDurationGoal", "HKDataTypeSleepDurationGoal"]
+    );
 }
 
 #[test]
@@ -170,7 +200,10 @@ fn a_member_of_a_correlation_has_the_id_of_the_record_that_it_repeats() {
     };
     assert_eq!((ids(34).0, ids(34).1, ids(67).1), (ids(67).0, false, true));
     assert_eq!(ids(35).0, ids(68).0);
-    assert_eq!(batch.counts, crate::Counts { records: 25, members: 2, correlations: 1, workouts: 2, summaries: 2 });
+    assert_eq!(
+        batch.counts,
+        crate::Counts { records: 25, members: 2, correlations: 1, workouts: 2, summaries: 2 }
+    );
 }
 
 #[test]
@@ -214,7 +247,10 @@ fn what_could_harm_is_refused_with_its_line_and_what_came_before_stays() {
     let longer = "y".repeat(limits::EVENT_BYTES_MAX + 1);
     let deep = "<a>".repeat(limits::DEPTH_MAX + 1);
     let entries = "<MetadataEntry key=\"k\" value=\"v\"/>".repeat(10);
-    let wide: String = (0..70).map(|n| format!("<MetadataEntry key=\"k{n}\" value=\"{}\"/>", "z".repeat(16_000))).collect();
+    let wide = (0..70)
+        .map(|n| format!("<MetadataEntry key=\"k{n}\" value=\"{}\"/>", "z".repeat(16_000)))
+        .collect::<Vec<_>>()
+        .concat();
     let beats = "<InstantaneousBeatsPerMinute bpm=\"60\" time=\"1:00:00,00\"/>".repeat(limits::BEATS_MAX + 1);
     for (rest, reason) in [
         (String::new(), "the file ends before the document does"),
@@ -222,8 +258,14 @@ fn what_could_harm_is_refused_with_its_line_and_what_came_before_stays() {
         (record("value=\"7").replace("/>", ""), "the file ends before the document does"),
         ("<!-- never closed".to_owned(), "the file ends before the document does"),
         ("<![CDATA[ never closed".to_owned(), "the file ends before the document does"),
-        ("<Workout></Record>".to_owned(), "not well-formed XML: elements that do not match, or a comment with `--`"),
-        ("<!-- a -- b -->".to_owned(), "not well-formed XML: elements that do not match, or a comment with `--`"),
+        (
+            "<Workout></Record>".to_owned(),
+            "not well-formed XML: elements that do not match, or a comment with `--`",
+        ),
+        (
+            "<!-- a -- b -->".to_owned(),
+            "not well-formed XML: elements that do not match, or a comment with `--`",
+        ),
         (record("value=7"), "not well-formed XML: the value of an attribute without quotes"),
         (record("value"), "not well-formed XML: an attribute without a value"),
         (record("unit=\"count\""), "not well-formed XML: an attribute that is there twice"),
@@ -231,6 +273,7 @@ fn what_could_harm_is_refused_with_its_line_and_what_came_before_stays() {
         (record("value=\"a&b\""), "not well-formed XML: a lone `&`"),
         (record("value=\"&lol;\""), "an entity that is not defined"),
         (record("note=\"&#0;\""), "not well-formed XML: a reference to no character"),
+        ("x &lol x".to_owned(), "not well-formed XML: a lone `&`"),
         ("&lol;".to_owned(), "an entity that is not defined"),
         ("<Me a=\"&xxe;\"/>".to_owned(), "an entity that is not defined"),
         ("<!ENTITY lol \"lol\">".to_owned(), "not well-formed XML: an unknown kind of `<!`"),
@@ -240,10 +283,14 @@ fn what_could_harm_is_refused_with_its_line_and_what_came_before_stays() {
         (longer.clone(), "the length of an element in bytes is more than 1048576"),
         (format!("<a b=\"{longer}"), "the length of an element in bytes is more than 1048576"),
         (deep, "the depth of an element is more than 16"),
-        (format!("{}{wide}</Record>", record(&format!("{DATES} value=\"8\"")).replace("/>", ">")),
-            "what is within an element, in bytes, is more than 1048576"),
-        (format!("{}<HeartRateVariabilityMetadataList>{beats}", record(DATES).replace("/>", ">")),
-            "the number of beats of a record is more than 100000"),
+        (
+            format!("{}{wide}</Record>", record(&format!("{DATES} value=\"8\"")).replace("/>", ">")),
+            "what is within an element, in bytes, is more than 1048576",
+        ),
+        (
+            format!("{}<HeartRateVariabilityMetadataList>{beats}", record(DATES).replace("/>", ">")),
+            "the number of beats of a record is more than 100000",
+        ),
         (format!("{entries}\u{0}<\u{0}>"), "not well-formed XML: a tag without a proper name"),
         ("</HealthData><HealthData>".to_owned(), "not well-formed XML: a second root"),
         ("</HealthData>\nx".to_owned(), "not well-formed XML: text after the document"),
@@ -266,21 +313,46 @@ fn documents_of_another_kind_are_refused_at_once() {
         ("PK\u{3}\u{4}", "the document is not an Apple Health export: its root is not `HealthData`"),
         ("<ClinicalDocument/>", "the document is not an Apple Health export: its root is not `HealthData`"),
         ("<healthdata/>", "the document is not an Apple Health export: its root is not `HealthData`"),
-        ("<!DOCTYPE html><html/>", "the document is not an Apple Health export: its root is not `HealthData`"),
+        (
+            "<!DOCTYPE html><html/>",
+            "the document is not an Apple Health export: its root is not `HealthData`",
+        ),
         (bomb, "the document declares an entity, which no Apple Health export does"),
-        ("<!DOCTYPE HealthData [<!ENTITY % x SYSTEM \"http://a/b\"> %x;]><HealthData/>", "the document declares an entity, which no Apple Health export does"),
-        ("<!DOCTYPE HealthData [%x;]><HealthData/>", "the document declares an entity, which no Apple Health export does"),
-        ("<!DOCTYPE HealthData [<!ENTITY xxe SYSTEM \"file:///etc/passwd\">]><HealthData>&xxe;</HealthData>", "the document declares an entity, which no Apple Health export does"),
-        ("<!DOCTYPE HealthData SYSTEM \"http://a/b.dtd\"><HealthData/>", "the document declares an external document type, which no Apple Health export does"),
-        ("<!DOCTYPE HealthData PUBLIC \"a\" \"http://a/b.dtd\" []><HealthData/>", "the document declares an external document type, which no Apple Health export does"),
-        ("<!DOCTYPE HealthData [<!NOTATION n SYSTEM \"x\">]><HealthData/>", "the document declares a notation, which no Apple Health export does"),
-        ("<?xml version=\"1.0\" encoding=\"UTF-16\"?><HealthData/>", "not well-formed XML: an encoding other than UTF-8"),
+        (
+            "<!DOCTYPE HealthData [<!ENTITY % x SYSTEM \"http://a/b\"> %x;]><HealthData/>",
+            "the document declares an entity, which no Apple Health export does",
+        ),
+        (
+            "<!DOCTYPE HealthData [%x;]><HealthData/>",
+            "the document declares an entity, which no Apple Health export does",
+        ),
+        (
+            "<!DOCTYPE HealthData [<!ENTITY xxe SYSTEM \"file:///etc/passwd\">]><HealthData>&xxe;</HealthData>",
+            "the document declares an entity, which no Apple Health export does",
+        ),
+        (
+            "<!DOCTYPE HealthData SYSTEM \"http://a/b.dtd\"><HealthData/>",
+            "the document declares an external document type, which no Apple Health export does",
+        ),
+        (
+            "<!DOCTYPE HealthData PUBLIC \"a\" \"http://a/b.dtd\" []><HealthData/>",
+            "the document declares an external document type, which no Apple Health export does",
+        ),
+        (
+            "<!DOCTYPE HealthData [<!NOTATION n SYSTEM \"x\">]><HealthData/>",
+            "the document declares a notation, which no Apple Health export does",
+        ),
+        (
+            "<?xml version=\"1.0\" encoding=\"UTF-16\"?><HealthData/>",
+            "not well-formed XML: an encoding other than UTF-8",
+        ),
     ] {
         let (samples, line, found) = refusal(xml);
         assert_eq!((found.to_string().as_str(), samples), (reason, 0), "{xml}");
         assert!(line <= 2, "{xml}");
     }
-    let latin = [b"<HealthData>\n<Me a=\"\xe9\"/></HealthData>".as_slice(), b"<HealthData>\n\xff</HealthData>"];
+    let latin =
+        [b"<HealthData>\n<Me a=\"\xe9\"/></HealthData>".as_slice(), b"<HealthData>\n\xff</HealthData>"];
     for bytes in latin {
         assert_eq!(refusal(bytes).2.to_string(), "not well-formed XML: text that is not UTF-8");
     }
@@ -298,7 +370,10 @@ fn a_file_that_is_cut_off_anywhere_gives_what_was_whole() {
         assert_eq!(outcome.is_ok(), is_whole, "{end}");
         if let Err(Refused { reason, .. }) = outcome {
             // Within a character, or before the root is known, another reason comes first.
-            assert!(matches!(reason, Reason::Truncated | Reason::Malformed(_) | Reason::NotHealthData), "{end}: {reason}");
+            assert!(
+                matches!(reason, Reason::Truncated | Reason::Malformed(_) | Reason::NotHealthData),
+                "{end}: {reason}"
+            );
         }
         assert_eq!(told.samples, expected.samples[..told.samples.len()], "{end}");
     }
@@ -319,7 +394,8 @@ fn resumes(xml: &str, items: usize) {
             break;
         }
         assert!(next.offset > position.offset, "{next:?}");
-        let lines = xml.as_bytes()[..usize::try_from(next.offset).unwrap()].iter().filter(|byte| **byte == b'\n').count();
+        let before = &xml.as_bytes()[..usize::try_from(next.offset).unwrap()];
+        let lines = memchr::memchr_iter(b'\n', before).count();
         assert_eq!(next.line, lines as u64 + 1);
         position = next;
     }
@@ -358,23 +434,73 @@ fn taking_alike_records_out_of_the_parsers_hands_changes_nothing() {
     }
 }
 
+/// A file that cannot be read beyond some place.
+struct Torn<'a>(&'a [u8]);
+
+impl Read for Torn<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(into)?;
+        if read == 0 { Err(io::Error::other("torn")) } else { Ok(read) }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_on_gives_what_was_whole_and_the_reason() {
+    let torn = Torn(&IOS_17.as_bytes()[..6_000]);
+    let (told, outcome) = drain(ExportReader::with_pieces(torn, Position::START, 512), 3);
+    assert!(matches!(outcome.unwrap_err().reason, Reason::Io(_)));
+    let (cut, _) = drain(ExportReader::new(&IOS_17.as_bytes()[..6_000]), 3);
+    assert!(told.samples.len() > 5);
+    assert_eq!(told, cut);
+}
+
 /// Documents of pieces that are right, and of pieces that are nearly right.
 fn documents() -> impl Strategy<Value = String> {
     let date = prop::sample::select(vec![
-        "2024-05-01 08:00:00 +0200", "2024-05-01 08:00:01 +0200", "2024-10-27 02:30:00 +0100", "2024-02-30 08:00:00 +0200",
-        "2024-05-01 8:00:00 PM +0200", "", "2024-05-01 08:00:00 +02\"0",
+        "2024-05-01 08:00:00 +0200",
+        "2024-05-01 08:00:01 +0200",
+        "2024-10-27 02:30:00 +0100",
+        "2024-02-30 08:00:00 +0200",
+        "2024-05-01 8:00:00 PM +0200",
+        "",
+        "2024-05-01 08:00:00 +02\"0",
     ]);
-    let value = prop::sample::select(vec!["7", "7.5", "", "7,5", "x", "&#55;", "7\" a=\"1", "7>", "7<", "1e3", "HKCategoryValueSleepAnalysisInBed", "é"]);
+    let value = prop::sample::select(vec![
+        "7",
+        "7.5",
+        "",
+        "7,5",
+        "x",
+        "&#55;",
+        "7\" a=\"1",
+        "7>",
+        "7<",
+        "1e3",
+        "HKCategoryValueSleepAnalysisInBed",
+        "é",
+    ]);
     let device = prop::sample::select(vec![
-        "", " device=\"&lt;&lt;HKDevice: 0x12ab&gt;, name:W, hardware:Watch6,2, software:1&gt;\"",
+        "",
+        " device=\"&lt;&lt;HKDevice: 0x12ab&gt;, name:W, hardware:Watch6,2, software:1&gt;\"",
         " device=\"&lt;&lt;HKDevice: 0x98fe&gt;, name:W, hardware:Watch6,2, software:1&gt;\"",
         " device=\"&lt;&lt;HKDevice: 0x98fe&gt;, name:W, hardware:Watch7,1, software:1&gt;\"",
     ]);
     let name = prop::sample::select(vec!["A", "Ana’s", "' device=\"&lt;&lt;HKDevice: 0x12"]);
     let kind = prop::sample::select(vec![
-        "HKQuantityTypeIdentifierStepCount", "HKQuantityTypeIdentifierHeartRate", "HKCategoryTypeIdentifierSleepAnalysis", "HKNew",
+        "HKQuantityTypeIdentifierStepCount",
+        "HKQuantityTypeIdentifierHeartRate",
+        "HKCategoryTypeIdentifierSleepAnalysis",
+        "HKNew",
     ]);
-    let end = prop::sample::select(vec!["/>", "/>\n ", " />", "></Record>", "><MetadataEntry key=\"k\" value=\"v\"/></Record>\n", ">", "<!-- c -->"]);
+    let end = prop::sample::select(vec![
+        "/>",
+        "/>\n ",
+        " />",
+        "></Record>",
+        "><MetadataEntry key=\"k\" value=\"v\"/></Record>\n",
+        ">",
+        "<!-- c -->",
+    ]);
     let record = (kind, name, device, (date.clone(), date.clone(), date), value, end).prop_map(
         |(kind, name, device, (created, start, end_at), value, end)| {
             format!("<Record type=\"{kind}\" sourceName=\"{name}\"{device} unit=\"count\" creationDate=\"{created}\" startDate=\"{start}\" endDate=\"{end_at}\" value=\"{value}\"{end}")
@@ -384,7 +510,8 @@ fn documents() -> impl Strategy<Value = String> {
         8 => record,
         1 => prop::sample::select(vec![" ", "\n", "<!-- c -->", "x", "&amp;", "&x;", "<Correlation>", "</Correlation>", "<Workout/>", "</HealthData>", "\u{0}"]).prop_map(str::to_owned),
     ];
-    prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("<HealthData>{}</HealthData>", pieces.concat()))
+    prop::collection::vec(piece, 0..12)
+        .prop_map(|pieces| format!("<HealthData>{}</HealthData>", pieces.concat()))
 }
 
 type Outcome = (Told, Result<(), (Position, String)>);

@@ -101,8 +101,14 @@ fn each_line_is_a_record_and_a_broken_one_costs_itself_only() {
 fn a_line_reads_as_an_item_of_an_upload_does() {
     let body = json!({ "quantity_samples": [steps(1), steps(2)], "upload_metadata": { "time_zone": "Europe/Berlin" } });
     let upload = super::super::parse_healthkit(body.to_string().as_bytes(), 10, now()).unwrap();
-    let lines = format!("{}\n{}\n{}", json!({ "upload_metadata": { "time_zone": "Europe/Berlin" } }), steps(1), steps(2));
-    let samples: Vec<Sample> = read(&[lines.as_bytes()]).into_iter().flat_map(|(_, samples, ..)| samples).collect();
+    let lines = format!(
+        "{}\n{}\n{}",
+        json!({ "upload_metadata": { "time_zone": "Europe/Berlin" } }),
+        steps(1),
+        steps(2)
+    );
+    let samples: Vec<Sample> =
+        read(&[lines.as_bytes()]).into_iter().flat_map(|(_, samples, ..)| samples).collect();
     assert_eq!(samples, upload.samples);
     assert!(samples[0].clock.zone.is_some());
 }

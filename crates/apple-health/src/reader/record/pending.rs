@@ -166,7 +166,8 @@ impl Pending {
     #[inline]
     pub(super) fn finish(&mut self, draft: Draft, shared: &mut Shared, batch: &mut Batch) {
         let Draft { metric, interval, offset_seconds, value, source } = draft;
-        let metadata = if self.json.is_empty() && self.parts.is_empty() { None } else { self.metadata(shared) };
+        let metadata =
+            if self.json.is_empty() && self.parts.is_empty() { None } else { self.metadata(shared) };
         let mut sample = Sample {
             id: SampleId(Uuid::nil()),
             metric,
@@ -208,7 +209,10 @@ impl Pending {
         let dated = |(time, beats_per_minute): &(i64, f64)| {
             let at_ms = midnight + time;
             let is_next_day = at_ms < interval.start_ms() - DAY_MS / 2;
-            Beat { at_ms: if is_next_day { at_ms + DAY_MS } else { at_ms }, beats_per_minute: *beats_per_minute }
+            Beat {
+                at_ms: if is_next_day { at_ms + DAY_MS } else { at_ms },
+                beats_per_minute: *beats_per_minute,
+            }
         };
         self.beats.iter().map(dated).collect()
     }

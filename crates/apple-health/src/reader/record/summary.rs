@@ -44,7 +44,8 @@ impl Wire {
         let unit = self.energy_unit.as_deref().unwrap_or("kcal");
         let kcal = |energy: Option<f64>| {
             let kcal = energy.map(|energy| unit::to_canonical(Metric::ACTIVE_ENERGY_BURNED, energy, unit));
-            kcal.transpose().map_err(|_known| Fault::new("unknown_unit", "activeEnergyBurnedUnit is no energy"))
+            kcal.transpose()
+                .map_err(|_known| Fault::new("unknown_unit", "activeEnergyBurnedUnit is no energy"))
         };
         Ok(ActivitySummary {
             date,

@@ -14,6 +14,7 @@ EMULATORS := $(TOOLS)/emulators/venv
 EMULATORS_NODE := $(TOOLS)/emulators/node
 FUZZ_CASES ?= 5000
 FUZZ_SEED ?= 20260301
+FUZZ_SECONDS ?= 60
 
 # One set of features for check, test and lint: another set would compile the dependencies once more.
 WORKSPACE := --workspace --all-features
@@ -21,7 +22,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws test lint bench drill conformance contract clients fuzz-api coverage emulators onnxruntime clean
+.PHONY: help run run-aws test lint bench drill conformance contract clients fuzz fuzz-api coverage emulators onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,6 +36,7 @@ run-aws: onnxruntime emulators ## The same with records, objects, jobs, events a
 
 test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
 	$(CARGO) build $(WORKSPACE) --bins
+	CARGO="$(CARGO)" ./scripts/fuzz.sh $(FUZZ_SECONDS)
 	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
 
 lint: ## Checks the format, the lints and the documentation.
@@ -69,6 +71,9 @@ $(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package.json $(CLIENT)/pack
 $(CLIENT)/dist: $(CLIENT)/node_modules/.package-lock.json $(CLIENT)/tsconfig.json $(wildcard $(CLIENT)/src/*) $(wildcard $(CLIENT)/test/*)
 	cd $(CLIENT) && npm run --silent build
 	@touch $@
+
+fuzz: ## Fuzzes the parsers of what strangers send (segments, XML, archives, NDJSON), FUZZ_SECONDS (60) each. Needs a C++ compiler.
+	CARGO="$(CARGO)" ./scripts/fuzz.sh $(FUZZ_SECONDS)
 
 fuzz-api: onnxruntime $(FUZZ)/bin/schemathesis ## Fuzzes the API with at least FUZZ_CASES (5000) cases, from the seed FUZZ_SEED.
 	$(CARGO) build $(WORKSPACE) --bins

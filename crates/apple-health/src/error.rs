@@ -51,20 +51,16 @@ pub enum Reason {
 impl Reason {
     /// A reason that was wrapped by [`Reason::into_io`] somewhere below, else the fault of reading itself.
     pub(crate) fn from_io(error: io::Error) -> Self {
-        if !error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
-            return match error.kind() {
+        match error.downcast::<Self>() {
+            Ok(reason) => reason,
+            Err(error) => match error.kind() {
                 io::ErrorKind::UnexpectedEof => Self::Truncated,
                 // The checksum, or the compressed data itself.
                 io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                     Self::Archive("its data is damaged")
                 }
                 _ => Self::Io(error),
-            };
-        }
-        match error.into_inner().map(|inner| inner.downcast::<Self>()) {
-            Some(Ok(reason)) => *reason,
-            Some(Err(other)) => Self::Io(io::Error::other(other)),
-            None => Self::Io(io::Error::other("unknown")),
+            },
         }
     }
 

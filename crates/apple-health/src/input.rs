@@ -18,6 +18,8 @@ pub(crate) struct Input<R> {
     at: usize,
     filled: usize,
     is_at_end: bool,
+    /// What went wrong behind the piece.
+    fault: Option<io::Error>,
     /// The place of `piece[0]`, less what was put before the file's own bytes.
     offset: u64,
     line: u64,
@@ -39,6 +41,7 @@ impl<R: Read> Input<R> {
             at: 0,
             filled: 0,
             is_at_end: false,
+            fault: None,
             offset: position.offset,
             line: position.line,
             counted: 0,
@@ -88,6 +91,9 @@ impl<R: Read> Input<R> {
         if self.of_event > limits::EVENT_BYTES_MAX {
             return Err(limits::too_long_event().into_io());
         }
+        if let Some(fault) = self.fault.take() {
+            return Err(Reason::from_io(fault).into_io());
+        }
         (self.offset, self.reopened) = (offset, 0);
         (self.at, self.filled, self.counted, self.event_begin) = (0, 0, 0, 0);
         while self.filled < self.piece.len() && !self.is_at_end {
@@ -96,11 +102,16 @@ impl<R: Read> Input<R> {
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What was read before the fault is whole, and is handed on first.
-                Err(_) if self.filled > 0 => break,
-                Err(error) => return Err(Reason::from_io(error).into_io()),
+                Err(error) => {
+                    self.fault = Some(error);
+                    break;
+                }
             }
         }
-        Ok(())
+        match self.fault.take_if(|_| self.filled == 0) {
+            Some(fault) => Err(Reason::from_io(fault).into_io()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
 use quick_xml::{
     Reader,
-    errors::{Error, SyntaxError},
+    errors::{Error, IllFormedError, SyntaxError},
     events::{BytesStart, Event},
 };
 
@@ -94,18 +94,16 @@ impl<R: Read> ExportReader<R> {
     fn fill(&mut self, batch: &mut Batch, items_max: usize, buffer: &mut Vec<u8>) -> Result<State, Reason> {
         let mut elements = 0;
         loop {
-            let begin = self.xml.get_mut().position();
-            self.event = begin;
-            if self.open.len() == 1 {
+            self.event = self.xml.get_mut().position();
+            if self.open.len() == 1 && self.is_at_text {
                 // Not even of elements that are not kept does a batch take ever more, so that the position moves.
-                if begin.offset > self.boundary.offset {
-                    elements += 1;
-                }
-                self.boundary = begin;
+                elements += usize::from(self.event.offset > self.boundary.offset);
+                self.boundary = self.event;
                 if batch.samples.len() >= items_max || elements >= items_max.saturating_mul(4) {
                     return Ok(State::More);
                 }
-                if self.is_at_text && self.takes_alike && self.take_alike(batch) {
+                self.skip_blank()?;
+                if self.takes_alike && self.take_alike(batch) {
                     continue;
                 }
             }
@@ -117,7 +115,8 @@ impl<R: Read> ExportReader<R> {
                 return Err(limits::too_long_event());
             }
             let event = event.map_err(malformed)?;
-            self.is_at_text = matches!(event, Event::Start(_) | Event::Empty(_) | Event::End(_));
+            // Only behind text the parser already looks for what comes next.
+            self.is_at_text = !matches!(event, Event::Text(_));
             match event {
                 Event::Empty(tag) => {
                     let element = self.enter(&tag, self.event.line, batch)?;
@@ -157,14 +156,30 @@ impl<R: Read> ExportReader<R> {
         }
     }
 
+    /// Passes over the white space before an element, wherever pieces end in it.
+    fn skip_blank(&mut self) -> Result<(), Reason> {
+        let input = self.xml.get_mut();
+        input.begin_event();
+        loop {
+            let available = input.fill_buf().map_err(Reason::from_io)?;
+            let blank = available.iter().take_while(|byte| is_blank(**byte)).count();
+            let goes_on = blank > 0 && blank == available.len();
+            input.consume(blank);
+            if input.event_bytes() > limits::EVENT_BYTES_MAX {
+                return Err(limits::too_long_event());
+            }
+            if !goes_on {
+                break;
+            }
+        }
+        self.event = input.position();
+        Ok(())
+    }
+
     /// Takes a record that is written as the one before it.
     #[inline]
     fn take_alike(&mut self, batch: &mut Batch) -> bool {
         let input = self.xml.get_mut();
-        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        let blank = input.available().iter().take_while(is_blank).count();
-        input.consume(blank);
-        self.event = input.position();
         let length = self.records.take_alike(input.available(), self.event.line, batch);
         length.inspect(|length| input.consume(*length)).is_some()
     }
@@ -181,9 +196,8 @@ impl<R: Read> ExportReader<R> {
     }
 
     fn text(&self, text: &[u8]) -> Result<(), Reason> {
-        let is_blank = text.iter().all(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
         match self.open.last() {
-            _ if is_blank => Ok(()),
+            _ if text.iter().all(|byte| is_blank(*byte)) => Ok(()),
             None if self.has_ended => Err(Reason::Malformed("text after the document")),
             None => Err(Reason::NotHealthData),
             // No element that is kept has any.
@@ -222,6 +236,10 @@ impl<R: Read + Seek> ExportReader<R> {
     }
 }
 
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
 /// The name of a tag and what stands after it.
 #[inline]
 fn split<'a>(tag: &'a BytesStart<'_>) -> Result<(&'a str, &'a str), Reason> {
@@ -256,6 +274,7 @@ fn malformed(error: Error) -> Reason {
         Error::Syntax(SyntaxError::InvalidBangMarkup) => Reason::Malformed("an unknown kind of `<!`"),
         // The others say that something was not closed before the file's end.
         Error::Syntax(_) => Reason::Truncated,
+        Error::IllFormed(IllFormedError::UnclosedReference) => Reason::Malformed("a lone `&`"),
         Error::IllFormed(_) => Reason::Malformed("elements that do not match, or a comment with `--`"),
         Error::Encoding(_) => Reason::Malformed("text that is not UTF-8"),
         Error::Escape(_) => Reason::UndefinedEntity,

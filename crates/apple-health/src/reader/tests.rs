@@ -247,8 +247,10 @@ fn what_could_harm_is_refused_with_its_line_and_what_came_before_stays() {
     let longer = "y".repeat(limits::EVENT_BYTES_MAX + 1);
     let deep = "<a>".repeat(limits::DEPTH_MAX + 1);
     let entries = "<MetadataEntry key=\"k\" value=\"v\"/>".repeat(10);
-    let wide: String =
-        (0..70).map(|n| format!("<MetadataEntry key=\"k{n}\" value=\"{}\"/>", "z".repeat(16_000))).collect();
+    let wide = (0..70)
+        .map(|n| format!("<MetadataEntry key=\"k{n}\" value=\"{}\"/>", "z".repeat(16_000)))
+        .collect::<Vec<_>>()
+        .concat();
     let beats = "<InstantaneousBeatsPerMinute bpm=\"60\" time=\"1:00:00,00\"/>".repeat(limits::BEATS_MAX + 1);
     for (rest, reason) in [
         (String::new(), "the file ends before the document does"),
@@ -271,6 +273,7 @@ fn what_could_harm_is_refused_with_its_line_and_what_came_before_stays() {
         (record("value=\"a&b\""), "not well-formed XML: a lone `&`"),
         (record("value=\"&lol;\""), "an entity that is not defined"),
         (record("note=\"&#0;\""), "not well-formed XML: a reference to no character"),
+        ("x &lol x".to_owned(), "not well-formed XML: a lone `&`"),
         ("&lol;".to_owned(), "an entity that is not defined"),
         ("<Me a=\"&xxe;\"/>".to_owned(), "an entity that is not defined"),
         ("<!ENTITY lol \"lol\">".to_owned(), "not well-formed XML: an unknown kind of `<!`"),
@@ -391,10 +394,8 @@ fn resumes(xml: &str, items: usize) {
             break;
         }
         assert!(next.offset > position.offset, "{next:?}");
-        let lines = xml.as_bytes()[..usize::try_from(next.offset).unwrap()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        let before = &xml.as_bytes()[..usize::try_from(next.offset).unwrap()];
+        let lines = memchr::memchr_iter(b'\n', before).count();
         assert_eq!(next.line, lines as u64 + 1);
         position = next;
     }
@@ -431,6 +432,26 @@ fn taking_alike_records_out_of_the_parsers_hands_changes_nothing() {
         outcome.unwrap();
         assert_eq!(told, whole(&xml));
     }
+}
+
+/// A file that cannot be read beyond some place.
+struct Torn<'a>(&'a [u8]);
+
+impl Read for Torn<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(into)?;
+        if read == 0 { Err(io::Error::other("torn")) } else { Ok(read) }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_on_gives_what_was_whole_and_the_reason() {
+    let torn = Torn(&IOS_17.as_bytes()[..6_000]);
+    let (told, outcome) = drain(ExportReader::with_pieces(torn, Position::START, 512), 3);
+    assert!(matches!(outcome.unwrap_err().reason, Reason::Io(_)));
+    let (cut, _) = drain(ExportReader::new(&IOS_17.as_bytes()[..6_000]), 3);
+    assert!(told.samples.len() > 5);
+    assert_eq!(told, cut);
 }
 
 /// Documents of pieces that are right, and of pieces that are nearly right.

@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run decode`, in `crates/domain`: decoding never panics and never allocates without bound, and
-//! what decodes encodes again to what decodes to the same.
+//! Decoding a segment never panics and never allocates without bound, and what decodes encodes again to what decodes to the
+//! same.
 #![no_main]
 
 use domain::segment;

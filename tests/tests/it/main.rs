@@ -50,6 +50,8 @@ mod http;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod kill_drill;
 #[cfg(test)]
 mod listing;

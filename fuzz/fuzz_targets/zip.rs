@@ -31,7 +31,8 @@ impl Write for Counted {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(mut archive) = Archive::open(Cursor::new(bytes), LIMITS) else { return };
     for attachment in archive.attachments().to_vec() {
-        assert!(!attachment.name.starts_with('/') && !attachment.name.contains(".."), "{}", attachment.name);
+        let is_plain = attachment.name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        assert!(is_plain, "{}", attachment.name);
         let mut counted = Counted(0);
         if let Ok(kept) = archive.keep(&attachment, &mut counted) {
             assert_eq!((kept.bytes, counted.0), (attachment.bytes, attachment.bytes));

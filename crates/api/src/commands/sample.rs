@@ -51,19 +51,16 @@ pub(crate) fn sample(options: Options) -> Result<ExitCode, Failure> {
 
 /// A file of any length: it is written as it is made.
 fn export_xml(simulation: &Simulation, output: Option<PathBuf>) -> Result<ExitCode, Failure> {
-    match output {
-        Some(path) => {
-            let cannot = || format!("{} cannot be written", path.display());
-            let mut file = BufWriter::with_capacity(1 << 20, File::create(&path).with_context(cannot)?);
-            simulation.write_export_xml(&mut file).and_then(|()| file.flush()).with_context(cannot)?;
-        }
-        None => {
-            let mut out = BufWriter::new(std::io::stdout().lock());
-            match simulation.write_export_xml(&mut out).and_then(|()| out.flush()) {
-                // Whoever reads has seen enough.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-                outcome => outcome?,
-            }
+    if let Some(path) = output {
+        let cannot = || format!("{} cannot be written", path.display());
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&path).with_context(cannot)?);
+        simulation.write_export_xml(&mut file).and_then(|()| file.flush()).with_context(cannot)?;
+    } else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        match simulation.write_export_xml(&mut out).and_then(|()| out.flush()) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            outcome => outcome?,
         }
     }
     Ok(ExitCode::SUCCESS)

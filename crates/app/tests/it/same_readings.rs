@@ -1,6 +1,6 @@
 //! A person's readings are the same whichever way they come: in uploads of the HealthKit SDK, or in the phone's `export.xml`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use app::ingest::parse_healthkit;
 use apple_health::{Batch, ExportReader, State};
@@ -80,7 +80,7 @@ fn an_export_holds_the_readings_of_the_uploads_under_the_same_keys() {
         assert!(
             Sample {
                 id: upload.id,
-                clock: upload.clock.clone(),
+                clock: Arc::clone(&upload.clock),
                 metadata: upload.metadata.clone(),
                 ..export
             } == upload

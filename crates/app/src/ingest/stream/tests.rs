@@ -12,6 +12,9 @@ fn now() -> Timestamp {
 /// Each line as its number, samples, deletion, and rejections.
 type Told = Vec<(u64, Vec<Sample>, Option<SampleId>, Vec<(String, String)>)>;
 
+/// A line as its number, how many samples, whether it deletes, and the code and place of each rejection.
+type Summary<'a> = (u64, usize, bool, Vec<(&'a str, &'a str)>);
+
 fn told(lines: Vec<Line>) -> Told {
     let rejected = |line: &Line| {
         line.rejected.iter().map(|rejection| (rejection.code.clone(), rejection.pointer.clone())).collect()
@@ -68,7 +71,7 @@ fn each_line_is_a_record_and_a_broken_one_costs_itself_only() {
     ]
     .join("\n");
     let found = read(&[body.as_bytes()]);
-    let summary: Vec<(u64, usize, bool, Vec<(&str, &str)>)> = found
+    let summary: Vec<Summary<'_>> = found
         .iter()
         .map(|(number, samples, deleted, rejected)| {
             let rejected = rejected.iter().map(|(code, pointer)| (code.as_str(), pointer.as_str())).collect();

@@ -586,6 +586,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/healthkit/imports/{import_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An import of the caller's. */
+        get: operations["healthkit_stored"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/healthkit/status/{upload_id}": {
         parameters: {
             query?: never;
@@ -597,6 +614,30 @@ export interface paths {
         get: operations["healthkit_status"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/healthkit/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import a file of readings while it is sent: lines of samples (`application/x-ndjson`, one as in the lists of `POST
+         *     healthkit`, or `{"deleted": UUID}`), Apple Health's `export.xml` (`application/xml`) or the archive with it
+         *     (`application/zip`). The answer is NDJSON and begins at once: for NDJSON a receipt for each line, `{"line", "status", "code"?,
+         *     "message"?}`; for a file its progress; and last `{"import": ...}`, as `GET healthkit/imports/{import_id}` answers it. What
+         *     has a receipt, or comes before a progress' position, is kept. A file that broke off goes on where it stopped when it is sent
+         *     again with the same `Content-Length`. Readings are told by what they hold: sending a file twice keeps nothing twice.
+         */
+        post: operations["healthkit_stream_in"];
         delete?: never;
         options?: never;
         head?: never;
@@ -731,6 +772,26 @@ export interface paths {
         };
         /** Aggregates of the caller's local days, oldest first. */
         get: operations["metrics_daily"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/metrics/deviations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far the caller's local days are from what is usual for them, oldest first: the difference from the median of the 28 days
+         *     before, and that in robust standard deviations. Not assessed where fewer than 14 of them have a value.
+         */
+        get: operations["metrics_deviations"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1034,6 +1095,24 @@ export interface paths {
          */
         get: operations["users_export"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/source-priority": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whose readings win where several devices tell of the same time. */
+        get: operations["users_priority"];
+        /** Set whose readings win. All measures are computed anew by it; they follow within seconds, or minutes where there are years. */
+        put: operations["users_set_priority"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1580,6 +1659,7 @@ export interface components {
             /** Format: date-time */
             end: string;
             measures: components["schemas"]["Circadian"];
+            profile: components["schemas"]["Profile"] | null;
             /** Format: date-time */
             start: string;
             /** @example Europe/Berlin */
@@ -1746,6 +1826,7 @@ export interface components {
             respiratory_rate: components["schemas"]["Measure"];
             resting_heart_rate: components["schemas"]["Measure"];
             step_count: components["schemas"]["Measure"];
+            vitals: components["schemas"]["Vitals"] | null;
             /**
              * @description The zone whose day it is: an IANA name, or an offset such as `+02:00`.
              * @example Europe/Berlin
@@ -1772,6 +1853,30 @@ export interface components {
              */
             value: number;
         };
+        /** @description How far a value is from what is usual. */
+        Deviation: {
+            /** @description Value - median, in the unit of the value. */
+            difference: components["schemas"]["Measure"];
+            /** @description (value - median) / (1.4826 MAD). */
+            robust_z: components["schemas"]["Measure"];
+        };
+        /** @description How far a local day is from what is usual: each measure from the median of the 28 days before. */
+        Deviations: {
+            /**
+             * Format: date
+             * @example 2026-03-01
+             */
+            date: string;
+            hrv_sdnn: components["schemas"]["Deviation"];
+            oxygen_saturation: components["schemas"]["Deviation"];
+            respiratory_rate: components["schemas"]["Deviation"];
+            resting_heart_rate: components["schemas"]["Deviation"];
+            wrist_temperature: components["schemas"]["Deviation"];
+        };
+        /** @description How far local days are from what is usual for their person. */
+        DeviationsResponse: {
+            data: components["schemas"]["Deviations"][];
+        };
         /** @description The phone that sends. */
         DeviceInfo: {
             /** @example 1.4.0 */
@@ -1788,6 +1893,11 @@ export interface components {
              */
             time_zone: string;
         };
+        /**
+         * @description A kind of device.
+         * @enum {string}
+         */
+        DeviceWord: "watch" | "ring" | "phone" | "other";
         /** @description Actigraphy as points. */
         DirectActigraphyRequest: {
             data_points: components["schemas"]["DataPoint"][];
@@ -2133,6 +2243,72 @@ export interface components {
         /** @description Hours of local days, as the measures of days are: a day has 23 to 25 of them, more or fewer when its person flew. */
         HourlyResponse: {
             data: components["schemas"]["Hour"][];
+        };
+        /** @description A file that is, or was, imported. */
+        ImportBody: {
+            /** @description Names of files that came with the readings and are kept as they are. */
+            attachments: string[];
+            counts: components["schemas"]["ImportCounts"];
+            failure?: string | null;
+            /**
+             * Format: uuid
+             * @example 019b1f6e-0000-8000-8000-000000000000
+             */
+            import_id: string;
+            /**
+             * Format: int64
+             * @description The line there.
+             * @example 24112
+             */
+            line: number;
+            /**
+             * Format: int64
+             * @description How far it was read: bytes of its content.
+             * @example 2203112
+             */
+            position: number;
+            /** @description What was refused, and why; the first thousand. */
+            rejected: components["schemas"]["Rejection"][];
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            started_at: string;
+            /**
+             * @description `running`, also where it broke off: the same file goes on there; `completed`; or `failed`, where `failure` says why.
+             * @example completed
+             */
+            state: string;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:01:00Z
+             */
+            updated_at: string;
+        };
+        /** @description What was counted of a file. */
+        ImportCounts: {
+            /**
+             * Format: int64
+             * @description Readings that were new.
+             * @example 9446
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Readings that were held already.
+             * @example 12
+             */
+            duplicate: number;
+            /**
+             * Format: int64
+             * @description Elements that were refused.
+             * @example 0
+             */
+            rejected: number;
+            /** @description Elements of types that are not kept, by type. */
+            unsupported: {
+                [key: string]: number;
+            };
         };
         /** @description What runs the models. */
         InferenceEngine: {
@@ -2682,6 +2858,41 @@ export interface components {
             /** @description Metrics of the upload. */
             total_metrics: number;
         };
+        /** @description Regularity and rhythm of the window. */
+        Profile: {
+            /** @description When it ends, as the local minute of day. */
+            activity_offset: components["schemas"]["Measure"];
+            /** @description When activity begins, as the local minute of day. */
+            activity_onset: components["schemas"]["Measure"];
+            /** @description kAR, per minute. */
+            activity_to_rest: components["schemas"]["Measure"];
+            /** @description Its amplitude. */
+            amplitude: components["schemas"]["Measure"];
+            /** @description Steps a day. */
+            average_daily_total: components["schemas"]["Measure"];
+            /** @description Alpha of detrended fluctuation analysis. */
+            fractal_scaling: components["schemas"]["Measure"];
+            /** @description ISm: IS over bins of 1 to 60 minutes. */
+            interdaily_stability_over_widths: components["schemas"]["Measure"];
+            /** @description IVm: IV over bins of 1 to 60 minutes. */
+            intradaily_variability_over_widths: components["schemas"]["Measure"];
+            /** @description The mean level of the 24 h cosinor. */
+            mesor: components["schemas"]["Measure"];
+            /** @description MSFsc, as the local minute of day. */
+            mid_sleep_free_corrected: components["schemas"]["Measure"];
+            /** @description When it peaks, as the local minute of day. */
+            peak: components["schemas"]["Measure"];
+            /** @description The share of the variance that it explains. */
+            r_squared: components["schemas"]["Measure"];
+            /** @description kRA, per minute. */
+            rest_to_activity: components["schemas"]["Measure"];
+            /** @description The circular mean of the minutes of sleep, as the local minute of day. */
+            sleep_midpoint: components["schemas"]["Measure"];
+            /** @description SRI, -100 to 100. */
+            sleep_regularity_index: components["schemas"]["Measure"];
+            /** @description Mid-sleep on free days less mid-sleep on work days. */
+            social_jet_lag: components["schemas"]["Measure"];
+        };
         /** @description One reading. */
         Reading: {
             /** @example heart_rate */
@@ -2915,6 +3126,31 @@ export interface components {
             bundle?: string | null;
             name?: string | null;
             product_type?: string | null;
+        };
+        /** @description Whose readings win where several devices tell of the same time: the first one listed that has any at that instant. */
+        SourcePriorityBody: {
+            /**
+             * @description For single metrics, by HealthKit's type identifier.
+             * @example {
+             *       "HKQuantityTypeIdentifierStepCount": [
+             *         "phone",
+             *         "watch"
+             *       ]
+             *     }
+             */
+            by_metric?: {
+                [key: string]: components["schemas"]["DeviceWord"][];
+            };
+            /**
+             * @description For every metric that has no order of its own; kinds that are not listed come last: watch, ring, phone, other.
+             * @example [
+             *       "watch",
+             *       "ring",
+             *       "phone",
+             *       "other"
+             *     ]
+             */
+            order?: components["schemas"]["DeviceWord"][];
         };
         /** @description Who made a sample. */
         SourceRevision: {
@@ -3164,6 +3400,17 @@ export interface components {
         VerificationRequired: {
             message: string;
             requires_email_verification: boolean;
+        };
+        /** @description The further measures of a day. */
+        Vitals: {
+            /** @description HealthKit's heart rate recovery of one minute, of the latest workout of the day. */
+            heart_rate_recovery: components["schemas"]["Measure"];
+            /** @description RMSSD of the day's recordings that have their beats. */
+            hrv_rmssd: components["schemas"]["Measure"];
+            /** @description By how much the heart beats slower in the night that ends on this day than while awake on it. */
+            nocturnal_dip: components["schemas"]["Measure"];
+            /** @description HealthKit's temperature of the wrist in sleep. Only its deviation from what is usual means something. */
+            wrist_temperature: components["schemas"]["Measure"];
         };
         /**
          * @description Where a model's weights come from. Synthetic ones show that the way works; what they answer means nothing clinical.
@@ -5553,6 +5800,65 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    healthkit_stored: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 019b1f6e-0000-8000-8000-000000000000 */
+                import_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A file that is, or was, imported. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "attachments": [],
+                     *       "counts": {
+                     *         "accepted": 998,
+                     *         "duplicate": 451,
+                     *         "rejected": 0,
+                     *         "unsupported": {}
+                     *       },
+                     *       "failure": null,
+                     *       "import_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "line": 4928,
+                     *       "position": 685495,
+                     *       "rejected": [],
+                     *       "started_at": "2026-03-10T08:19:04Z",
+                     *       "state": "completed",
+                     *       "updated_at": "2026-03-10T08:19:05Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ImportBody"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            /** @description The caller has no such import */
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     healthkit_status: {
         parameters: {
             query?: never;
@@ -5604,6 +5910,51 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    healthkit_stream_in: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The IANA zone of samples that name none; of NDJSON only.
+                 * @example Europe/Berlin
+                 */
+                time_zone?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+                "application/xml": string;
+                "application/zip": number[];
+            };
+        };
+        responses: {
+            /** @description Receipts, line by line */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description The file is announced as longer than a stream may be */
+            413: components["responses"]["TooLarge"];
+            /** @description Neither of these content types */
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            /** @description Another import of this user is under way, or too many uploads */
+            429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -6335,6 +6686,248 @@ export interface operations {
                      *             "value": 0.9729
                      *           }
                      *         },
+                     *         "profile": {
+                     *           "activity_offset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "AoffT (Hammad 2021), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 1120
+                     *           },
+                     *           "activity_onset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "AonT (Hammad 2021), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 195
+                     *           },
+                     *           "activity_to_rest": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "kAR (Lim 2011), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.0274
+                     *           },
+                     *           "amplitude": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "amplitude of the 24 h cosinor (Nelson 1979), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 6.1381
+                     *           },
+                     *           "average_daily_total": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "ADAT (Hammad 2021), days observed for at least half, scaled to whole days",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}",
+                     *             "value": 11246.777
+                     *           },
+                     *           "fractal_scaling": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 5580,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "DFA alpha (Peng 1994), 10 to 640 min, of the longest stretch of steps per minute without a gap",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1.118
+                     *           },
+                     *           "interdaily_stability_over_widths": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "ISm (Goncalves 2014), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.2722
+                     *           },
+                     *           "intradaily_variability_over_widths": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IVm (Goncalves 2014), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.9894
+                     *           },
+                     *           "mesor": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mesor of the 24 h cosinor (Nelson 1979), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 7.4321
+                     *           },
+                     *           "mid_sleep_free_corrected": {
+                     *             "coverage": {
+                     *               "expected": 14,
+                     *               "observed": 9,
+                     *               "of": "nights"
+                     *             },
+                     *             "method": "MSFsc (Roenneberg 2019), of HealthKit nights; alarm clocks are not known",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 278.9388
+                     *           },
+                     *           "peak": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "peak of the 24 h cosinor (Nelson 1979), of steps per minute, local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 958.0419
+                     *           },
+                     *           "r_squared": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "R squared of the 24 h cosinor (Nelson 1979), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.0356
+                     *           },
+                     *           "rest_to_activity": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "kRA (Lim 2011), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.0096
+                     *           },
+                     *           "sleep_midpoint": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13684,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "circular mean of the minutes of sleep (Lunsford-Avery 2018), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 156.1979
+                     *           },
+                     *           "sleep_regularity_index": {
+                     *             "coverage": {
+                     *               "expected": 18720,
+                     *               "observed": 11541,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SRI (Phillips 2017), of minutes",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 80.5216
+                     *           },
+                     *           "social_jet_lag": {
+                     *             "coverage": {
+                     *               "expected": 14,
+                     *               "observed": 9,
+                     *               "of": "nights"
+                     *             },
+                     *             "method": "SJL (Wittmann 2006), MSF - MSW of HealthKit nights",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 150.1071
+                     *           }
+                     *         },
                      *         "start": "2026-02-26T05:00:00Z",
                      *         "zone": "America/New_York"
                      *       },
@@ -6582,7 +7175,7 @@ export interface operations {
                      *           "heart_rate_max": {
                      *             "coverage": {
                      *               "expected": 1440,
-                     *               "observed": 18,
+                     *               "observed": 17,
                      *               "of": "minutes"
                      *             },
                      *             "method": "highest HealthKit heart rate reading",
@@ -6596,7 +7189,7 @@ export interface operations {
                      *           "heart_rate_mean": {
                      *             "coverage": {
                      *               "expected": 1440,
-                     *               "observed": 18,
+                     *               "observed": 17,
                      *               "of": "minutes"
                      *             },
                      *             "method": "mean of minute means of HealthKit heart rate readings",
@@ -6605,12 +7198,12 @@ export interface operations {
                      *               "Apple Watch"
                      *             ],
                      *             "unit": "/min",
-                     *             "value": 57
+                     *             "value": 56.7059
                      *           },
                      *           "heart_rate_min": {
                      *             "coverage": {
                      *               "expected": 1440,
-                     *               "observed": 18,
+                     *               "observed": 17,
                      *               "of": "minutes"
                      *             },
                      *             "method": "lowest HealthKit heart rate reading",
@@ -6684,6 +7277,56 @@ export interface operations {
                      *             "sources": [],
                      *             "unit": "{steps}",
                      *             "value": null
+                     *           },
+                     *           "vitals": {
+                     *             "heart_rate_recovery": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit heartRateRecoveryOneMinute",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "hrv_rmssd": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of RMSSD (Task Force 1996), of successive normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
+                     *             "nocturnal_dip": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "minutes"
+                     *               },
+                     *               "method": "nocturnal heart rate dip (Ben-Dov 2007), (awake - asleep) / awake, means of minute means",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "%",
+                     *               "value": null
+                     *             },
+                     *             "wrist_temperature": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit appleSleepingWristTemperature",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "Cel",
+                     *               "value": null
+                     *             }
                      *           },
                      *           "zone": "Europe/Berlin"
                      *         },
@@ -6872,12 +7515,407 @@ export interface operations {
                      *             "unit": "{steps}",
                      *             "value": 7619
                      *           },
+                     *           "vitals": {
+                     *             "heart_rate_recovery": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit heartRateRecoveryOneMinute",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "hrv_rmssd": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of RMSSD (Task Force 1996), of successive normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
+                     *             "nocturnal_dip": {
+                     *               "coverage": {
+                     *                 "expected": 1402,
+                     *                 "observed": 269,
+                     *                 "of": "minutes"
+                     *               },
+                     *               "method": "nocturnal heart rate dip (Ben-Dov 2007), (awake - asleep) / awake, means of minute means",
+                     *               "not_assessed": "too few minutes asleep or awake have a reading",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "%",
+                     *               "value": null
+                     *             },
+                     *             "wrist_temperature": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit appleSleepingWristTemperature",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "Cel",
+                     *               "value": null
+                     *             }
+                     *           },
                      *           "zone": "Europe/Berlin"
                      *         }
                      *       ]
                      *     }
                      */
                     "application/json": components["schemas"]["DailyResponse"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    metrics_deviations: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The first day.
+                 * @example 2026-03-01
+                 */
+                start_date?: string;
+                /**
+                 * @description The last day, included.
+                 * @example 2026-03-14
+                 */
+                end_date?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How far local days are from what is usual for their person. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "date": "2026-03-01",
+                     *           "hrv_sdnn": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "oxygen_saturation": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "%",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "respiratory_rate": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "resting_heart_rate": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "wrist_temperature": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "Cel",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           }
+                     *         },
+                     *         {
+                     *           "date": "2026-03-02",
+                     *           "hrv_sdnn": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "oxygen_saturation": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 1,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "%",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 1,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "respiratory_rate": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 1,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 1,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "resting_heart_rate": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "too few days of the baseline have a value",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           },
+                     *           "wrist_temperature": {
+                     *             "difference": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "difference from the median of the days before",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "Cel",
+                     *               "value": null
+                     *             },
+                     *             "robust_z": {
+                     *               "coverage": {
+                     *                 "expected": 28,
+                     *                 "observed": 0,
+                     *                 "of": "days"
+                     *               },
+                     *               "method": "robust z, (value - median) / (1.4826 MAD) (Hampel 1974)",
+                     *               "not_assessed": "the day has no value",
+                     *               "sources": [],
+                     *               "unit": "1",
+                     *               "value": null
+                     *             }
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeviationsResponse"];
                 };
             };
             /** @description The client has it: `If-None-Match` names its tag */
@@ -9482,6 +10520,116 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    users_priority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whose readings win where several devices tell of the same time: the first one listed that has any at that instant. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "by_metric": {
+                     *         "HKQuantityTypeIdentifierStepCount": [
+                     *           "phone",
+                     *           "watch"
+                     *         ]
+                     *       },
+                     *       "order": [
+                     *         "watch",
+                     *         "ring"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SourcePriorityBody"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    users_set_priority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "by_metric": {
+                 *         "HKQuantityTypeIdentifierStepCount": [
+                 *           "phone",
+                 *           "watch"
+                 *         ]
+                 *       },
+                 *       "order": [
+                 *         "watch",
+                 *         "ring"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["SourcePriorityBody"];
+            };
+        };
+        responses: {
+            /** @description Whose readings win where several devices tell of the same time: the first one listed that has any at that instant. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "by_metric": {
+                     *         "HKQuantityTypeIdentifierStepCount": [
+                     *           "phone",
+                     *           "watch"
+                     *         ]
+                     *       },
+                     *       "order": [
+                     *         "watch",
+                     *         "ring"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SourcePriorityBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     users_readings: {
         parameters: {
             query?: {
@@ -9828,6 +10976,248 @@ export interface operations {
                      *             "value": 0.9729
                      *           }
                      *         },
+                     *         "profile": {
+                     *           "activity_offset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "AoffT (Hammad 2021), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 1120
+                     *           },
+                     *           "activity_onset": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "AonT (Hammad 2021), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 195
+                     *           },
+                     *           "activity_to_rest": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "kAR (Lim 2011), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.0274
+                     *           },
+                     *           "amplitude": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "amplitude of the 24 h cosinor (Nelson 1979), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 6.1381
+                     *           },
+                     *           "average_daily_total": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "ADAT (Hammad 2021), days observed for at least half, scaled to whole days",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}",
+                     *             "value": 11246.777
+                     *           },
+                     *           "fractal_scaling": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 5580,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "DFA alpha (Peng 1994), 10 to 640 min, of the longest stretch of steps per minute without a gap",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 1.118
+                     *           },
+                     *           "interdaily_stability_over_widths": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "ISm (Goncalves 2014), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.2722
+                     *           },
+                     *           "intradaily_variability_over_widths": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "IVm (Goncalves 2014), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.9894
+                     *           },
+                     *           "mesor": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "mesor of the 24 h cosinor (Nelson 1979), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "{steps}/min",
+                     *             "value": 7.4321
+                     *           },
+                     *           "mid_sleep_free_corrected": {
+                     *             "coverage": {
+                     *               "expected": 14,
+                     *               "observed": 9,
+                     *               "of": "nights"
+                     *             },
+                     *             "method": "MSFsc (Roenneberg 2019), of HealthKit nights; alarm clocks are not known",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 278.9388
+                     *           },
+                     *           "peak": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "peak of the 24 h cosinor (Nelson 1979), of steps per minute, local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 958.0419
+                     *           },
+                     *           "r_squared": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "R squared of the 24 h cosinor (Nelson 1979), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.0356
+                     *           },
+                     *           "rest_to_activity": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13872,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "kRA (Lim 2011), of steps per minute",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 0.0096
+                     *           },
+                     *           "sleep_midpoint": {
+                     *             "coverage": {
+                     *               "expected": 20160,
+                     *               "observed": 13684,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "circular mean of the minutes of sleep (Lunsford-Avery 2018), local minute of day",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 156.1979
+                     *           },
+                     *           "sleep_regularity_index": {
+                     *             "coverage": {
+                     *               "expected": 18720,
+                     *               "observed": 11541,
+                     *               "of": "minutes"
+                     *             },
+                     *             "method": "SRI (Phillips 2017), of minutes",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "1",
+                     *             "value": 80.5216
+                     *           },
+                     *           "social_jet_lag": {
+                     *             "coverage": {
+                     *               "expected": 14,
+                     *               "observed": 9,
+                     *               "of": "nights"
+                     *             },
+                     *             "method": "SJL (Wittmann 2006), MSF - MSW of HealthKit nights",
+                     *             "not_assessed": null,
+                     *             "sources": [
+                     *               "Apple Watch",
+                     *               "iPhone"
+                     *             ],
+                     *             "unit": "min",
+                     *             "value": 150.1071
+                     *           }
+                     *         },
                      *         "start": "2026-02-26T05:00:00Z",
                      *         "zone": "America/New_York"
                      *       },
@@ -10078,7 +11468,7 @@ export interface operations {
                      *           "heart_rate_max": {
                      *             "coverage": {
                      *               "expected": 1440,
-                     *               "observed": 18,
+                     *               "observed": 17,
                      *               "of": "minutes"
                      *             },
                      *             "method": "highest HealthKit heart rate reading",
@@ -10092,7 +11482,7 @@ export interface operations {
                      *           "heart_rate_mean": {
                      *             "coverage": {
                      *               "expected": 1440,
-                     *               "observed": 18,
+                     *               "observed": 17,
                      *               "of": "minutes"
                      *             },
                      *             "method": "mean of minute means of HealthKit heart rate readings",
@@ -10101,12 +11491,12 @@ export interface operations {
                      *               "Apple Watch"
                      *             ],
                      *             "unit": "/min",
-                     *             "value": 57
+                     *             "value": 56.7059
                      *           },
                      *           "heart_rate_min": {
                      *             "coverage": {
                      *               "expected": 1440,
-                     *               "observed": 18,
+                     *               "observed": 17,
                      *               "of": "minutes"
                      *             },
                      *             "method": "lowest HealthKit heart rate reading",
@@ -10180,6 +11570,56 @@ export interface operations {
                      *             "sources": [],
                      *             "unit": "{steps}",
                      *             "value": null
+                     *           },
+                     *           "vitals": {
+                     *             "heart_rate_recovery": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit heartRateRecoveryOneMinute",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "hrv_rmssd": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of RMSSD (Task Force 1996), of successive normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
+                     *             "nocturnal_dip": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "minutes"
+                     *               },
+                     *               "method": "nocturnal heart rate dip (Ben-Dov 2007), (awake - asleep) / awake, means of minute means",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "%",
+                     *               "value": null
+                     *             },
+                     *             "wrist_temperature": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit appleSleepingWristTemperature",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "Cel",
+                     *               "value": null
+                     *             }
                      *           },
                      *           "zone": "Europe/Berlin"
                      *         },
@@ -10367,6 +11807,58 @@ export interface operations {
                      *             ],
                      *             "unit": "{steps}",
                      *             "value": 7619
+                     *           },
+                     *           "vitals": {
+                     *             "heart_rate_recovery": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit heartRateRecoveryOneMinute",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "/min",
+                     *               "value": null
+                     *             },
+                     *             "hrv_rmssd": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of RMSSD (Task Force 1996), of successive normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
+                     *             "nocturnal_dip": {
+                     *               "coverage": {
+                     *                 "expected": 1402,
+                     *                 "observed": 269,
+                     *                 "of": "minutes"
+                     *               },
+                     *               "method": "nocturnal heart rate dip (Ben-Dov 2007), (awake - asleep) / awake, means of minute means",
+                     *               "not_assessed": "too few minutes asleep or awake have a reading",
+                     *               "sources": [
+                     *                 "Apple Watch"
+                     *               ],
+                     *               "unit": "%",
+                     *               "value": null
+                     *             },
+                     *             "wrist_temperature": {
+                     *               "coverage": {
+                     *                 "expected": 1,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "HealthKit appleSleepingWristTemperature",
+                     *               "not_assessed": "no readings",
+                     *               "sources": [],
+                     *               "unit": "Cel",
+                     *               "value": null
+                     *             }
                      *           },
                      *           "zone": "Europe/Berlin"
                      *         }

@@ -250,8 +250,7 @@ impl App {
             verdicts.judge(members, known, &deleted);
         }
         timeline.sequence += 1;
-        let Segments { mut writes, keys, days } =
-            segments(user, prepared, groups, &verdicts.accepted, &mut timeline)?;
+        let Segments { mut writes, keys, days } = segments(user, prepared, groups, &verdicts, &mut timeline)?;
         let now = self.platform.clock.now();
         let tombstones = Tombstones {
             ids: prepared.parsed.deleted.clone(),
@@ -418,14 +417,21 @@ fn segments(
     user: UserId,
     prepared: &Prepared,
     groups: Groups,
-    accepted: &[bool],
+    verdicts: &Verdicts<'_>,
     timeline: &mut Timeline,
 ) -> Result<Segments> {
     let mut made =
         Segments { writes: Vec::with_capacity(groups.len() + 6), keys: Vec::new(), days: BTreeSet::new() };
     for ((metric, day), members) in groups {
-        let fresh = members.iter().filter(|at| accepted[**at]);
-        let samples: Vec<Sample> = fresh.map(|at| prepared.parsed.samples[*at].clone()).collect();
+        let fresh = members.iter().filter(|at| verdicts.accepted[**at]);
+        let sample = |at: &usize| {
+            let sample = prepared.parsed.samples[*at].clone();
+            match verdicts.carried.get(at) {
+                Some(metadata) => Sample { metadata: Some(Arc::clone(metadata)), ..sample },
+                None => sample,
+            }
+        };
+        let samples: Vec<Sample> = fresh.map(sample).collect();
         if samples.is_empty() {
             continue;
         }
@@ -462,6 +468,8 @@ struct Known {
     named: Option<HashMap<ContentKey, SampleId>>,
     /// And of readings that may be lines of an export, with their starts.
     exported: HashMap<ContentKey, (SampleId, i64)>,
+    /// What readings without an id of the phone's have as metadata: an export's line has beats that an upload lacks.
+    metadata: HashMap<(SampleId, i64), Arc<str>>,
 }
 
 impl Known {
@@ -476,6 +484,9 @@ impl Known {
     }
 
     fn add_with(&mut self, sample: &Sample, content: ContentKey) {
+        if let Some(metadata) = sample.metadata.as_ref().filter(|_| sample.id == content.sample_id()) {
+            self.metadata.insert((sample.id, sample.interval.start_ms()), Arc::clone(metadata));
+        }
         if is_line(sample, content) {
             self.exported.insert(sample.export_key(), (sample.id, sample.interval.start_ms()));
         } else if let Some(named) = self.named.as_mut().filter(|_| sample.id != content.sample_id()) {
@@ -511,6 +522,17 @@ impl Known {
     }
 }
 
+/// The metadata of a reading that came twice; where both say something, the later one counts.
+fn joined(earlier: &str, later: Option<&str>) -> Arc<str> {
+    use serde_json::{Map, Value};
+    let object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
+    let (Some(mut both), Some(later)) = (object(earlier), later.and_then(object)) else {
+        return later.unwrap_or(earlier).into();
+    };
+    both.extend(later);
+    Value::Object(both).to_string().into()
+}
+
 /// Whether a reading came without an id, as the lines of an export do, and tells no more than those.
 fn is_line(sample: &Sample, content: ContentKey) -> bool {
     sample.may_be_exported() && sample.id == content.sample_id()
@@ -534,13 +556,23 @@ struct Verdicts<'a> {
     deletions: HashSet<SampleId>,
     /// Readings that go by another id from now on.
     replaced: Vec<(SampleId, i64)>,
+    /// The metadata of those, with what they had before.
+    carried: HashMap<usize, Arc<str>>,
 }
 
 impl<'a> Verdicts<'a> {
     fn new(prepared: &'a Prepared) -> Self {
         let accepted = vec![false; prepared.parsed.samples.len()];
         let deletions = prepared.parsed.deleted.iter().copied().collect();
-        Self { prepared, accepted, duplicates: 0, deleted: Vec::new(), deletions, replaced: Vec::new() }
+        Self {
+            prepared,
+            accepted,
+            duplicates: 0,
+            deleted: Vec::new(),
+            deletions,
+            replaced: Vec::new(),
+            carried: HashMap::new(),
+        }
     }
 
     fn judge(&mut self, members: &[usize], mut known: Known, deleted: &Deleted) {
@@ -555,7 +587,12 @@ impl<'a> Verdicts<'a> {
                     self.duplicates += 1;
                     continue;
                 }
-                Verdict::Replaces(id, start_ms) => self.replaced.push((id, start_ms)),
+                Verdict::Replaces(id, start_ms) => {
+                    self.replaced.push((id, start_ms));
+                    if let Some(earlier) = known.metadata.get(&(id, start_ms)) {
+                        self.carried.insert(*at, joined(earlier, sample.metadata.as_deref()));
+                    }
+                }
                 Verdict::New => {}
             }
             known.add_with(sample, content);

@@ -147,7 +147,7 @@ async fn sign_in(phone: &mut Phone) {
     phone.take_tokens(&tokens.expect(200).unwrap()).unwrap();
 }
 
-/// One of everything, and two readings, so that a listing has two pages.
+/// One of everything, and some readings, so that a listing has two pages.
 async fn things(server: &Server, identity: &LocalIdentity, owner: &Phone) -> BTreeMap<&'static str, String> {
     let uploaded = upload(owner, &healthkit(owner, &[heart_rate(0), heart_rate(1)])).await;
     let upload_id = uploaded["upload_id"].as_str().unwrap().to_owned();
@@ -157,6 +157,10 @@ async fn things(server: &Server, identity: &LocalIdentity, owner: &Phone) -> BTr
     identity.set_roles(id(&clinician), [Role::User, Role::Clinician].into()).await.unwrap();
     let consent = json!({ "clinician_email": clinician.email });
     let consent = owner.post("users/me/consents", &consent).await.unwrap().expect(201).unwrap();
+    let lines =
+        owner.request(Method::POST, "healthkit/stream").header("content-type", "application/x-ndjson");
+    let receipts = lines.body(heart_rate(2).to_string()).send().await.unwrap().text().await.unwrap();
+    let import: serde_json::Value = serde_json::from_str(receipts.lines().last().unwrap()).unwrap();
     let sessions = owner.get("auth/sessions").await.unwrap().expect(200).unwrap();
     BTreeMap::from([
         ("user_id", owner.user_id.clone()),
@@ -165,6 +169,7 @@ async fn things(server: &Server, identity: &LocalIdentity, owner: &Phone) -> BTr
         ("sync_id", upload_id),
         ("insight_id", insight["data"]["insight_id"].as_str().unwrap().to_owned()),
         ("consent_id", consent["consent_id"].as_str().unwrap().to_owned()),
+        ("import_id", import["import"]["import_id"].as_str().unwrap().to_owned()),
         ("room", "general".to_owned()),
         ("key", "raw/somebody".to_owned()),
         ("session_id", sessions["data"][0]["id"].as_str().unwrap().to_owned()),

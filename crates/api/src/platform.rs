@@ -186,15 +186,11 @@ fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
     }
 }
 
-/// The named secret, made of 32 random bytes the first time it is asked for.
+/// The named secret, made of 32 random bytes the first time that any instance asks for it.
 pub async fn secret_or_new(secrets: &dyn SecretStore, name: &str) -> anyhow::Result<SecretSlice<u8>> {
     let name = SecretName::new(name)?;
-    if secrets.get(&name, None).await?.is_none() {
-        let bytes: [u8; 32] = rand::random();
-        secrets.put(&name, SecretSlice::from(bytes.to_vec())).await?;
-    }
-    // Read back: of two processes that start together, both use the version that came last.
-    let secret = secrets.get(&name, None).await?.context("a secret that was just stored is not there")?;
+    let bytes: [u8; 32] = rand::random();
+    let secret = secrets.get_or_put(&name, SecretSlice::from(bytes.to_vec())).await?;
     anyhow::ensure!(
         secret.value.expose_secret().len() >= 32,
         "the secret {} is shorter than 32 bytes",

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem},
 };
 use aws_smithy_types::error::operation::BuildError;
-use ports::{Change, Error, ErrorKind, Precondition, Result, Write};
+use ports::{Change, Error, ErrorKind, Outcome, Precondition, Result, Write};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -45,12 +45,20 @@ impl DynamoHealthData {
         }
         let end = Instant::now() + self.deadline;
         let mut pause = Duration::from_millis(10);
+        let mut is_in_doubt = false;
         loop {
-            let error = match self.attempt(writes.clone()).await {
+            let attempts = Attempts::default();
+            let (error, is_final) = match self.attempt(writes.clone(), &attempts).await {
                 Ok(()) => return Ok(()),
-                Err(Refusal::Final(error)) => return Err(error),
-                Err(Refusal::Passing(error)) => error,
+                Err(Refusal::Final(error)) => (error, true),
+                Err(Refusal::Passing(error)) => (error, false),
             };
+            // What was lost under an earlier token may have been done since: then this one met its own work.
+            let error = if is_in_doubt { error.with_outcome(Outcome::Unknown) } else { error };
+            if is_final {
+                return Err(error);
+            }
+            is_in_doubt |= attempts.is_in_doubt();
             // Any moment up to the pause, so that those who met do not meet again.
             let wait = pause.mul_f64(rand::random());
             if Instant::now() + wait >= end {
@@ -63,8 +71,7 @@ impl DynamoHealthData {
 
     /// One transaction. The SDK repeats it with the same token where the answer is lost, and DynamoDB does it once. What was
     /// answered with a refusal gets a new token: it is another decision.
-    async fn attempt(&self, writes: Vec<TransactWriteItem>) -> Result<(), Refusal> {
-        let attempts = Attempts::default();
+    async fn attempt(&self, writes: Vec<TransactWriteItem>, attempts: &Attempts) -> Result<(), Refusal> {
         let request = self
             .client
             .transact_write_items()
@@ -77,7 +84,7 @@ impl DynamoHealthData {
                 let reasons = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
                 Err(refusal(&reasons.collect::<Vec<_>>()))
             }
-            _ => Err(Refusal::Final(of_write(OPERATION, &attempts, &error))),
+            _ => Err(Refusal::Final(of_write(OPERATION, attempts, &error))),
         }
     }
 

@@ -12,7 +12,7 @@ use aws_sdk_s3::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use ports::{ByteStream, Error, ErrorKind, ObjectKey, ObjectMeta, PutOptions, Result};
+use ports::{ByteStream, Error, ErrorKind, ObjectKey, ObjectMeta, Outcome, PutOptions, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -83,6 +83,10 @@ impl S3ObjectStore {
                 Ok(()) => return Ok(put.meta),
                 Err(Refusal::Occupied(error)) => return self.unless_ours(put, error).await,
                 Err(Refusal::Clash(_)) if clashes < CLASHES_MAX => clashes += 1,
+                // S3 knows nothing of an upload in parts that it completed before.
+                Err(Refusal::Failed(error)) if error.outcome() == Outcome::Unknown => {
+                    return self.unless_ours(put, error).await;
+                }
                 Err(Refusal::Clash(error) | Refusal::Failed(error)) => return Err(error),
             }
         }
@@ -90,8 +94,8 @@ impl S3ObjectStore {
 
     /// What has the name may be this very put: the SDK repeats a call whose answer was lost.
     async fn unless_ours(&self, put: Put<'_>, error: Error) -> Result<ObjectMeta> {
-        match self.head_object(put.key).await? {
-            Some(found) if found.version == put.meta.version => Ok(put.meta),
+        match self.head_object(put.key).await {
+            Ok(Some(found)) if found.version == put.meta.version => Ok(put.meta),
             _ => Err(error),
         }
     }

@@ -19,14 +19,14 @@ use crate::support::{
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durability::None).unwrap());
 
 /// What instances of one deployment have in common.
-struct Site {
+pub(crate) struct Site {
     settings: Vec<(String, String)>,
     /// The accounts, and what else is local.
     data: TempDir,
 }
 
 impl Site {
-    fn new(settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+    pub(crate) fn new(settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value));
         // So that each raw body becomes an object.
         let inline = ("ingest.raw_inline_bytes_max".to_owned(), "0".to_owned());
@@ -34,7 +34,7 @@ impl Site {
         Self { settings, data: tempfile::tempdir().unwrap() }
     }
 
-    fn start(&self) -> Started {
+    pub(crate) fn start(&self) -> Started {
         let clarity = Clarity::serve(self.data.path()).unwrap();
         let set = |clarity: Clarity, (key, value): &(String, String)| clarity.set(key, value);
         self.settings.iter().fold(clarity, set).start().unwrap()
@@ -54,7 +54,7 @@ impl Site {
     }
 }
 
-async fn database() -> String {
+pub(crate) async fn database() -> String {
     let name = format!("clarity_{}", new_id().replace('-', ""));
     let mut connection = PgConnection::connect(&POSTGRES.url("postgres")).await.unwrap();
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
@@ -75,7 +75,7 @@ async fn on_postgres() -> Site {
 }
 
 /// An account on moto of its own.
-fn account() -> Vec<(&'static str, String)> {
+pub(crate) fn account() -> Vec<(&'static str, String)> {
     let (moto, unique) = (Moto::start().unwrap(), new_id().replace('-', ""));
     let region = moto.region();
     vec![
@@ -96,6 +96,11 @@ fn account() -> Vec<(&'static str, String)> {
 }
 
 fn on_aws() -> Site {
+    site_on_aws(account())
+}
+
+/// All stores of the account that `settings` name; of a key that is there twice, the last counts.
+pub(crate) fn site_on_aws(settings: impl IntoIterator<Item = (&'static str, String)>) -> Site {
     let ports = [
         "providers.health_data",
         "providers.objects",
@@ -103,13 +108,18 @@ fn on_aws() -> Site {
         "providers.events",
         "providers.secrets",
     ];
-    let site = Site::new(account().into_iter().chain(ports.map(|port| (port, "aws".to_owned()))));
+    let site = Site::new(settings.into_iter().chain(ports.map(|port| (port, "aws".to_owned()))));
     // Making what is there already changes nothing.
     for _ in 0..2 {
         let made = site.run(&["cloud", "init", "--provider", "aws"]);
         assert_eq!(made.as_array().unwrap().len(), 5, "{made}");
     }
     site
+}
+
+/// A server that ends with the test.
+pub(crate) fn redis() -> Redis {
+    Redis::start().unwrap()
 }
 
 async fn on_both() -> Site {

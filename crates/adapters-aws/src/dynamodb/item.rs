@@ -13,9 +13,9 @@ pub(crate) const PARTITION: &str = "pk";
 /// The kind and the sort key.
 pub(crate) const SORT: &str = "sk";
 /// The version.
-const VERSION: &str = "v";
+pub(super) const VERSION: &str = "v";
 /// The body.
-const BODY: &str = "b";
+pub(super) const BODY: &str = "b";
 /// The second of the expiry, which DynamoDB's "time to live" reads.
 pub(crate) const EXPIRY: &str = "x";
 

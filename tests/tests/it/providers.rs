@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Cursor, sync::LazyLock, time::Duration};
 
 use e2e::{Clarity, Phone, Started, read};
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
-use harness::{CognitoLocal, Durability, Moto, Postgres, Redis};
+use harness::{CognitoLocal, Durability, FaultProxy, Moto, Postgres, Redis};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -35,7 +35,11 @@ impl Site {
     }
 
     pub(crate) fn start(&self) -> Started {
-        let clarity = Clarity::serve(self.data.path()).unwrap();
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, arguments: &[&str]) -> Started {
+        let clarity = Clarity::serve(self.data.path()).unwrap().args(arguments);
         let set = |clarity: Clarity, (key, value): &(String, String)| clarity.set(key, value);
         self.settings.iter().fold(clarity, set).start().unwrap()
     }
@@ -414,4 +418,36 @@ async fn kills_lose_and_double_nothing() {
     let readings = phone.all_readings().await.unwrap();
     assert_eq!(readings.len(), (KILLS * 6 * 200) as usize);
     assert_eq!(by_id(readings).len(), (KILLS * 6 * 200) as usize);
+}
+
+/// The profile `localstack`, with a proxy in place of each of its servers: each service is asked at its own address.
+#[tokio::test]
+async fn the_profile_localstack_asks_each_service_at_its_own_address() {
+    let moto = Moto::start().unwrap();
+    let [all, records, objects] = [(); 3].map(|()| FaultProxy::start(moto.port()));
+    let (all, records, objects) = (all.await.unwrap(), records.await.unwrap(), objects.await.unwrap());
+    let unique = new_id().replace('-', "");
+    let region = moto.region();
+    let settings = [
+        ("aws.endpoint", all.url()),
+        ("aws.dynamodb_endpoint", records.url()),
+        ("aws.s3_endpoint", objects.url()),
+        // The names of moto's own regions, buckets and topics; the rest is the profile's.
+        ("aws.region", region.to_owned()),
+        ("aws.bucket", format!("objects-{unique}")),
+        ("aws.topic_arn", format!("arn:aws:sns:{region}:123456789012:events-{unique}.fifo")),
+        ("aws.attempt_timeout_ms", "60000".to_owned()),
+        ("aws.operation_timeout_ms", "120000".to_owned()),
+    ];
+    let site = Site::new(settings);
+    site.run(&["cloud", "init", "--provider", "aws", "--profile", "localstack"]);
+    let before = [&all, &records, &objects].map(FaultProxy::requests);
+    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    let server = site.start_with(&["--profile", "localstack"]);
+    let phone = Phone::sign_up(server.address().unwrap()).await.unwrap();
+    upload(&phone, &many(&phone, 0)).await;
+    assert_eq!(phone.all_readings().await.unwrap().len(), 200);
+    // An upload is at least a commit, a raw body, and a message.
+    let after = [&all, &records, &objects].map(FaultProxy::requests);
+    assert!(before.iter().zip(after).all(|(before, after)| after > *before), "{before:?}, then {after:?}");
 }

@@ -205,6 +205,13 @@ impl Drop for FaultProxy {
 
 async fn serve(client: TcpStream, state: Arc<State>, protocol: Protocol) {
     state.connections.fetch_add(1, Ordering::SeqCst);
+    let is_cut = *state.road.borrow() == Road::Cut;
+    if is_cut {
+        if protocol == Protocol::Http {
+            http::refuse(client, &state).await;
+        }
+        return;
+    }
     let work = async {
         // A connection that breaks is what this is for.
         let _broken = match protocol {

@@ -16,16 +16,19 @@ use e2e::Phone;
 use futures::future::join_all;
 use harness::FaultProxy;
 use serde_json::json;
+use tokio::time::timeout_at;
 
 use crate::{
     providers::{Site, account, database, redis, site_on_aws},
-    support::{healthkit, processed, quantity},
+    support::{healthkit, quantity},
 };
 
 /// How soon after the end of an outage an upload must be taken again.
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// How long a request may take, whatever happens: all attempts of the three calls that an upload makes one after another.
 const ANSWER_MAX: Duration = Duration::from_secs(25);
+/// How soon all that was kept is processed: a user's jobs wait for each other, and the emulators answer one call at a time.
+const DONE_MAX: Duration = Duration::from_mins(8);
 const PHONES: usize = 3;
 /// What the SDK may do for one call.
 const ATTEMPTS_MAX: usize = 3;
@@ -101,8 +104,7 @@ async fn recovery(phone: &Phone, begun: Instant) -> Duration {
     for number in 0.. {
         let at = format!("2025-03-20T08:{:02}:{:02}+01:00", number / 60 % 60, number % 60);
         let body = healthkit(phone, &[quantity("HeartRate", 60.0, "count/min", &at, &at)]);
-        let answer =
-            tokio::time::timeout_at((begun + RECOVERY_MAX).into(), phone.post("healthkit", &body)).await;
+        let answer = timeout_at((begun + RECOVERY_MAX).into(), phone.post("healthkit", &body)).await;
         let answer =
             answer.unwrap_or_else(|_| panic!("nothing is taken {RECOVERY_MAX:?} after the end")).unwrap();
         if answer.status == 202 {
@@ -171,7 +173,9 @@ async fn drill(what: &str, site: &Site, proxy: &FaultProxy, outage: Outage, told
     for (phone, seen) in phones.iter().zip(&seen) {
         let seen = std::mem::take(&mut *seen.lock().unwrap());
         for upload in &seen.uploads {
-            processed(phone, upload).await;
+            let status = timeout_at((ended + DONE_MAX).into(), phone.processed(upload)).await;
+            let status = status.expect("what was kept is processed").unwrap();
+            assert_eq!(status["status"], "completed", "{status}");
         }
         let held = phone.all_readings().await.unwrap();
         let ids: Vec<&str> = held.iter().map(|reading| reading["id"].as_str().unwrap()).collect();
@@ -180,6 +184,7 @@ async fn drill(what: &str, site: &Site, proxy: &FaultProxy, outage: Outage, told
         let lost: Vec<&String> = seen.readings.difference(&distinct).collect();
         assert!(lost.is_empty(), "{} readings of {} are lost", lost.len(), seen.readings.len());
     }
+    println!("outage of {what} ({outage:?}): all jobs are done {:.1?} after the end", ended.elapsed());
     let health = phones[0].get("health/ready").await.unwrap();
     assert_eq!(health.body["status"], json!("healthy"), "{}", health.body);
 }

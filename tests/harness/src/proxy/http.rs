@@ -18,10 +18,10 @@ const INVOCATION: &str = "amz-sdk-invocation-id:";
 
 pub(super) async fn serve(mut client: TcpStream, state: &State) -> io::Result<()> {
     while let Some(request) = message(&mut client, true).await? {
+        count_attempt(&request, state);
         if *state.road.borrow() == Road::Silent {
             pending::<()>().await;
         }
-        count_attempt(&request, state);
         let fault = state.next_fault(&request);
         match fault {
             Some(Fault::Reset) => return Ok(()),
@@ -45,6 +45,13 @@ pub(super) async fn serve(mut client: TcpStream, state: &State) -> io::Result<()
         client.write_all(&answer).await?;
     }
     Ok(())
+}
+
+/// Breaks the connection, once it is known which call came on it.
+pub(super) async fn refuse(mut client: TcpStream, state: &State) {
+    if let Ok(Some(request)) = message(&mut client, true).await {
+        count_attempt(&request, state);
+    }
 }
 
 fn count_attempt(request: &[u8], state: &State) {

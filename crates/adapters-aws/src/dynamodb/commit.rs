@@ -1,9 +1,6 @@
 //! One commit is one transaction.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
@@ -35,11 +32,7 @@ enum Refusal {
 impl DynamoHealthData {
     pub(super) async fn commit_batch(&self, batch: Vec<Write>) -> Result<()> {
         check(&batch)?;
-        let now = self.now();
-        let writes = batch.iter().filter_map(|write| self.transact(write, &now).transpose());
-        let writes: Vec<_> = writes
-            .collect::<Result<_, BuildError>>()
-            .map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))?;
+        let mut writes = self.parts(&batch)?;
         if writes.is_empty() {
             return Ok(());
         }
@@ -48,7 +41,7 @@ impl DynamoHealthData {
         let mut is_in_doubt = false;
         loop {
             let attempts = Attempts::default();
-            let (error, is_final) = match self.attempt(writes.clone(), &attempts).await {
+            let (error, is_final) = match self.attempt(writes, &attempts).await {
                 Ok(()) => return Ok(()),
                 Err(Refusal::Final(error)) => (error, true),
                 Err(Refusal::Passing(error)) => (error, false),
@@ -66,7 +59,18 @@ impl DynamoHealthData {
             }
             sleep(wait).await;
             pause = PAUSE_MAX.min(pause * 2);
+            // Made anew rather than kept for the rare case that they are needed twice: they hold all bodies.
+            writes = self.parts(&batch)?;
         }
+    }
+
+    /// The parts of the transaction that does `batch` now.
+    fn parts(&self, batch: &[Write]) -> Result<Vec<TransactWriteItem>> {
+        let now = self.now();
+        let parts = batch.iter().filter_map(|write| self.transact(write, &now).transpose());
+        parts
+            .collect::<Result<_, BuildError>>()
+            .map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))
     }
 
     /// One transaction. The SDK repeats it with the same token where the answer is lost, and DynamoDB does it once. What was
@@ -164,13 +168,14 @@ fn check(batch: &[Write]) -> Result<()> {
     if batch.len() > LIMITS.writes_max {
         return Err(invalid(OPERATION, format!("{} writes, and at most {}", batch.len(), LIMITS.writes_max)));
     }
-    let keys: BTreeSet<_> = batch.iter().map(|write| write.change.key()).collect();
-    if keys.len() < batch.len() {
+    let mut keys: Vec<_> = batch.iter().map(|write| write.change.key()).collect();
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(invalid(OPERATION, "a key is in the batch twice"));
     }
     let mut size_bytes = 0;
     for write in batch {
-        size_bytes += write.change.key().to_string().len();
+        size_bytes += item::key_bytes(write.change.key());
         if let Change::Put(record) = &write.change {
             size_bytes += record.body.len();
             let item_bytes = item::size_bytes(record);

@@ -7,19 +7,18 @@
 
 use ports::{Change, Record, Write};
 
-use super::item::{BODY, EXPIRY, PARTITION, SORT, VERSION, sort_key};
+use super::item::{BODY, EXPIRY, PARTITION, SORT, VERSION, key_bytes};
 
 /// What one write unit pays for.
 const UNIT_BYTES: usize = 1024;
 
 /// The size of the item that holds `record`.
 pub fn item_bytes(record: &Record) -> usize {
-    let partition = PARTITION.len() + record.key.partition.to_string().len();
-    let sort = SORT.len() + sort_key(record.key.kind, record.key.sort.as_str()).len();
+    let key = PARTITION.len() + SORT.len() + key_bytes(&record.key);
     let version = VERSION.len() + number_bytes(&record.version.0.to_string());
     let body = BODY.len() + record.body.len();
     let end = record.expires_at.map(|end| EXPIRY.len() + number_bytes(&end.as_second().to_string()));
-    partition + sort + version + body + end.unwrap_or_default()
+    key + version + body + end.unwrap_or_default()
 }
 
 /// One byte for two significant digits, one more, and one for a minus.

@@ -30,7 +30,7 @@ impl Weather {
     }
 }
 
-/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>.
+/// `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>.
 fn mix(seed: u64) -> u64 {
     let mut bits = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -97,7 +97,7 @@ async fn round(call: impl AsyncFn()) -> f64 {
     for _ in 0..CALLS_A_ROUND {
         call().await;
     }
-    (now() - begun).as_secs_f64() * 1e6 / f64::from(CALLS_A_ROUND)
+    now().saturating_sub(begun).as_secs_f64() * 1e6 / f64::from(CALLS_A_ROUND)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

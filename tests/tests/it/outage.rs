@@ -115,6 +115,21 @@ async fn recovery(phone: &Phone, begun: Instant) -> Duration {
     begun.elapsed()
 }
 
+/// What was acknowledged is processed by `deadline`, and every reading of it is there once.
+async fn assert_kept(phone: &Phone, seen: Seen, deadline: Instant) {
+    for upload in &seen.uploads {
+        let status = timeout_at(deadline.into(), phone.processed(upload)).await;
+        let status = status.expect("what was kept is processed").unwrap();
+        assert_eq!(status["status"], "completed", "{status}");
+    }
+    let held = phone.all_readings().await.unwrap();
+    let ids: Vec<&str> = held.iter().map(|reading| reading["id"].as_str().unwrap()).collect();
+    let distinct: BTreeSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    assert_eq!(distinct.len(), ids.len(), "a reading is there twice");
+    let lost: Vec<&String> = seen.readings.difference(&distinct).collect();
+    assert!(lost.is_empty(), "{} readings of {} are lost", lost.len(), seen.readings.len());
+}
+
 async fn drill(what: &str, site: &Site, proxy: &FaultProxy, outage: Outage, told: Told) {
     let server = site.start();
     let phones = join_all((0..PHONES).map(|_| Phone::sign_up(server.address().unwrap()))).await;
@@ -172,17 +187,7 @@ async fn drill(what: &str, site: &Site, proxy: &FaultProxy, outage: Outage, told
     }
     for (phone, seen) in phones.iter().zip(&seen) {
         let seen = std::mem::take(&mut *seen.lock().unwrap());
-        for upload in &seen.uploads {
-            let status = timeout_at((ended + DONE_MAX).into(), phone.processed(upload)).await;
-            let status = status.expect("what was kept is processed").unwrap();
-            assert_eq!(status["status"], "completed", "{status}");
-        }
-        let held = phone.all_readings().await.unwrap();
-        let ids: Vec<&str> = held.iter().map(|reading| reading["id"].as_str().unwrap()).collect();
-        let distinct: BTreeSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        assert_eq!(distinct.len(), ids.len(), "a reading is there twice");
-        let lost: Vec<&String> = seen.readings.difference(&distinct).collect();
-        assert!(lost.is_empty(), "{} readings of {} are lost", lost.len(), seen.readings.len());
+        assert_kept(phone, seen, ended + DONE_MAX).await;
     }
     println!("outage of {what} ({outage:?}): all jobs are done {:.1?} after the end", ended.elapsed());
     let health = phones[0].get("health/ready").await.unwrap();

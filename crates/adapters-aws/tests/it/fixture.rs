@@ -135,13 +135,12 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) async fn fresh() -> Self {
-        let (moto, settings) = match Real::named() {
-            Some(real) => (None, real.settings()),
-            None => {
-                let moto = Moto::start().unwrap();
-                let settings = settings(&moto);
-                (Some(moto), settings)
-            }
+        let (moto, settings) = if let Some(real) = Real::named() {
+            (None, real.settings())
+        } else {
+            let moto = Moto::start().unwrap();
+            let settings = settings(&moto);
+            (Some(moto), settings)
         };
         // Nobody stands before a real account.
         let port = moto.as_ref().map_or(0, Moto::port);

@@ -1,5 +1,4 @@
 //! A measured port keeps its promises, and tells what was asked of it.
-#![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod figures;
 

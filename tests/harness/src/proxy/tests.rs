@@ -17,7 +17,7 @@ fn five_of_a_hundred_requests_meet_a_fault_of_each_kind() {
     let count = |wanted: Fault| faults.iter().filter(|fault| **fault == Some(wanted)).count();
     let counts = [Fault::Reset, Fault::DropAnswer, Fault::Throttle].map(count);
     // Three standard deviations of 10,000 draws at 5 %, and of a third of them.
-    assert!((435..=565).contains(&counts.iter().sum()), "{counts:?}");
+    assert!((435..=565).contains(&counts.iter().sum::<usize>()), "{counts:?}");
     assert!(counts.iter().all(|count| (128..=205).contains(count)), "{counts:?}");
 }
 

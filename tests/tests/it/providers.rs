@@ -421,7 +421,7 @@ async fn kills_lose_and_double_nothing() {
 }
 
 /// The profile `localstack`, with a proxy in place of each of its servers: each service is asked at its own address.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_profile_localstack_asks_each_service_at_its_own_address() {
     let moto = Moto::start().unwrap();
     let [all, records, objects] = [(); 3].map(|()| FaultProxy::start(moto.port()));

@@ -8,6 +8,7 @@ TOOLS := $(CURDIR)/.tools
 LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libonnxruntime.dylib,libonnxruntime.so)
 LLVM_COV_VERSION := 0.9.1
 DRILL_KILLS ?= 200
+OUTAGE_S ?= 30
 CLIENT := clients/typescript
 FUZZ := $(TOOLS)/fuzz-venv
 EMULATORS := $(TOOLS)/emulators/venv
@@ -22,7 +23,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws test lint bench drill conformance contract clients fuzz fuzz-api coverage emulators onnxruntime clean
+.PHONY: help run run-aws test lint bench drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -52,6 +53,13 @@ bench: onnxruntime ## Measures functions, then the whole process beside its floo
 drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times under load and looks for what was lost.
 	$(CARGO) build --release -p api --bin clarity
 	CLARITY_DRILL_KILLS=$(DRILL_KILLS) $(CARGO) test --release -p e2e --test it kill_drill -- --nocapture
+
+outage: onnxruntime emulators ## Makes each service unreachable for OUTAGE_S (30) seconds under load, and prints what was told and how soon it was over.
+	$(CARGO) build $(WORKSPACE) --bins
+	CLARITY_OUTAGE_S=$(OUTAGE_S) $(CARGO) test $(WORKSPACE) --test it outage:: -- --nocapture --test-threads=2
+
+feature-builds: ## Checks that each set of features builds alone, and counts its crates; RELEASE=1 builds, and tells the sizes of the binaries.
+	$(PYTHON) scripts/feature-builds.py $(if $(RELEASE),--release) --write docs/feature-builds.md $(CARGO)
 
 conformance: emulators ## Runs the promises of the ports on every adapter and prints port x adapter; JSON=1 prints JSON.
 	@$(PYTHON) scripts/conformance_table.py $(if $(JSON),--json) $(CARGO) test -p adapters-aws -p adapters-local -p adapters-mail -p adapters-postgres -p adapters-redis --all-features --no-fail-fast --test it

@@ -28,7 +28,9 @@ def place(name):
         ports = ["identity"]
     if not ports or not adapters or "own" in modules:
         return None
-    return adapters[0], ports[0]
+    # The same cases once more, on a way to the service that breaks.
+    at_faults = ", 5 % faults" if "at_faults" in modules else ""
+    return adapters[0] + at_faults, ports[0]
 
 
 def count(lines):

@@ -94,13 +94,12 @@ impl AwsCloud {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// A client of S3, whose calls may carry much.
+    /// A client of S3. Calls that carry much get more time of their own.
     #[cfg(feature = "s3")]
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
         let mut config = Builder::from(&self.config)
             .force_path_style(self.settings.is_path_style)
-            .timeout_config(self.settings.timeouts.of_transfers())
             // SHA-256 goes with every body and is checked on its way back; another checksum beside it adds nothing.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
@@ -158,6 +157,7 @@ impl CloudProvider for AwsCloud {
             bucket: self.settings.bucket.clone(),
             kms_key_id: self.settings.kms_key_id.clone(),
             spool: self.settings.spool.clone(),
+            transfer: self.settings.timeouts.of_transfers(),
         };
         Ok(Arc::new(S3ObjectStore::new(self.s3(), settings, Arc::clone(&self.ids))))
     }

@@ -8,10 +8,12 @@
 //! after a lost answer safe. It costs two write units where a plain put costs one.
 
 mod commit;
+mod cost;
 mod item;
 mod query;
 mod scan;
 
+pub use cost::{item_bytes, write_units};
 pub(crate) use item::{EXPIRY, PARTITION, SORT};
 
 use std::{sync::Arc, time::Duration};
@@ -23,8 +25,8 @@ use domain::{
     record::{Partition, RecordKey},
 };
 use ports::{
-    Clock, CommitLimits, Cursor, Error, ErrorKind, HealthDataRepository, IdSource, Page, QUERY_LIMIT_MAX,
-    Query, Record, Result, Write,
+    Clock, CommitLimits, Cursor, Error, ErrorKind, HealthDataRepository, IdSource, Page, Query, Record,
+    Result, Write,
 };
 
 use crate::error::of_read;
@@ -65,22 +67,6 @@ impl DynamoHealthData {
 
 fn invalid(operation: &'static str, cause: impl Into<ports::Cause>) -> Error {
     Error::new(ErrorKind::InvalidInput, operation).with_cause(cause)
-}
-
-fn check_limit(limit: usize, operation: &'static str) -> Result<()> {
-    if (1..=QUERY_LIMIT_MAX).contains(&limit) {
-        Ok(())
-    } else {
-        Err(invalid(operation, "a page has 1 to 1000 items"))
-    }
-}
-
-/// A page of `items`, of which there may be more than `limit`; the cursor names the last one shown.
-fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> Cursor) -> Page<T> {
-    let is_more = items.len() > limit;
-    items.truncate(limit);
-    let next = if is_more { items.last().map(cursor) } else { None };
-    Page { items, next }
 }
 
 #[async_trait]

@@ -31,7 +31,8 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    fn is_in_doubt(&self) -> bool {
+    /// Whether one of them may have been applied without a word.
+    pub(crate) fn is_in_doubt(&self) -> bool {
         self.is_in_doubt.load(Ordering::Relaxed)
     }
 }

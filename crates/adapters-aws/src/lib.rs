@@ -28,7 +28,7 @@ pub use cloud::AwsCloud;
 pub use cognito::{CognitoGroups, CognitoIdentity, CognitoSettings, SignInFlow};
 pub use config::{AccessKey, AwsSettings, Endpoints, Timeouts};
 #[cfg(feature = "dynamodb")]
-pub use dynamodb::DynamoHealthData;
+pub use dynamodb::{DynamoHealthData, item_bytes, write_units};
 #[cfg(feature = "s3")]
 pub use s3::{S3ObjectStore, S3Settings};
 pub use scrubber::AwsScrubber;

@@ -11,7 +11,7 @@ mod write;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_sdk_s3::{Client, presigning::PresigningConfig};
+use aws_sdk_s3::{Client, config::timeout::TimeoutConfig, presigning::PresigningConfig};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ports::{
@@ -40,6 +40,8 @@ pub struct S3Settings {
     pub kms_key_id: Option<String>,
     /// Where a large body waits until its digest is known; `None` for the system's temporary folder.
     pub spool: Option<PathBuf>,
+    /// How long a call may take that sends much.
+    pub transfer: TimeoutConfig,
 }
 
 /// Objects in a bucket.

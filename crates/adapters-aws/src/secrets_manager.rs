@@ -11,12 +11,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_sdk_secretsmanager::{
-    Client, error::SdkError, operation::put_secret_value::PutSecretValueError, primitives::Blob,
-};
+use aws_sdk_secretsmanager::{Client, operation::put_secret_value::PutSecretValueError, primitives::Blob};
 use jiff::{SignedDuration, Timestamp};
 use ports::{Clock, Error, ErrorKind, IdSource, Result, Secret, SecretName, SecretStore};
 use secrecy::{ExposeSecret as _, SecretSlice};
+use uuid::Uuid;
 
 use crate::error::{Attempts, code, of_read, of_write};
 
@@ -105,8 +104,32 @@ impl SecretsManagerStore {
         Ok(Some(Secret { version, value: value.into() }))
     }
 
-    /// Stores a version of an existing secret; answers whether the secret exists.
-    async fn store(&self, name: &SecretName, version: &str, value: &SecretSlice<u8>) -> Result<bool> {
+    /// Stores a version, and makes the secret where there is none.
+    async fn store(
+        &self,
+        operation: &'static str,
+        name: &SecretName,
+        version: &str,
+        value: &SecretSlice<u8>,
+    ) -> Result<Stored> {
+        let stored = self.store_in_existing(operation, name, version, value).await?;
+        if stored != Stored::Nowhere {
+            return Ok(stored);
+        }
+        self.create(operation, name).await?;
+        match self.store_in_existing(operation, name, version, value).await? {
+            Stored::Nowhere => Err(Error::new(ErrorKind::NotFound, operation)),
+            stored => Ok(stored),
+        }
+    }
+
+    async fn store_in_existing(
+        &self,
+        operation: &'static str,
+        name: &SecretName,
+        version: &str,
+        value: &SecretSlice<u8>,
+    ) -> Result<Stored> {
         let attempts = Attempts::default();
         let request = self
             .client
@@ -118,25 +141,47 @@ impl SecretsManagerStore {
             .version_stages(LATEST)
             .version_stages(version);
         match request.customize().interceptor(attempts.clone()).send().await {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(error))
-                if matches!(error.err(), PutSecretValueError::ResourceNotFoundException(_)) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(of_write("secrets.put", &attempts, &error)),
+            Ok(_) => Ok(Stored::Done),
+            Err(error) => match error.as_service_error() {
+                Some(PutSecretValueError::ResourceNotFoundException(_)) => Ok(Stored::Nowhere),
+                Some(PutSecretValueError::ResourceExistsException(_)) => Ok(Stored::Taken),
+                _ => Err(of_write(operation, &attempts, &error)),
+            },
         }
     }
 
     /// Makes a secret without a version. Of two that race one is told that it exists, which is as good.
-    async fn create(&self, name: &SecretName) -> Result<()> {
+    async fn create(&self, operation: &'static str, name: &SecretName) -> Result<()> {
         let request = self.client.create_secret().name(self.id(name));
         let request = request.set_kms_key_id(self.settings.kms_key_id.clone());
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if code(&error) == Some("ResourceExistsException") => Ok(()),
-            Err(error) => Err(of_read("secrets.put", &error)),
+            Err(error) => Err(of_read(operation, &error)),
         }
+    }
+}
+
+/// What became of a put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    Done,
+    /// There is no such secret.
+    Nowhere,
+    /// The version has another value.
+    Taken,
+}
+
+/// The name of the first version of a secret that nobody puts: the same in every process, so that one of them makes it.
+fn first_version(id: &str) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).to_string()
+}
+
+fn check_size(operation: &'static str, value: &SecretSlice<u8>) -> Result<()> {
+    if (1..=VALUE_BYTES_MAX).contains(&value.expose_secret().len()) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::InvalidInput, operation).with_cause("a secret has 1 byte to 64 KiB"))
     }
 }
 
@@ -161,23 +206,31 @@ impl SecretStore for SecretsManagerStore {
     }
 
     async fn put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<String> {
-        if !(1..=VALUE_BYTES_MAX).contains(&value.expose_secret().len()) {
-            let cause = "a secret has 1 byte to 64 KiB";
-            return Err(Error::new(ErrorKind::InvalidInput, "secrets.put").with_cause(cause));
-        }
+        const OPERATION: &str = "secrets.put";
+        check_size(OPERATION, &value)?;
         let version = self.ids.next().to_string();
-        let stored = async {
-            if !self.store(name, &version, &value).await? {
-                self.create(name).await?;
-                if !self.store(name, &version, &value).await? {
-                    return Err(Error::new(ErrorKind::NotFound, "secrets.put"));
-                }
-            }
-            Ok(())
-        };
-        let stored = stored.await;
+        let stored = self.store(OPERATION, name, &version, &value).await;
         // Also where it failed: it may have been stored.
         self.forget(name);
-        stored.map(|()| version)
+        match stored? {
+            Stored::Taken => Err(Error::new(ErrorKind::Conflict, OPERATION)),
+            Stored::Done | Stored::Nowhere => Ok(version),
+        }
+    }
+
+    async fn get_or_put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<Secret> {
+        const OPERATION: &str = "secrets.get_or_put";
+        check_size(OPERATION, &value)?;
+        if let Some(secret) = self.get(name, None).await? {
+            return Ok(secret);
+        }
+        let version = first_version(&self.id(name));
+        match self.store(OPERATION, name, &version, &value).await? {
+            Stored::Taken => {
+                let theirs = self.fetch(name, Some(&version)).await?;
+                theirs.ok_or_else(|| Error::new(ErrorKind::Unavailable, OPERATION))
+            }
+            Stored::Done | Stored::Nowhere => Ok(Secret { version, value }),
+        }
     }
 }

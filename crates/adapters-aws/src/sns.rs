@@ -90,8 +90,8 @@ impl EventBus for SnsEventBus {
     }
 
     async fn subscribe(&self) -> Result<EventStream> {
-        let name = format!("clarity-events-{}.fifo", self.ids.next().simple());
-        let listener = listener::Listener::open(&self.client, &self.queues, &self.topic_arn, &name).await?;
+        let ids = Arc::clone(&self.ids);
+        let listener = listener::Listener::open(&self.client, &self.queues, &self.topic_arn, ids).await?;
         Ok(listener.stream())
     }
 

@@ -5,15 +5,14 @@ mod commit;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use domain::{
     ids::UserId,
-    record::{Kind, Partition, RecordKey, SortKey},
+    record::{Kind, Partition, RecordKey},
 };
-use jiff::Timestamp;
 use ports::{
-    Clock, CommitLimits, Cursor, Direction, Error, ErrorKind, HealthDataRepository, Page, QUERY_LIMIT_MAX,
-    Query, Record, Result, Version, Write,
+    Clock, CommitLimits, Cursor, Direction, Error, ErrorKind, HealthDataRepository, Page, Query, Record,
+    Result, Write,
+    paging::{Columns, check_limit},
 };
 use sqlx::{Row, postgres::PgRow};
 
@@ -113,7 +112,7 @@ impl HealthDataRepository for PostgresHealthData {
     async fn query(&self, query: &Query) -> Result<Page<Record>> {
         const OPERATION: &str = "records.query";
         let limit = checked_limit(OPERATION, query.limit)?;
-        let (start, end) = bounds(OPERATION, query)?;
+        let (start, end) = query.bounds(OPERATION)?;
         let sql = match query.direction {
             Direction::Ascending => page_sql!(""),
             Direction::Descending => page_sql!("DESC"),
@@ -135,7 +134,7 @@ impl HealthDataRepository for PostgresHealthData {
         let decode = |row: &PgRow| decode(OPERATION, query.partition, query.kind, row);
         let items = rows.iter().map(decode).collect::<Result<Vec<Record>>>()?;
         let last = items.last().filter(|_| is_more == Some(true));
-        let next = last.map(|last| cursor_after(last.key.sort.as_str()));
+        let next = last.map(|last| Cursor::after(last.key.sort.as_str()));
         Ok(Page { items, next })
     }
 
@@ -152,9 +151,9 @@ impl HealthDataRepository for PostgresHealthData {
 
     async fn partitions(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page<UserId>> {
         const OPERATION: &str = "records.partitions";
-        let limit = checked_limit(OPERATION, limit)?;
+        let rows_max = checked_limit(OPERATION, limit)? + 1;
         let after = match cursor {
-            Some(cursor) => format!("user/{}", parse_cursor(OPERATION, cursor)?),
+            Some(cursor) => format!("user/{}", cursor.last_shown(OPERATION)?),
             None => "user/".to_owned(),
         };
         let ask = || {
@@ -162,27 +161,11 @@ impl HealthDataRepository for PostgresHealthData {
                 .bind(&after)
                 .bind(AFTER_USERS)
                 .bind(self.now())
-                .bind(limit + 1)
+                .bind(rows_max)
                 .fetch_all(self.database.pool())
         };
         let names: Vec<(String, bool)> = self.database.ask(OPERATION, ask).await?;
-        let is_last = i64::try_from(names.len()).is_ok_and(|count| count <= limit);
-        let mut users = names
-            .into_iter()
-            .map(|(name, is_visible)| match name.parse() {
-                Ok(Partition::User(user)) => Ok((user, is_visible)),
-                _ => Err(Error::new(ErrorKind::Corrupt, OPERATION)
-                    .with_cause("records: a partition has no user's name")),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        if !is_last {
-            users.pop();
-        }
-        let next = if is_last { None } else { users.last().map(|(user, _)| cursor_after(&user.to_string())) };
-        Ok(Page {
-            items: users.into_iter().filter_map(|(user, is_visible)| is_visible.then_some(user)).collect(),
-            next,
-        })
+        Page::of_users(OPERATION, names, limit)
     }
 
     fn limits(&self) -> CommitLimits {
@@ -195,48 +178,20 @@ fn kind_name(kind: Kind) -> &'static str {
 }
 
 fn checked_limit(operation: &'static str, limit: usize) -> Result<i64> {
-    match i64::try_from(limit) {
-        Ok(count) if (1..=QUERY_LIMIT_MAX).contains(&limit) => Ok(count),
-        _ => Err(Error::new(ErrorKind::InvalidInput, operation)),
-    }
-}
-
-fn cursor_after(sort: &str) -> Cursor {
-    Cursor(format!("after:{sort}"))
-}
-
-fn parse_cursor<'c>(operation: &'static str, cursor: &'c Cursor) -> Result<&'c str> {
-    let sort = cursor.0.strip_prefix("after:").filter(|sort| SortKey::new(*sort).is_ok());
-    sort.ok_or_else(|| Error::new(ErrorKind::InvalidInput, operation))
-}
-
-/// The half-open range of sort keys that is left of the query behind its cursor. Sort keys are printable, so nothing lies
-/// between a key and the same with the smallest control character added, and everything before DEL.
-fn bounds(operation: &'static str, query: &Query) -> Result<(String, String)> {
-    let key = |key: &Option<SortKey>, open: &str| key.as_ref().map_or(open, SortKey::as_str).to_owned();
-    let (start, end) = (key(&query.range.start, ""), key(&query.range.end, "\u{7f}"));
-    let Some(cursor) = &query.cursor else { return Ok((start, end)) };
-    let last = parse_cursor(operation, cursor)?;
-    Ok(match query.direction {
-        Direction::Ascending => (start.max(format!("{last}\u{1}")), end),
-        Direction::Descending => (start, end.min(last.to_owned())),
-    })
+    check_limit(operation, limit)?;
+    // At most 1000.
+    Ok(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 fn decode(operation: &'static str, partition: Partition, kind: Kind, row: &PgRow) -> Result<Record> {
-    let corrupt = |error: sqlx::error::BoxDynError| {
-        sqlx::Error::Decode(format!("records of kind {kind}: {error}").into())
-    };
     let decoded = || -> sqlx::Result<Record> {
-        let sort = SortKey::new(row.try_get::<String, _>(0)?).map_err(|error| corrupt(error.into()))?;
-        let version = u64::try_from(row.try_get::<i64, _>(1)?).map_err(|error| corrupt(error.into()))?;
-        let expires_at = row.try_get::<Option<i64>, _>(2)?.map(Timestamp::from_second).transpose();
-        Ok(Record {
-            key: RecordKey { partition, kind, sort },
-            version: Version(version),
-            expires_at: expires_at.map_err(|error| corrupt(error.into()))?,
-            body: Bytes::from(row.try_get::<Vec<u8>, _>(3)?),
-        })
+        let columns = Columns {
+            sort: row.try_get(0)?,
+            version: row.try_get(1)?,
+            expires_at: row.try_get(2)?,
+            body: row.try_get(3)?,
+        };
+        columns.record(partition, kind).map_err(sqlx::Error::Decode)
     };
     decoded().map_err(|error| sql_error(operation, error))
 }

@@ -34,7 +34,7 @@ pub(crate) struct Global {
     /// Print JSON for programs instead of text for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// The set of defaults and refusals: development, staging or production.
+    /// The set of defaults and refusals: development, localstack, staging or production.
     #[arg(long, global = true, value_name = "PROFILE")]
     profile: Option<String>,
     /// The folder with default.toml and <profile>.toml; without it, ./config where there is one.

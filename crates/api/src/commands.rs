@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use crate::{
     cli::{Failure, Global, complain, say},
-    config::Profile,
     platform,
 };
 
@@ -39,8 +38,11 @@ pub(crate) fn config_show(global: &Global) -> Result<ExitCode, Failure> {
 
 pub(crate) fn dev_codes(global: &Global) -> Result<ExitCode, Failure> {
     let loaded = global.load(None)?;
-    if loaded.config.profile != Profile::Development {
-        return Err(anyhow::anyhow!("`clarity dev` works under the development profile only").into());
+    if !loaded.config.profile.is_for_developers() {
+        return Err(anyhow::anyhow!(
+            "`clarity dev` works under the profiles for developers only: development and localstack"
+        )
+        .into());
     }
     let codes = runtime()?.block_on(platform::dev_codes(&loaded.config))?;
     let rows: Vec<_> = codes

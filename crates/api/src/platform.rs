@@ -7,6 +7,9 @@ use anyhow::Context as _;
 use app::Platform;
 use async_trait::async_trait;
 use inference::Engine;
+#[cfg(feature = "redis")]
+use metered::Metered;
+use metered::MeteredProvider;
 use ports::{
     Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, Scrubber, SecretName,
     SecretStore, SharedState,
@@ -68,6 +71,11 @@ pub fn linked() -> Vec<Provider> {
 struct Providers(Vec<(Provider, Arc<dyn CloudProvider>)>);
 
 impl Providers {
+    /// Adds one, whose ports are measured.
+    fn add(&mut self, provider: Provider, cloud: Arc<dyn CloudProvider>) {
+        self.0.push((provider, Arc::new(MeteredProvider(cloud))));
+    }
+
     fn of(&self, provider: Provider) -> anyhow::Result<&dyn CloudProvider> {
         let opened = self.0.iter().find(|(opened, _)| *opened == provider);
         opened.map(|(_, cloud)| &**cloud).with_context(|| {
@@ -110,7 +118,7 @@ pub async fn connect(
     #[cfg(feature = "local")]
     let local = if named.contains(&Provider::Local) {
         let local = Arc::new(local::open(config, mailer, Arc::clone(&clock), Arc::clone(&ids)).await?);
-        providers.0.push((Provider::Local, Arc::clone(&local) as _));
+        providers.add(Provider::Local, Arc::clone(&local) as _);
         Some(local)
     } else {
         None
@@ -121,12 +129,12 @@ pub async fn connect(
     if named.contains(&Provider::Postgres) {
         let postgres = Arc::new(postgres::open(config, Arc::clone(&clock)).await?);
         pool = (config.providers.health_data == Provider::Postgres).then(|| Arc::clone(&postgres) as _);
-        providers.0.push((Provider::Postgres, postgres));
+        providers.add(Provider::Postgres, postgres);
     }
     #[cfg(feature = "adapters-aws")]
     let aws = if named.contains(&Provider::Aws) {
         let aws = Arc::new(aws::cloud(config, Arc::clone(&clock), Arc::clone(&ids)).await?);
-        providers.0.push((Provider::Aws, Arc::clone(&aws) as _));
+        providers.add(Provider::Aws, Arc::clone(&aws) as _);
         Some(aws)
     } else {
         None
@@ -138,7 +146,8 @@ pub async fn connect(
         #[cfg(feature = "aws-cognito")]
         Provider::Aws => {
             let aws = aws.context("the providers named aws were not opened")?;
-            aws::user_pool(&aws, config, &*secrets, &health_data, &clock).await?
+            let identity = aws::user_pool(&aws, config, &*secrets, &health_data, &clock).await?;
+            metered::identity(identity, aws.name())
         }
         provider => providers.of(provider)?.identity()?,
     };
@@ -177,7 +186,8 @@ fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
     {
         let settings = adapters_redis::Settings::parse(url, adapters_redis::PlainText::LoopbackOnly);
         let settings = settings.context("redis.url cannot be used")?;
-        Ok(Some(Arc::new(adapters_redis::RedisSharedState::new(&settings)?)))
+        let shared: Arc<dyn SharedState> = Arc::new(adapters_redis::RedisSharedState::new(&settings)?);
+        Ok(Some(Arc::new(Metered::new(shared, "redis"))))
     }
     #[cfg(not(feature = "redis"))]
     {
@@ -186,15 +196,11 @@ fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
     }
 }
 
-/// The named secret, made of 32 random bytes the first time it is asked for.
+/// The named secret, made of 32 random bytes the first time that any instance asks for it.
 pub async fn secret_or_new(secrets: &dyn SecretStore, name: &str) -> anyhow::Result<SecretSlice<u8>> {
     let name = SecretName::new(name)?;
-    if secrets.get(&name, None).await?.is_none() {
-        let bytes: [u8; 32] = rand::random();
-        secrets.put(&name, SecretSlice::from(bytes.to_vec())).await?;
-    }
-    // Read back: of two processes that start together, both use the version that came last.
-    let secret = secrets.get(&name, None).await?.context("a secret that was just stored is not there")?;
+    let bytes: [u8; 32] = rand::random();
+    let secret = secrets.get_or_put(&name, SecretSlice::from(bytes.to_vec())).await?;
     anyhow::ensure!(
         secret.value.expose_secret().len() >= 32,
         "the secret {} is shorter than 32 bytes",

@@ -15,7 +15,7 @@ const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// of them print what they are given.
 pub fn start_logs(telemetry: &Telemetry) -> anyhow::Result<()> {
     let level = &telemetry.log_level;
-    let ours = ["adapters_insight", "adapters_local", "api", "app", "clarity", "inference"];
+    let ours = ["adapters_insight", "adapters_local", "api", "app", "clarity", "inference", "metered"];
     let directives = if level.contains(['=', ',']) {
         level.clone()
     } else {
@@ -56,5 +56,6 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         "queue_oldest_age_seconds",
         "Age of the oldest message that is not acknowledged"
     );
+    metered::describe();
     Ok(handle)
 }

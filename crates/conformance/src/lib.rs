@@ -20,6 +20,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a case panics where the promise is broken")]
 
 mod authenticator;
+mod caller;
 mod fixture;
 mod support;
 mod time;
@@ -34,6 +35,7 @@ pub mod secret_store;
 pub mod shared_state;
 
 pub use authenticator::Authenticator;
+pub use caller::Persistent;
 pub use fixture::{
     EventBusFixture, Guard, HealthDataFixture, IdentityFixture, Inbox, JobQueueFixture, Mailbox,
     MailerFixture, ObjectStoreFixture, ReceivedMail, Reopen, RotateKeys, SecretStoreFixture,

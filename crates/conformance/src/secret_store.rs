@@ -24,6 +24,9 @@ macro_rules! secret_store {
             the_same_value_again_is_a_version_of_its_own,
             a_version_that_is_not_there_is_none,
             of_puts_that_race_all_are_kept_and_one_is_the_latest,
+            what_is_there_is_answered_in_place_of_a_put,
+            where_nothing_is_a_get_or_put_stores_the_value,
+            of_several_that_get_or_put_all_answer_the_same_version,
             a_value_of_64_kib_is_kept,
             an_empty_value_is_invalid,
             a_value_above_64_kib_is_invalid,
@@ -38,6 +41,7 @@ macro_rules! durable_secret_store {
         $crate::tests_of! { secret_store [
             secrets_are_there_after_the_store_is_opened_again,
             a_put_is_visible_to_another_process_at_once,
+            of_two_processes_that_get_or_put_both_answer_the_same_version,
         ] $($fixture)+ }
     };
 }
@@ -139,6 +143,65 @@ pub async fn of_puts_that_race_all_are_kept_and_one_is_the_latest(fixture: Secre
         }
         let latest = get(&*fixture.store, &name, None).await.unwrap();
         assert!(kept.contains(&latest), "the latest is none of those that were put");
+    }
+}
+
+/// What `get_or_put` answers.
+async fn get_or_put(store: &dyn SecretStore, name: &SecretName, bytes: &[u8]) -> (String, Vec<u8>) {
+    let secret = store.get_or_put(name, secret(bytes)).await.unwrap();
+    (secret.version, secret.value.expose_secret().to_vec())
+}
+
+pub async fn what_is_there_is_answered_in_place_of_a_put(fixture: SecretStoreFixture) {
+    let name = fresh_name();
+    for value in ["first", "second"] {
+        let there = (put(&*fixture.store, &name, value).await, value.as_bytes().to_vec());
+        assert_eq!(get_or_put(&*fixture.store, &name, b"another").await, there);
+        assert_eq!(get(&*fixture.store, &name, None).await, Some(there));
+    }
+}
+
+pub async fn where_nothing_is_a_get_or_put_stores_the_value(fixture: SecretStoreFixture) {
+    let name = fresh_name();
+    assert_refused(fixture.store.get_or_put(&name, secret("")).await, ErrorKind::InvalidInput);
+    let first = get_or_put(&*fixture.store, &name, b"first").await;
+    assert_eq!(first.1, b"first");
+    assert_eq!(get(&*fixture.store, &name, None).await, Some(first.clone()));
+    // It is a version as any other.
+    let second = put(&*fixture.store, &name, "second").await;
+    let third = put(&*fixture.store, &name, "third").await;
+    assert_eq!(get(&*fixture.store, &name, Some(&first.0)).await, Some(first));
+    assert_eq!(get(&*fixture.store, &name, Some(&second)).await, Some((second, b"second".to_vec())));
+    assert_eq!(get(&*fixture.store, &name, None).await, Some((third, b"third".to_vec())));
+}
+
+/// Each of `stores` gets or puts a value of its own at the same moment; asserts that all answer the one that is stored.
+async fn assert_all_answer_one(stores: Vec<Arc<dyn SecretStore>>) {
+    let (name, start) = (fresh_name(), Arc::new(Barrier::new(stores.len())));
+    let reader = Arc::clone(&stores[0]);
+    let rivals = stores.into_iter().zip(0_u8..).map(|(store, rival)| {
+        let (name, start) = (name.clone(), Arc::clone(&start));
+        tokio::spawn(async move {
+            start.wait().await;
+            get_or_put(&*store, &name, &[rival]).await
+        })
+    });
+    let answers: Vec<_> = in_time(join_all(rivals)).await.into_iter().map(|answer| answer.unwrap()).collect();
+    let latest = get(&*reader, &name, None).await.unwrap();
+    assert!(answers.iter().all(|answer| *answer == latest), "{answers:?}, and {latest:?} is stored");
+}
+
+pub async fn of_several_that_get_or_put_all_answer_the_same_version(fixture: SecretStoreFixture) {
+    for _ in 0..5 {
+        assert_all_answer_one(vec![Arc::clone(&fixture.store); 4]).await;
+    }
+}
+
+pub async fn of_two_processes_that_get_or_put_both_answer_the_same_version(fixture: SecretStoreFixture) {
+    let reopen = fixture.reopen.as_ref().expect("a durable store's fixture can open it again");
+    let other = reopen().await;
+    for _ in 0..5 {
+        assert_all_answer_one(vec![Arc::clone(&fixture.store), Arc::clone(&other)]).await;
     }
 }
 

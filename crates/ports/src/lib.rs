@@ -16,6 +16,7 @@ mod jobs;
 mod mailer;
 mod multi_factor;
 pub mod objects;
+pub mod paging;
 mod predictor;
 mod scrubber;
 mod secrets;

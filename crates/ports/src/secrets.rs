@@ -43,6 +43,8 @@ pub struct Secret {
 /// - A second `put` makes a new version: `get` of the latest returns the new value, `get` of the old version the old one.
 /// - A version that is not there is `None`.
 /// - Of two puts that race both are kept as versions, and one is the latest.
+/// - `get_or_put` answers the latest version and changes nothing; where there is none it stores the value and answers that. Of
+///   several that race on one name, in any processes, all answer the same version, and no other is stored.
 /// - An empty value and one above 64 KiB are `InvalidInput`.
 #[async_trait]
 pub trait SecretStore: Send + Sync + 'static {
@@ -51,4 +53,7 @@ pub trait SecretStore: Send + Sync + 'static {
 
     /// Stores a new version; answers its name.
     async fn put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<String>;
+
+    /// Reads the latest version, and where there is none stores `value` as the first.
+    async fn get_or_put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<Secret>;
 }

@@ -14,5 +14,5 @@ pub use daemon::{Daemon, free_port, tools};
 pub use keeper::Keeper;
 pub use moto::Moto;
 pub use postgres::{Durability, Postgres};
-pub use proxy::{Fault, FaultProxy};
+pub use proxy::{Fault, FaultProxy, Weather};
 pub use redis::Redis;

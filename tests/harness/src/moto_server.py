@@ -5,6 +5,9 @@
   many milliseconds the region's clock is ahead.
 - One request at a time. moto's stores are plain dictionaries, so its own server, with its threads, breaks the promises that
   the services keep: atomic transactions, one receiver of a message. Long polls wait outside of the lock.
+- A repeated call is the same call, as AWS documents: a transaction with the token of one that was done changes nothing and
+  succeeds, a receive with the attempt id of an earlier one gets the same messages, and a message with the deduplication id of
+  one that was sent in the last five minutes is not sent, also where that one is gone.
 - A transaction of 100 writes copies the table once and not deeply, where moto copies it deeply for each write.
 """
 
@@ -20,7 +23,10 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import moto.dynamodb.models as dynamodb
+import moto.dynamodb.responses as dynamodb_answers
+import moto.sns.responses as sns_answers
 import moto.sqs.models as sqs
+import moto.sqs.responses as sqs_answers
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
@@ -53,6 +59,40 @@ def receive_message(self, queue_name, count, wait_seconds_timeout, *rest, **more
 
 
 sqs.SQSBackend.receive_message = receive_message
+
+
+# Calls by what makes them one, with when they succeeded and what they answered.
+done = {}
+
+
+def once(response, call, name, minutes):
+    """Lets `call` of the service's `response` answer what it answered before, when it is made again under the same name soon."""
+    first = getattr(response, call)
+
+    def repeatable(self, *rest, **more):
+        name_of_it = name(self)
+        if name_of_it is None:
+            return first(self, *rest, **more)
+        key = (call, request.region, name_of_it)
+        since, answer = done.get(key, (None, None))
+        if since is None or now_ms() - since >= minutes * 60_000:
+            since, answer = now_ms(), first(self, *rest, **more)
+            done[key] = (since, answer)
+        return answer
+
+    setattr(response, call, repeatable)
+
+
+def in_group(response):
+    """A message of a FIFO queue or topic."""
+    dedup = response._get_param("MessageDeduplicationId")
+    return dedup and (response._get_param("QueueUrl") or response._get_param("TopicArn"), dedup)
+
+
+once(dynamodb_answers.DynamoHandler, "transact_write_items", lambda self: self.body.get("ClientRequestToken"), 10)
+once(sqs_answers.SQSResponse, "receive_message", lambda self: self._get_param("ReceiveRequestAttemptId"), 5)
+once(sqs_answers.SQSResponse, "send_message", in_group, 5)
+once(sns_answers.SNSResponse, "publish", in_group, 5)
 
 
 def snapshot(value, *rest):

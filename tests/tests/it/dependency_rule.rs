@@ -1,4 +1,4 @@
-//! Who may see whom: `domain <- ports <- {conformance, app, inference, adapters-*} <- api`, and which crate may speak to which
+//! Who may see whom: `domain <- ports <- {conformance, app, inference, metered, adapters-*} <- api`, and which crate may speak to which
 //! part of the outside world. The rule is a pure function over the manifests' dependencies, so each test below that plants a
 //! violation into the real graph shows that it would be found.
 
@@ -37,12 +37,23 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
         // Both ways in must read a simulated person's data alike.
         "app" => (
-            &["apple-health", "domain", "ports"],
-            &["adapters-insight", "adapters-local", "conformance", "simulator"],
+            &["domain", "ports"],
+            &["adapters-insight", "adapters-local", "apple-health", "conformance", "simulator"],
         ),
+        "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
         "inference" | "migration" => (&["domain", "ports"], &["conformance"]),
         "api" => (
-            &["adapters-*", "app", "apple-health", "domain", "inference", "migration", "ports", "simulator"],
+            &[
+                "adapters-*",
+                "app",
+                "apple-health",
+                "domain",
+                "inference",
+                "metered",
+                "migration",
+                "ports",
+                "simulator",
+            ],
             &["conformance"],
         ),
         "e2e" => (&["*"], &[]),

@@ -42,6 +42,8 @@ mod export;
 #[cfg(test)]
 mod external;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod folder;
 #[cfg(test)]
 mod fuzz;
@@ -57,6 +59,8 @@ mod kill_drill;
 mod listing;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod outage;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
@@ -80,3 +84,5 @@ mod uploads;
 mod walk;
 #[cfg(test)]
 mod workers;
+#[cfg(test)]
+mod write_units;

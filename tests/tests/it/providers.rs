@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Cursor, sync::LazyLock, time::Duration};
 
 use e2e::{Clarity, Phone, Started, read};
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
-use harness::{CognitoLocal, Durability, Moto, Postgres, Redis};
+use harness::{CognitoLocal, Durability, FaultProxy, Moto, Postgres, Redis};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -19,14 +19,14 @@ use crate::support::{
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durability::None).unwrap());
 
 /// What instances of one deployment have in common.
-struct Site {
+pub(crate) struct Site {
     settings: Vec<(String, String)>,
     /// The accounts, and what else is local.
     data: TempDir,
 }
 
 impl Site {
-    fn new(settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+    pub(crate) fn new(settings: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value));
         // So that each raw body becomes an object.
         let inline = ("ingest.raw_inline_bytes_max".to_owned(), "0".to_owned());
@@ -34,8 +34,12 @@ impl Site {
         Self { settings, data: tempfile::tempdir().unwrap() }
     }
 
-    fn start(&self) -> Started {
-        let clarity = Clarity::serve(self.data.path()).unwrap();
+    pub(crate) fn start(&self) -> Started {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, arguments: &[&str]) -> Started {
+        let clarity = Clarity::serve(self.data.path()).unwrap().args(arguments);
         let set = |clarity: Clarity, (key, value): &(String, String)| clarity.set(key, value);
         self.settings.iter().fold(clarity, set).start().unwrap()
     }
@@ -54,7 +58,7 @@ impl Site {
     }
 }
 
-async fn database() -> String {
+pub(crate) async fn database() -> String {
     let name = format!("clarity_{}", new_id().replace('-', ""));
     let mut connection = PgConnection::connect(&POSTGRES.url("postgres")).await.unwrap();
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
@@ -75,7 +79,7 @@ async fn on_postgres() -> Site {
 }
 
 /// An account on moto of its own.
-fn account() -> Vec<(&'static str, String)> {
+pub(crate) fn account() -> Vec<(&'static str, String)> {
     let (moto, unique) = (Moto::start().unwrap(), new_id().replace('-', ""));
     let region = moto.region();
     vec![
@@ -96,6 +100,11 @@ fn account() -> Vec<(&'static str, String)> {
 }
 
 fn on_aws() -> Site {
+    site_on_aws(account())
+}
+
+/// All stores of the account that `settings` name; of a key that is there twice, the last counts.
+pub(crate) fn site_on_aws(settings: impl IntoIterator<Item = (&'static str, String)>) -> Site {
     let ports = [
         "providers.health_data",
         "providers.objects",
@@ -103,13 +112,18 @@ fn on_aws() -> Site {
         "providers.events",
         "providers.secrets",
     ];
-    let site = Site::new(account().into_iter().chain(ports.map(|port| (port, "aws".to_owned()))));
+    let site = Site::new(settings.into_iter().chain(ports.map(|port| (port, "aws".to_owned()))));
     // Making what is there already changes nothing.
     for _ in 0..2 {
         let made = site.run(&["cloud", "init", "--provider", "aws"]);
         assert_eq!(made.as_array().unwrap().len(), 5, "{made}");
     }
     site
+}
+
+/// A server that ends with the test.
+pub(crate) fn redis() -> Redis {
+    Redis::start().unwrap()
 }
 
 async fn on_both() -> Site {
@@ -404,4 +418,36 @@ async fn kills_lose_and_double_nothing() {
     let readings = phone.all_readings().await.unwrap();
     assert_eq!(readings.len(), (KILLS * 6 * 200) as usize);
     assert_eq!(by_id(readings).len(), (KILLS * 6 * 200) as usize);
+}
+
+/// The profile `localstack`, with a proxy in place of each of its servers: each service is asked at its own address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_profile_localstack_asks_each_service_at_its_own_address() {
+    let moto = Moto::start().unwrap();
+    let [all, records, objects] = [(); 3].map(|()| FaultProxy::start(moto.port()));
+    let (all, records, objects) = (all.await.unwrap(), records.await.unwrap(), objects.await.unwrap());
+    let unique = new_id().replace('-', "");
+    let region = moto.region();
+    let settings = [
+        ("aws.endpoint", all.url()),
+        ("aws.dynamodb_endpoint", records.url()),
+        ("aws.s3_endpoint", objects.url()),
+        // The names of moto's own regions, buckets and topics; the rest is the profile's.
+        ("aws.region", region.to_owned()),
+        ("aws.bucket", format!("objects-{unique}")),
+        ("aws.topic_arn", format!("arn:aws:sns:{region}:123456789012:events-{unique}.fifo")),
+        ("aws.attempt_timeout_ms", "60000".to_owned()),
+        ("aws.operation_timeout_ms", "120000".to_owned()),
+    ];
+    let site = Site::new(settings);
+    site.run(&["cloud", "init", "--provider", "aws", "--profile", "localstack"]);
+    let before = [&all, &records, &objects].map(FaultProxy::requests);
+    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    let server = site.start_with(&["--profile", "localstack"]);
+    let phone = Phone::sign_up(server.address().unwrap()).await.unwrap();
+    upload(&phone, &many(&phone, 0)).await;
+    assert_eq!(phone.all_readings().await.unwrap().len(), 200);
+    // An upload is at least a commit, a raw body, and a message.
+    let after = [&all, &records, &objects].map(FaultProxy::requests);
+    assert!(before.iter().zip(after).all(|(before, after)| after > *before), "{before:?}, then {after:?}");
 }

@@ -1,16 +1,13 @@
 //! One commit is one transaction.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem},
 };
 use aws_smithy_types::error::operation::BuildError;
-use ports::{Change, Error, ErrorKind, Precondition, Result, Write};
+use ports::{Change, Error, ErrorKind, Outcome, Precondition, Result, Write};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -35,22 +32,26 @@ enum Refusal {
 impl DynamoHealthData {
     pub(super) async fn commit_batch(&self, batch: Vec<Write>) -> Result<()> {
         check(&batch)?;
-        let now = self.now();
-        let writes = batch.iter().filter_map(|write| self.transact(write, &now).transpose());
-        let writes: Vec<_> = writes
-            .collect::<Result<_, BuildError>>()
-            .map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))?;
+        let mut writes = self.parts(&batch)?;
         if writes.is_empty() {
             return Ok(());
         }
         let end = Instant::now() + self.deadline;
         let mut pause = Duration::from_millis(10);
+        let mut is_in_doubt = false;
         loop {
-            let error = match self.attempt(writes.clone()).await {
+            let attempts = Attempts::default();
+            let (error, is_final) = match self.attempt(writes, &attempts).await {
                 Ok(()) => return Ok(()),
-                Err(Refusal::Final(error)) => return Err(error),
-                Err(Refusal::Passing(error)) => error,
+                Err(Refusal::Final(error)) => (error, true),
+                Err(Refusal::Passing(error)) => (error, false),
             };
+            // What was lost under an earlier token may have been done since: then this one met its own work.
+            let error = if is_in_doubt { error.with_outcome(Outcome::Unknown) } else { error };
+            if is_final {
+                return Err(error);
+            }
+            is_in_doubt |= attempts.is_in_doubt();
             // Any moment up to the pause, so that those who met do not meet again.
             let wait = pause.mul_f64(rand::random());
             if Instant::now() + wait >= end {
@@ -58,13 +59,23 @@ impl DynamoHealthData {
             }
             sleep(wait).await;
             pause = PAUSE_MAX.min(pause * 2);
+            // Made anew rather than kept for the rare case that they are needed twice: they hold all bodies.
+            writes = self.parts(&batch)?;
         }
+    }
+
+    /// The parts of the transaction that does `batch` now.
+    fn parts(&self, batch: &[Write]) -> Result<Vec<TransactWriteItem>> {
+        let now = self.now();
+        let parts = batch.iter().filter_map(|write| self.transact(write, &now).transpose());
+        parts
+            .collect::<Result<_, BuildError>>()
+            .map_err(|error| Error::new(ErrorKind::Unexpected, OPERATION).with_cause(error))
     }
 
     /// One transaction. The SDK repeats it with the same token where the answer is lost, and DynamoDB does it once. What was
     /// answered with a refusal gets a new token: it is another decision.
-    async fn attempt(&self, writes: Vec<TransactWriteItem>) -> Result<(), Refusal> {
-        let attempts = Attempts::default();
+    async fn attempt(&self, writes: Vec<TransactWriteItem>, attempts: &Attempts) -> Result<(), Refusal> {
         let request = self
             .client
             .transact_write_items()
@@ -77,7 +88,7 @@ impl DynamoHealthData {
                 let reasons = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
                 Err(refusal(&reasons.collect::<Vec<_>>()))
             }
-            _ => Err(Refusal::Final(of_write(OPERATION, &attempts, &error))),
+            _ => Err(Refusal::Final(of_write(OPERATION, attempts, &error))),
         }
     }
 
@@ -157,13 +168,14 @@ fn check(batch: &[Write]) -> Result<()> {
     if batch.len() > LIMITS.writes_max {
         return Err(invalid(OPERATION, format!("{} writes, and at most {}", batch.len(), LIMITS.writes_max)));
     }
-    let keys: BTreeSet<_> = batch.iter().map(|write| write.change.key()).collect();
-    if keys.len() < batch.len() {
+    let mut keys: Vec<_> = batch.iter().map(|write| write.change.key()).collect();
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(invalid(OPERATION, "a key is in the batch twice"));
     }
     let mut size_bytes = 0;
     for write in batch {
-        size_bytes += write.change.key().to_string().len();
+        size_bytes += item::key_bytes(write.change.key());
         if let Change::Put(record) = &write.change {
             size_bytes += record.body.len();
             let item_bytes = item::size_bytes(record);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use bytes::Bytes;
-use domain::record::{Kind, RecordKey, SortKey};
+use domain::record::{Kind, Partition, RecordKey, SortKey};
 use jiff::Timestamp;
 use ports::{Cause, Error, ErrorKind, Record, Result, Version};
 
@@ -13,9 +13,9 @@ pub(crate) const PARTITION: &str = "pk";
 /// The kind and the sort key.
 pub(crate) const SORT: &str = "sk";
 /// The version.
-const VERSION: &str = "v";
+pub(super) const VERSION: &str = "v";
 /// The body.
-const BODY: &str = "b";
+pub(super) const BODY: &str = "b";
 /// The second of the expiry, which DynamoDB's "time to live" reads.
 pub(crate) const EXPIRY: &str = "x";
 
@@ -57,12 +57,22 @@ pub(super) fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+/// How long the values of a key's attributes are. Nearly all partitions are users', whose names are equally long.
+pub(super) fn key_bytes(key: &RecordKey) -> usize {
+    let partition = match key.partition {
+        Partition::User(_) => "user/".len() + uuid::fmt::Hyphenated::LENGTH,
+        Partition::Outbox(_) | Partition::IdentityLinks | Partition::Erasures => {
+            key.partition.to_string().len()
+        }
+    };
+    let kind: &'static str = key.kind.into();
+    partition + kind.len() + "/".len() + key.sort.as_str().len()
+}
+
 /// An upper bound of what DynamoDB counts for `record`: names, texts and bytes, and 21 bytes for a number of 38 digits.
 pub(super) fn size_bytes(record: &Record) -> usize {
     let names = PARTITION.len() + SORT.len() + VERSION.len() + BODY.len() + EXPIRY.len();
-    let key =
-        record.key.partition.to_string().len() + sort_key(record.key.kind, record.key.sort.as_str()).len();
-    names + key + 2 * 21 + record.body.len()
+    names + key_bytes(&record.key) + 2 * 21 + record.body.len()
 }
 
 /// The record under `key` that `item` holds.

@@ -2,19 +2,15 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::record::{Kind, RecordKey, SortKey, SortRange};
-use ports::{Cursor, Direction, Page, Query, Record, Result};
+use ports::{Direction, Page, Query, Record, Result, paging::check_limit};
 
 use super::{
-    DynamoHealthData, IS_ALIVE, check_limit, invalid,
+    DynamoHealthData, IS_ALIVE,
     item::{self, PARTITION, SORT},
-    page,
 };
 use crate::error::of_read;
 
 const OPERATION: &str = "records.query";
-
-/// What a cursor of ours begins with; the rest is the sort key of the last record that was shown.
-const AFTER: &str = "after:";
 
 /// Sort keys from the first text up to before the second.
 struct Bounds {
@@ -24,7 +20,7 @@ struct Bounds {
 
 impl Bounds {
     /// The part of `range` behind the cursor, as sort keys of the table.
-    fn new(kind: Kind, range: &SortRange, behind: Option<&SortKey>, direction: Direction) -> Self {
+    fn new(kind: Kind, range: &SortRange, behind: Option<&str>, direction: Direction) -> Self {
         let start = item::sort_key(kind, range.start.as_ref().map_or("", SortKey::as_str));
         // `0` is the byte after `/`, so this is the first text behind all keys of the kind.
         let end = match &range.end {
@@ -32,7 +28,7 @@ impl Bounds {
             None => format!("{kind}0"),
         };
         let Some(behind) = behind else { return Self { start, end } };
-        let behind = item::sort_key(kind, behind.as_str());
+        let behind = item::sort_key(kind, behind);
         match direction {
             // A space is the smallest character of a sort key, so this is the next text after the cursor's.
             Direction::Ascending => Self { start: start.max(behind + " "), end },
@@ -46,21 +42,16 @@ impl Bounds {
     }
 }
 
-fn last_shown(cursor: &Cursor) -> Result<SortKey> {
-    let sort = cursor.0.strip_prefix(AFTER).unwrap_or_default();
-    SortKey::new(sort).map_err(|error| invalid(OPERATION, error))
-}
-
 impl DynamoHealthData {
     pub(super) async fn query_page(&self, query: &Query) -> Result<Page<Record>> {
-        check_limit(query.limit, OPERATION)?;
-        let behind = query.cursor.as_ref().map(last_shown).transpose()?;
-        let bounds = Bounds::new(query.kind, &query.range, behind.as_ref(), query.direction);
+        check_limit(OPERATION, query.limit)?;
+        let behind = query.cursor.as_ref().map(|cursor| cursor.last_shown(OPERATION)).transpose()?;
+        let bounds = Bounds::new(query.kind, &query.range, behind, query.direction);
         let mut records = Vec::new();
         if !bounds.is_empty() {
             self.read(query, &bounds, &mut records).await?;
         }
-        Ok(page(records, query.limit, |record| Cursor(format!("{AFTER}{}", record.key.sort.as_str()))))
+        Ok(Page::cut(records, query.limit, |record| record.key.sort.as_str().to_owned()))
     }
 
     /// Reads one record more than the page holds, which tells whether there is another page.

@@ -5,12 +5,12 @@
 //! have. The order is that of the keys' hashes: stable, and meaningless.
 
 use domain::{ids::UserId, record::Partition};
-use ports::{Cursor, Page, Result};
+use ports::{Cursor, Page, Result, paging::check_limit};
 
 use super::{
-    DynamoHealthData, IS_ALIVE, check_limit, invalid,
+    DynamoHealthData, IS_ALIVE, invalid,
     item::{self, Item, PARTITION},
-    page, user_of,
+    user_of,
 };
 use crate::error::of_read;
 
@@ -24,8 +24,9 @@ const STRIDE_MAX: i32 = 1000;
 
 impl DynamoHealthData {
     pub(super) async fn scan_users(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page<UserId>> {
-        check_limit(limit, OPERATION)?;
-        let shown = cursor.map(|Cursor(text)| text.parse::<UserId>()).transpose();
+        check_limit(OPERATION, limit)?;
+        let shown = cursor.map(|cursor| cursor.last_shown(OPERATION)).transpose()?;
+        let shown = shown.map(str::parse::<UserId>).transpose();
         let shown = shown.map_err(|error| invalid(OPERATION, error))?;
         let mut users = Vec::new();
         let mut position = shown.map(|user| behind(Partition::User(user).to_string()));
@@ -44,7 +45,7 @@ impl DynamoHealthData {
             });
             append(&mut users, &found)?;
         }
-        Ok(page(users, limit, |user| Cursor(user.to_string())))
+        Ok(Page::cut(users, limit, UserId::to_string))
     }
 
     /// The partition keys of the living among the next `stride` items, and where those end.

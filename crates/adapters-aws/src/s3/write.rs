@@ -6,13 +6,14 @@ use std::{
 };
 
 use aws_sdk_s3::{
+    config::Builder,
     primitives::ByteStream as Body,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use ports::{ByteStream, Error, ErrorKind, ObjectKey, ObjectMeta, PutOptions, Result};
+use ports::{ByteStream, Error, ErrorKind, ObjectKey, ObjectMeta, Outcome, PutOptions, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -28,6 +29,9 @@ const PARTS_MAX: u64 = 10_000;
 
 /// Each holds one part in memory.
 const PARTS_AT_ONCE: usize = 3;
+
+/// What a slow line, too, carries within the time of an ordinary call.
+const QUICK_BYTES_MAX: usize = 256 * 1024;
 
 /// How often a put is tried that met another of the same name: S3 answers neither yes nor no then.
 const CLASHES_MAX: u32 = 4;
@@ -83,6 +87,10 @@ impl S3ObjectStore {
                 Ok(()) => return Ok(put.meta),
                 Err(Refusal::Occupied(error)) => return self.unless_ours(put, error).await,
                 Err(Refusal::Clash(_)) if clashes < CLASHES_MAX => clashes += 1,
+                // S3 knows nothing of an upload in parts that it completed before.
+                Err(Refusal::Failed(error)) if error.outcome() == Outcome::Unknown => {
+                    return self.unless_ours(put, error).await;
+                }
                 Err(Refusal::Clash(error) | Refusal::Failed(error)) => return Err(error),
             }
         }
@@ -90,8 +98,8 @@ impl S3ObjectStore {
 
     /// What has the name may be this very put: the SDK repeats a call whose answer was lost.
     async fn unless_ours(&self, put: Put<'_>, error: Error) -> Result<ObjectMeta> {
-        match self.head_object(put.key).await? {
-            Some(found) if found.version == put.meta.version => Ok(put.meta),
+        match self.head_object(put.key).await {
+            Ok(Some(found)) if found.version == put.meta.version => Ok(put.meta),
             _ => Err(error),
         }
     }
@@ -111,9 +119,17 @@ impl S3ObjectStore {
             .set_if_none_match(put.condition())
             .set_server_side_encryption(self.encryption())
             .set_ssekms_key_id(self.settings.kms_key_id.clone());
-        let answer = request.customize().interceptor(attempts.clone()).send().await;
+        let mut request = request.customize().interceptor(attempts.clone());
+        if bytes.len() > QUICK_BYTES_MAX {
+            request = request.config_override(self.in_time_for_much());
+        }
+        let answer = request.send().await;
         answer.map_err(|error| refusal(code(&error), of_write(OPERATION, &attempts, &error)))?;
         Ok(())
+    }
+
+    fn in_time_for_much(&self) -> Builder {
+        Builder::new().timeout_config(self.settings.transfer.clone())
     }
 
     /// Sends a large body. Nothing of it is visible before its last call; what fails before that is taken back.
@@ -173,6 +189,7 @@ impl S3ObjectStore {
             .part_number(number)
             .checksum_sha256(&sha256)
             .body(Body::from(bytes));
+        let request = request.customize().config_override(self.in_time_for_much());
         let answer = request.send().await.map_err(|error| of_read(OPERATION, &error))?;
         let part = CompletedPart::builder().part_number(number).checksum_sha256(sha256);
         Ok(part.set_e_tag(answer.e_tag).build())

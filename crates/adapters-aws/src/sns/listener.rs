@@ -1,11 +1,11 @@
 //! One subscription: its queue, and the task that empties it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_sdk_sns::Client;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, QueueAttributeName as Attribute};
 use futures::StreamExt as _;
-use ports::{Error, ErrorKind, Event, EventStream, Result};
+use ports::{Error, ErrorKind, Event, EventStream, IdSource, Result};
 use tokio::{
     sync::broadcast::{self, Sender},
     time::sleep,
@@ -32,6 +32,7 @@ pub(super) struct Listener {
     queues: aws_sdk_sqs::Client,
     queue_url: String,
     subscription: String,
+    ids: Arc<dyn IdSource>,
 }
 
 impl Listener {
@@ -39,8 +40,9 @@ impl Listener {
         topics: &Client,
         queues: &aws_sdk_sqs::Client,
         topic_arn: &str,
-        name: &str,
+        ids: Arc<dyn IdSource>,
     ) -> Result<Self> {
+        let name = format!("clarity-events-{}.fifo", ids.next().simple());
         let attributes = HashMap::from([
             (Attribute::FifoQueue, "true".to_owned()),
             (Attribute::MessageRetentionPeriod, RETENTION_SECONDS.to_string()),
@@ -48,8 +50,8 @@ impl Listener {
         let request = queues.create_queue().queue_name(name).set_attributes(Some(attributes));
         let answer = request.tags("clarity", "events").send().await;
         let queue_url = answer.map_err(|error| of_read(OPERATION, &error))?.queue_url.unwrap_or_default();
-        let mut listener =
-            Self { topics: topics.clone(), queues: queues.clone(), queue_url, subscription: String::new() };
+        let (topics, queues, subscription) = (topics.clone(), queues.clone(), String::new());
+        let mut listener = Self { topics, queues, queue_url, subscription, ids };
         match listener.listen(topic_arn).await {
             Ok(subscription) => listener.subscription = subscription,
             Err(error) => {
@@ -105,6 +107,8 @@ impl Listener {
         loop {
             let request = self.queues.receive_message().queue_url(&self.queue_url);
             let request = request.max_number_of_messages(10).wait_time_seconds(POLL_SECONDS);
+            // A repetition after a lost answer gets the same messages, where it would find them hidden.
+            let request = request.receive_request_attempt_id(self.ids.next().to_string());
             match request.send().await {
                 Ok(answer) => self.pass_on(answer.messages.unwrap_or_default(), sender).await,
                 Err(error) => {

@@ -1,5 +1,7 @@
 //! The promises of the ports.
 
+mod at_faults;
+
 use std::sync::Arc;
 
 use adapters_aws::EVENT_BACKLOG_MAX;
@@ -82,8 +84,6 @@ mod object_store {
 
 mod job_queue {
     conformance::job_queue!(super::job_queue_fixture(), skip = {
-        a_dedup_id_is_remembered_after_the_ack: "moto forgets the dedup id of what was deleted",
-        a_dedup_id_is_remembered_for_five_minutes: "moto forgets the dedup id of what was deleted",
         an_ack_with_a_replaced_receipt_removes_nothing: "moto takes every receipt that a message ever had",
         extend_with_a_replaced_receipt_is_a_conflict: "moto takes every receipt that a message ever had",
         a_release_with_a_replaced_receipt_changes_nothing: "moto takes every receipt that a message ever had",

@@ -1,4 +1,4 @@
-//! A fresh account on moto for each test.
+//! A fresh account for each test: on moto, or fresh names in a real one, where `scripts/aws-account.py` names it.
 
 use std::{
     sync::{
@@ -34,9 +34,9 @@ impl IdSource for Ids {
     }
 }
 
-/// The clock of one of moto's regions, to the millisecond.
+/// The clock of one of moto's regions, to the millisecond; `None` where time is real.
 pub(crate) struct RegionClock {
-    moto: Moto,
+    moto: Option<Moto>,
     ahead_ms: AtomicI64,
 }
 
@@ -54,8 +54,8 @@ impl TimeControl for RegionClock {
 
     fn advance(&self, by: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let answer =
-                reqwest::Client::new().post(self.moto.clock_url(by.as_millis())).send().await.unwrap();
+            let Some(moto) = &self.moto else { return tokio::time::sleep(by).await };
+            let answer = reqwest::Client::new().post(moto.clock_url(by.as_millis())).send().await.unwrap();
             let ahead = answer.error_for_status().unwrap().text().await.unwrap();
             self.ahead_ms.store(ahead.parse().unwrap(), Ordering::SeqCst);
         })
@@ -94,6 +94,38 @@ pub(crate) fn settings_at(url: &str, region: &str) -> AwsSettings {
     }
 }
 
+/// A real account, as `scripts/aws-account.py` names it.
+struct Real {
+    region: String,
+    number: String,
+    prefix: String,
+}
+
+impl Real {
+    #[expect(clippy::disallowed_methods, reason = "the script has no other way to say it")]
+    fn named() -> Option<Self> {
+        let word = |name: &str| std::env::var(format!("CLARITY_AWS_ACCOUNT_{name}")).ok();
+        Some(Self { region: word("REGION")?, number: word("NUMBER")?, prefix: word("PREFIX")? })
+    }
+
+    fn settings(&self) -> AwsSettings {
+        let (unique, Self { region, number, prefix }) = (Ids.next().simple().to_string(), self);
+        AwsSettings {
+            access_key: None,
+            endpoints: Endpoints::default(),
+            timeouts: Timeouts::default(),
+            table: format!("{prefix}{unique}"),
+            bucket: format!("{prefix}{unique}"),
+            is_path_style: false,
+            queue: format!("{prefix}{unique}.fifo"),
+            dead_letter_queue: format!("{prefix}dead-{unique}.fifo"),
+            topic_arn: format!("arn:aws:sns:{region}:{number}:{prefix}{unique}.fifo"),
+            secret_prefix: format!("{prefix}{unique}/"),
+            ..settings_at("", region)
+        }
+    }
+}
+
 /// An account with its resources, and its time.
 pub(crate) struct Account {
     pub(crate) port: u16,
@@ -103,10 +135,17 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) async fn fresh() -> Self {
-        let moto = Moto::start().unwrap();
-        let (settings, port) = (settings(&moto), moto.port());
-        let account =
-            Self { port, settings, clock: Arc::new(RegionClock { moto, ahead_ms: AtomicI64::new(0) }) };
+        let (moto, settings) = if let Some(real) = Real::named() {
+            (None, real.settings())
+        } else {
+            let moto = Moto::start().unwrap();
+            let settings = settings(&moto);
+            (Some(moto), settings)
+        };
+        // Nobody stands before a real account.
+        let port = moto.as_ref().map_or(0, Moto::port);
+        let clock = Arc::new(RegionClock { moto, ahead_ms: AtomicI64::new(0) });
+        let account = Self { port, settings, clock };
         resources::init(&account.open().await).await.unwrap();
         account
     }

@@ -99,8 +99,35 @@ impl FileSecretStore {
         name: &SecretName,
         value: &SecretSlice<u8>,
     ) -> Result<String> {
-        let _lock =
-            folder::lock(&self.folder.join("secrets.lock")).map_err(|error| io_error(operation, error))?;
+        let _lock = self.lock(operation)?;
+        self.put_locked(operation, name, value)
+    }
+
+    fn get_or_put_blocking(
+        &self,
+        operation: &'static str,
+        name: &SecretName,
+        value: SecretSlice<u8>,
+    ) -> Result<Secret> {
+        let _lock = self.lock(operation)?;
+        if let Some(secret) = self.get_blocking(operation, name, None)? {
+            return Ok(secret);
+        }
+        let version = self.put_locked(operation, name, &value)?;
+        Ok(Secret { version, value })
+    }
+
+    /// Of all processes, one holds it.
+    fn lock(&self, operation: &'static str) -> Result<impl Sized> {
+        folder::lock(&self.folder.join("secrets.lock")).map_err(|error| io_error(operation, error))
+    }
+
+    fn put_locked(
+        &self,
+        operation: &'static str,
+        name: &SecretName,
+        value: &SecretSlice<u8>,
+    ) -> Result<String> {
         let mut secrets = self.read(operation)?;
         let versions = secrets.0.entry(name.as_str().to_owned()).or_default();
         let version = versions.last_key_value().map_or(1, |(latest, _)| latest + 1);
@@ -142,12 +169,27 @@ impl SecretStore for FileSecretStore {
 
     async fn put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<String> {
         const OPERATION: &str = "secrets.put";
-        if !(1..=SIZE_BYTES_MAX).contains(&value.expose_secret().len()) {
-            return Err(Error::new(ErrorKind::InvalidInput, OPERATION));
-        }
+        check_size(OPERATION, &value)?;
         let (store, name) = (self.clone(), name.clone());
         spawn_blocking(move || store.put_blocking(OPERATION, &name, &value))
             .await
             .map_err(|error| task_error(OPERATION, error))?
+    }
+
+    async fn get_or_put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<Secret> {
+        const OPERATION: &str = "secrets.get_or_put";
+        check_size(OPERATION, &value)?;
+        let (store, name) = (self.clone(), name.clone());
+        spawn_blocking(move || store.get_or_put_blocking(OPERATION, &name, value))
+            .await
+            .map_err(|error| task_error(OPERATION, error))?
+    }
+}
+
+fn check_size(operation: &'static str, value: &SecretSlice<u8>) -> Result<()> {
+    if (1..=SIZE_BYTES_MAX).contains(&value.expose_secret().len()) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::InvalidInput, operation))
     }
 }

@@ -11,7 +11,7 @@ use domain::{
 use jiff::Timestamp;
 use ports::{
     Change, Clock, CommitLimits, Cursor, Direction, Error, ErrorKind, HealthDataRepository, Page,
-    Precondition, QUERY_LIMIT_MAX, Query, Record, Result, Write,
+    Precondition, Query, Record, Result, Write, paging::check_limit,
 };
 
 use super::lock;
@@ -67,28 +67,6 @@ fn check_batch(batch: &[Write]) -> Result<()> {
     Ok(())
 }
 
-fn check_limit(limit: usize, operation: &'static str) -> Result<()> {
-    if (1..=QUERY_LIMIT_MAX).contains(&limit) {
-        Ok(())
-    } else {
-        Err(Error::new(ErrorKind::InvalidInput, operation))
-    }
-}
-
-/// A page of `items`, of which there may be one more than `limit`; the cursor names the last one shown.
-fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> Cursor) -> Page<T> {
-    let is_more = items.len() > limit;
-    items.truncate(limit);
-    let next = if is_more { items.last().map(cursor) } else { None };
-    Page { items, next }
-}
-
-/// The sort key that `cursor` names.
-fn last_shown(cursor: &Cursor) -> Result<SortKey> {
-    SortKey::new(cursor.0.strip_prefix("after:").unwrap_or_default())
-        .map_err(|error| Error::new(ErrorKind::InvalidInput, "records.query").with_cause(error))
-}
-
 #[async_trait]
 impl HealthDataRepository for MemoryHealthData {
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
@@ -97,12 +75,13 @@ impl HealthDataRepository for MemoryHealthData {
     }
 
     async fn query(&self, query: &Query) -> Result<Page<Record>> {
-        check_limit(query.limit, "records.query")?;
-        let last_shown = query.cursor.as_ref().map(last_shown).transpose()?;
+        const OPERATION: &str = "records.query";
+        check_limit(OPERATION, query.limit)?;
+        let last_shown = query.cursor.as_ref().map(|cursor| cursor.last_shown(OPERATION)).transpose()?;
         let is_behind_cursor = |sort: &SortKey| {
-            last_shown.as_ref().is_none_or(|last| match query.direction {
-                Direction::Ascending => sort > last,
-                Direction::Descending => sort < last,
+            last_shown.is_none_or(|last| match query.direction {
+                Direction::Ascending => sort.as_str() > last,
+                Direction::Descending => sort.as_str() < last,
             })
         };
         let now = self.clock.now();
@@ -116,7 +95,7 @@ impl HealthDataRepository for MemoryHealthData {
             Direction::Ascending => found.take(query.limit + 1).collect(),
             Direction::Descending => found.rev().take(query.limit + 1).collect(),
         };
-        Ok(page(items, query.limit, |record| Cursor(format!("after:{}", record.key.sort.as_str()))))
+        Ok(Page::cut(items, query.limit, |record| record.key.sort.as_str().to_owned()))
     }
 
     async fn commit(&self, batch: Vec<Write>) -> Result<()> {
@@ -140,10 +119,12 @@ impl HealthDataRepository for MemoryHealthData {
     }
 
     async fn partitions(&self, cursor: Option<&Cursor>, limit: usize) -> Result<Page<UserId>> {
-        check_limit(limit, "records.partitions")?;
-        let last_shown = cursor.map(|Cursor(text)| text.parse::<UserId>()).transpose();
-        let last_shown = last_shown
-            .map_err(|error| Error::new(ErrorKind::InvalidInput, "records.partitions").with_cause(error))?;
+        const OPERATION: &str = "records.partitions";
+        check_limit(OPERATION, limit)?;
+        let last_shown = cursor.map(|cursor| cursor.last_shown(OPERATION)).transpose()?;
+        let last_shown = last_shown.map(str::parse::<UserId>).transpose();
+        let last_shown =
+            last_shown.map_err(|error| Error::new(ErrorKind::InvalidInput, OPERATION).with_cause(error))?;
         let now = self.clock.now();
         let users: BTreeSet<UserId> = lock(&self.records)
             .iter()
@@ -153,7 +134,7 @@ impl HealthDataRepository for MemoryHealthData {
             )
             .filter(|user| last_shown.is_none_or(|last| *user > last))
             .collect();
-        Ok(page(users.into_iter().collect(), limit, |user| Cursor(user.to_string())))
+        Ok(Page::cut(users.into_iter().collect(), limit, UserId::to_string))
     }
 
     fn limits(&self) -> CommitLimits {

@@ -33,12 +33,29 @@ impl SecretStore for MemorySecretStore {
     }
 
     async fn put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<String> {
-        if !(1..=VALUE_BYTES_MAX).contains(&value.expose_secret().len()) {
-            return Err(Error::new(ErrorKind::InvalidInput, "secrets.put"));
-        }
+        check_size("secrets.put", &value)?;
         let mut secrets = lock(&self.versions);
         let versions = secrets.entry(name.clone()).or_default();
         versions.push(value);
         Ok(versions.len().to_string())
+    }
+
+    async fn get_or_put(&self, name: &SecretName, value: SecretSlice<u8>) -> Result<Secret> {
+        check_size("secrets.get_or_put", &value)?;
+        let mut secrets = lock(&self.versions);
+        let versions = secrets.entry(name.clone()).or_default();
+        let latest = versions.last().cloned().unwrap_or_else(|| {
+            versions.push(value.clone());
+            value
+        });
+        Ok(Secret { version: versions.len().to_string(), value: latest })
+    }
+}
+
+fn check_size(operation: &'static str, value: &SecretSlice<u8>) -> Result<()> {
+    if (1..=VALUE_BYTES_MAX).contains(&value.expose_secret().len()) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::InvalidInput, operation))
     }
 }

@@ -1,6 +1,7 @@
 //! The PostgreSQL adapters. `make emulators` installs the server; the tests of this binary share one, with a database each.
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod at_faults;
 mod lost;
 mod own;
 mod restart;

@@ -1,6 +1,7 @@
 //! The shared state. `make emulators` installs the server; the tests of this binary share one.
 #![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod at_faults;
 mod own;
 
 use std::{
@@ -18,7 +19,11 @@ use ports::SharedState;
 use secrecy::SecretString;
 
 fn open(server: &Redis) -> RedisSharedState {
-    let url = SecretString::from(server.url());
+    open_at(&server.url())
+}
+
+fn open_at(url: &str) -> RedisSharedState {
+    let url = SecretString::from(url);
     let mut settings = Settings::parse(&url, PlainText::LoopbackOnly).unwrap();
     // A busy machine is no server that is away.
     settings.timeout = Duration::from_secs(10);

@@ -134,12 +134,19 @@ fn files(sources: &Sources, profile: Profile, faults: &mut Faults) -> Vec<Layer>
         faults.push("config", COMMAND_LINE, problem);
     }
     let built_in = match profile {
-        Profile::Development => include_str!("../../../../config/development.toml"),
+        Profile::Development | Profile::Localstack => include_str!("../../../../config/development.toml"),
         Profile::Staging => include_str!("../../../../config/staging.toml"),
         Profile::Production => include_str!("../../../../config/production.toml"),
     };
-    let built_in = parsed(&format!("built-in {name}"), built_in, faults);
-    default.into_iter().chain([built_in]).chain(profiles).collect()
+    let mut built_in =
+        vec![(if profile.is_for_developers() { Profile::Development } else { profile }, built_in)];
+    if profile == Profile::Localstack {
+        built_in.push((profile, include_str!("../../../../config/localstack.toml")));
+    }
+    let built_in =
+        built_in.into_iter().map(|(name, text)| parsed(&format!("built-in {name}.toml"), text, faults));
+    let built_in: Vec<Layer> = built_in.collect();
+    default.into_iter().chain(built_in).chain(profiles).collect()
 }
 
 fn file(path: &Path, faults: &mut Faults) -> Option<Layer> {

@@ -37,7 +37,7 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
     }
     if layers.profile.is_none() && !config.server.listen.ip().is_loopback() {
         let problem = format!(
-            "{} can be reached from other machines: name a profile with --profile or CLARITY_PROFILE (development, staging or production)",
+            "{} can be reached from other machines: name a profile with --profile or CLARITY_PROFILE (development, localstack, staging or production)",
             config.server.listen
         );
         rules.refuse("profile", problem);
@@ -55,7 +55,7 @@ pub(super) fn warnings(config: &Config) -> Option<String> {
         && config.providers.identity == Provider::Local
         && config.mail.transport == MailTransport::Log
         && !config.identity.log_codes
-        && config.profile != Profile::Development;
+        && !config.profile.is_for_developers();
     nobody_reads.then(|| {
         "mail.transport is log and identity.log_codes is false: nobody gets the codes that confirm addresses".to_owned()
     })

@@ -15,16 +15,24 @@ use super::Issuer;
 pub enum Profile {
     #[default]
     Development,
+    /// Development on what stands in for AWS.
+    Localstack,
     Staging,
     Production,
 }
 
 impl Profile {
-    pub const ALL: [Self; 3] = [Self::Development, Self::Staging, Self::Production];
+    pub const ALL: [Self; 4] = [Self::Development, Self::Localstack, Self::Staging, Self::Production];
+
+    /// Whether it is for developers, who may see codes.
+    pub const fn is_for_developers(self) -> bool {
+        matches!(self, Self::Development | Self::Localstack)
+    }
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Development => "development",
+            Self::Localstack => "localstack",
             Self::Staging => "staging",
             Self::Production => "production",
         }

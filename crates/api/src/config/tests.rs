@@ -77,6 +77,17 @@ fn every_profile_starts_from_defaults_that_are_valid() {
 }
 
 #[test]
+fn localstack_is_development_on_what_stands_in_for_aws() {
+    let sources = Sources { profile: Some("localstack".to_owned()), ..Sources::default() };
+    let loaded = Config::load(&sources).unwrap();
+    assert_eq!(loaded.config.profile, Profile::Localstack);
+    assert!(loaded.config.identity.self_sign_up && loaded.config.aws.path_style);
+    assert_eq!(loaded.config.providers.health_data, Provider::Aws);
+    assert_eq!(loaded.provenance("aws.s3_endpoint"), Some("built-in localstack.toml"));
+    assert_eq!(loaded.provenance("identity.self_sign_up"), Some("built-in development.toml"));
+}
+
+#[test]
 fn each_source_overrides_the_ones_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let default = folder.path().join("default.toml");
@@ -122,7 +133,7 @@ fn an_unknown_profile_is_a_fault_with_the_names_of_the_known() {
         (fault.key.as_str(), fault.source.as_str()),
         ("profile", "environment variable CLARITY_PROFILE")
     );
-    assert!(fault.problem.contains("development, staging, production"), "{fault}");
+    assert!(fault.problem.contains("development, localstack, staging, production"), "{fault}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) const ACTIVITY: RGBColor = INK;
 
 const DAY: f64 = MINUTES_PER_DAY as f64;
 const ROW: u32 = 54;
-const MARGINS: Margins = Margins { left: 250, bottom: 60, around: 40 };
+const MARGINS: Margins = Margins { left: 250, bottom: 60, around: 60 };
 /// A minute of the two days is one unit of the picture; a chart's last unit is its border.
 const WIDTH: u32 = 2 * 1440 + 1 + MARGINS.left + 2 * MARGINS.around;
 /// How much of a row's height the most active minute takes.

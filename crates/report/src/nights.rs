@@ -31,7 +31,7 @@ use crate::{
 pub(crate) const NOT_RECORDED: &str = "not recorded";
 
 const PARSER: DateTimeParser = DateTimeParser::new();
-const MARGINS: Margins = Margins { left: 120, bottom: 40, around: 16 };
+const MARGINS: Margins = Margins { left: 120, bottom: 40, around: 32 };
 const WIDTH: u32 = 1500;
 const ROW: u32 = 30;
 /// The evening and the morning that are shown even where nobody slept then.

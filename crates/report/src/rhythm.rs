@@ -26,7 +26,7 @@ pub(crate) const LEAST: RGBColor = RGBColor(0xD6, 0xE4, 0xF5);
 pub(crate) const MOST: RGBColor = RGBColor(0xFD, 0xEB, 0xC8);
 pub(crate) const COSINOR: RGBColor = RGBColor(0xB9, 0x1C, 0x1C);
 
-const MARGINS: Margins = Margins { left: 80, bottom: 40, around: 16 };
+const MARGINS: Margins = Margins { left: 80, bottom: 40, around: 32 };
 const DAY: f64 = MINUTES_PER_DAY as f64;
 
 /// The 24 h cosinor.

@@ -136,9 +136,10 @@ impl ByDay<'_> {
 
 fn cell(named: &Named<'_>, sources: &Sources<'_>) -> String {
     let measure = named.measure;
-    let basis = format!("{} {}", coverage(measure.coverage()), sources.short(measure.sources()));
+    let short = sources.short(measure.sources());
+    let basis = format!("<span>{}</span> <span>{short}</span>", coverage(measure.coverage()));
     let class = if measure.value().is_some() { "" } else { " class=\"not-assessed\"" };
-    format!("<td{class}>{}<small>{}</small></td>", value(named), basis.trim_end())
+    format!("<td{class}>{}<small>{basis}</small></td>", value(named))
 }
 
 /// The value with all its digits for programs and those that count for people, or the reason why there is none.

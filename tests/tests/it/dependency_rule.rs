@@ -31,7 +31,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
     Some(match member {
         // The harness starts servers, and knows nothing of what is tested against them.
         "domain" | "harness" => (&[], &[]),
-        "ports" | "simulator" => (&["domain"], &[]),
+        "ports" | "report" | "simulator" => (&["domain"], &[]),
         "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
@@ -42,7 +42,17 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
         ),
         "inference" | "migration" => (&["domain", "ports"], &["conformance"]),
         "api" => (
-            &["adapters-*", "app", "apple-health", "domain", "inference", "migration", "ports", "simulator"],
+            &[
+                "adapters-*",
+                "app",
+                "apple-health",
+                "domain",
+                "inference",
+                "migration",
+                "ports",
+                "report",
+                "simulator",
+            ],
             &["conformance"],
         ),
         "e2e" => (&["*"], &[]),
@@ -227,6 +237,7 @@ fn every_forbidden_dependency_is_reported() {
         ("domain", "tokio", "domain must stay pure, without tokio"),
         ("domain", "rand", "domain must stay pure, without rand"),
         ("ports", "app", "ports must not use app"),
+        ("report", "ports", "report must not use ports"),
         ("ports", "aws-sdk-s3", "ports must not name aws-sdk-s3: that is for adapters-aws"),
         (
             "ports",
@@ -235,6 +246,7 @@ fn every_forbidden_dependency_is_reported() {
         ),
         ("app", "adapters-local", "app must not use adapters-local"),
         ("app", "inference", "app must not use inference"),
+        ("app", "report", "app must not use report"),
         ("app", "actix-web", "app must not name actix-web: that is for api, e2e"),
         ("app", "sqlx", "app must not name sqlx: that is for adapters-local, adapters-postgres, e2e"),
         ("inference", "app", "inference must not use app"),

@@ -93,7 +93,7 @@ fn a_night_is_as_long_in_the_picture_as_it_was() {
         picture.rectangles(color).iter().map(|bar| bar.number("width")).sum::<f64>() / 3.0
     };
     // 12 hours, from 21 to 9, are as wide as the picture without its margins.
-    let unit = (1500.0 - 120.0 - 32.0) / 720.0;
+    let unit = (1500.0 - 120.0 - 64.0) / 720.0;
     for (color, minutes) in [("#1E3A8A", 200.0), ("#60A5FA", 180.0), ("#A78BFA", 50.0), ("#F59E0B", 10.0)] {
         assert!((width(color) - minutes * unit).abs() <= 1.0, "{color}: {}", width(color) / unit);
     }

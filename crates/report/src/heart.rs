@@ -23,7 +23,7 @@ const WIDTH: u32 = 1500;
 /// Above so many days, columns are too narrow for words.
 const WORDS_DAYS_MAX: usize = 45;
 /// Above so many days, not each has its date.
-const DATES_MAX: usize = 15;
+const DATES_MAX: usize = 12;
 
 /// What is drawn of one day.
 struct Column {

@@ -63,6 +63,10 @@ fn head(data: &ReportData) -> String {
     let (all, without) = data.measures().fold((0, 0), |(all, without), (_, measure)| {
         (all + 1, without + u32::from(measure.value().is_none()))
     });
+    let assessed = match without {
+        0 => format!("All {all} measures on this page were assessed."),
+        _ => format!("Of {all} measures on this page, {without} were not assessed; each says why."),
+    };
     let nights = days - nights::missed(data).count();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
@@ -70,7 +74,7 @@ fn head(data: &ReportData) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"referrer\" content=\"no-referrer\"/>\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{HATCH}<h1>{heading}</h1>\n\
          <p>{range}. Local times; the last day is of the zone {zone}. Made on {generated}.</p>\n\
-         <p>{nights} of {days} nights were recorded. Of {all} measures on this page, {without} were not assessed; each says why.</p>\n\
+         <p>{nights} of {days} nights were recorded. {assessed}</p>\n\
          <p class=\"notice\">{NOTICE}</p>\n",
         zone = Escaped(&data.zone),
     )
@@ -123,7 +127,8 @@ fn activity(data: &ReportData, sources: &Sources<'_>) -> Result<String, RenderEr
         rows: rows.collect(),
     };
     Ok(format!(
-        "<section><h2>Rest and activity</h2>\n<p>Each row is a day and the day after it, so that nights are whole.</p>\n{}{}</section>\n",
+        "<section><h2>Rest and activity</h2>\n<p>Each row is a day and the day after it, so that nights are whole. \
+         Of a day on which the person changed zones, the hours by the clock at its end are shown.</p>\n{}{}</section>\n",
         figure(&svg, &legend),
         table.html(sources)
     ))

@@ -118,6 +118,19 @@ enum Command {
         #[arg(long, value_name = "FILE", requires = "server")]
         token_file: Option<PathBuf>,
     },
+    /// Write a page about a person's days: pictures, and the numbers with their methods. It opens in any browser, and asks for
+    /// nothing from elsewhere.
+    Report {
+        /// Whose days: the address that they signed up with.
+        #[arg(long = "user", value_name = "E-MAIL")]
+        email: String,
+        /// How many days, up to the newest that has measures.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=92))]
+        days: u16,
+        /// Where to: a file that is there is replaced.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
     /// Check configuration, stores, model and clock, and say what to do about what is wrong.
     Doctor,
     /// Look after jobs that were given up.
@@ -336,6 +349,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Import { file, email, time_zone, server, token_file } => {
             let order = commands::import::Order { file, email, time_zone, server, token_file };
             commands::import::import(&global, order)
+        }
+        Command::Report { email, days, output } => {
+            commands::report::report(&global, &commands::report::Order { email, days, output })
         }
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),

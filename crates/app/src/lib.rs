@@ -28,6 +28,7 @@ mod process;
 pub mod readings;
 pub mod records;
 mod relay;
+pub mod report;
 pub mod requests;
 pub mod results;
 mod segments;

@@ -144,6 +144,7 @@ impl Sample {
     pub fn export_key(&self) -> ContentKey {
         let second = |at_ms: i64| at_ms.div_euclid(1000);
         // As precise as a decimal of any length still is after the conversion of a unit.
+        #[expect(clippy::cast_possible_truncation, reason = "precision is what is to be lost")]
         let value = |quantity: f64| (((quantity + 0.0) as f32).to_bits()).into();
         self.key(b"clarity.sample.export.1\0", second, value, &[&self.source.product_type])
     }

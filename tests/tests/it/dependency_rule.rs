@@ -31,7 +31,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
     Some(match member {
         // The harness starts servers, and knows nothing of what is tested against them.
         "domain" | "harness" => (&[], &[]),
-        "ports" | "simulator" => (&["domain"], &[]),
+        "ports" | "report" | "simulator" => (&["domain"], &[]),
         "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
@@ -52,6 +52,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
                 "metered",
                 "migration",
                 "ports",
+                "report",
                 "simulator",
             ],
             &["conformance"],
@@ -238,6 +239,7 @@ fn every_forbidden_dependency_is_reported() {
         ("domain", "tokio", "domain must stay pure, without tokio"),
         ("domain", "rand", "domain must stay pure, without rand"),
         ("ports", "app", "ports must not use app"),
+        ("report", "ports", "report must not use ports"),
         ("ports", "aws-sdk-s3", "ports must not name aws-sdk-s3: that is for adapters-aws"),
         (
             "ports",
@@ -246,6 +248,7 @@ fn every_forbidden_dependency_is_reported() {
         ),
         ("app", "adapters-local", "app must not use adapters-local"),
         ("app", "inference", "app must not use inference"),
+        ("app", "report", "app must not use report"),
         ("app", "actix-web", "app must not name actix-web: that is for api, e2e"),
         ("app", "sqlx", "app must not name sqlx: that is for adapters-local, adapters-postgres, e2e"),
         ("inference", "app", "inference must not use app"),

@@ -68,6 +68,8 @@ mod privacy;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod robustness;
 #[cfg(test)]
 mod shutdown;

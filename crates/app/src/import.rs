@@ -222,11 +222,14 @@ impl App {
         let (last, mut fates) = (parts.len() - 1, Vec::new());
         let mut deleted = Some(deleted);
         for (at, (samples, lines)) in parts.into_iter().enumerate() {
-            let mut parsed = Parsed::default();
-            parsed.places = lines.iter().map(|line| Place { list: LINES, index: to_index(*line) }).collect();
-            parsed.received = vec![(LINES, samples.len())];
-            parsed.samples = samples;
-            parsed.deleted = deleted.take().unwrap_or_default();
+            let place = |line: &u64| Place { list: LINES, index: to_index(*line) };
+            let parsed = Parsed {
+                places: lines.iter().map(place).collect(),
+                received: vec![(LINES, samples.len())],
+                samples,
+                deleted: deleted.take().unwrap_or_default(),
+                ..Parsed::default()
+            };
             // The position moves with the last part: a kill between two of them reads the first ones again.
             let end = if at == last { end } else { None };
             fates.extend(self.import_part(caller, importing, parsed, end).await?);
@@ -263,7 +266,7 @@ impl App {
             if importing.portions + 1 >= PORTIONS_A_JOB && !next.days.is_empty() {
                 nudge = Some(self.hand_over(user, &mut next, &mut writes)?);
             }
-            writes.push(self.import_write(user, importing.version, &next)?);
+            writes.push(import_write(user, importing.version, &next)?);
             let made = self.offload(user, &mut writes).await?;
             let committed = self.platform.health_data.commit(writes).await;
             if brings_something {
@@ -272,7 +275,9 @@ impl App {
             match committed {
                 Ok(()) => {
                     importing.portions = if nudge.is_some() { 0 } else { importing.portions + 1 };
-                    nudge.into_iter().for_each(|intent| self.relay.nudge(intent));
+                    if let Some(intent) = nudge {
+ self.relay.nudge(intent);
+ }
                     importing.import = next;
                     importing.version = Some(importing.version.map_or(Version(1), Version::next));
                     metrics::counter!("samples_accepted_total")
@@ -313,7 +318,7 @@ impl App {
         self.platform.objects.put(&key, objects::once(body), options).await?;
         let mut next = import.clone();
         next.attachments.push(Attachment { name, size_bytes, sha256, object });
-        let write = self.import_write(caller.user_id, importing.version, &next)?;
+        let write = import_write(caller.user_id, importing.version, &next)?;
         self.platform.health_data.commit(vec![write]).await?;
         importing.import = next;
         importing.version = Some(importing.version.map_or(Version(1), Version::next));
@@ -335,11 +340,13 @@ impl App {
         let mut writes = Vec::new();
         let nudge =
             if next.days.is_empty() { None } else { Some(self.hand_over(user, &mut next, &mut writes)?) };
-        writes.push(self.import_write(user, importing.version, &next)?);
+        writes.push(import_write(user, importing.version, &next)?);
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
         self.commit_with_event(user, "import.read", subject, writes).await?;
-        nudge.into_iter().for_each(|intent| self.relay.nudge(intent));
+        if let Some(intent) = nudge {
+ self.relay.nudge(intent);
+ }
         importing.import = next;
         Ok(importing.import)
     }
@@ -347,14 +354,6 @@ impl App {
     /// Leaves the days that were touched so far to a job.
     fn hand_over(&self, user: UserId, import: &mut Import, writes: &mut Vec<Write>) -> Result<RecordKey> {
         self.due(user, std::mem::take(&mut import.days), writes)
-    }
-
-    fn import_write(&self, user: UserId, version: Option<Version>, import: &Import) -> Result<Write> {
-        let (key, body) = (RecordKey::import(user, import.id), encode(import)?);
-        Ok(match version {
-            None => Write::insert(key, body),
-            Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
-        })
     }
 
     /// Refuses to go on where somebody else imports the same file.
@@ -367,6 +366,15 @@ impl App {
         let cause = "the same file is being imported by somebody else";
         Err(Error::new(ErrorKind::Conflict, "import.portion").with_cause(cause).into())
     }
+}
+
+/// The write of an import that was last written in `version`.
+fn import_write(user: UserId, version: Option<Version>, import: &Import) -> Result<Write> {
+    let (key, body) = (RecordKey::import(user, import.id), encode(import)?);
+    Ok(match version {
+        None => Write::insert(key, body),
+        Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
+    })
 }
 
 /// Adds a part's receipt to the import's.
@@ -383,12 +391,13 @@ fn to_index(line: u64) -> usize {
 }
 
 /// Checks what is plausible, and hashes: a thread's work.
-async fn prepare(mut parsed: Parsed) -> Result<Prepared> {
+async fn prepare(parsed: Parsed) -> Result<Prepared> {
     let work = move || {
         let content: Vec<_> = parsed.samples.iter().map(Sample::content_key).collect();
         let mut sha256 = Sha256::new();
-        content.iter().for_each(|key| sha256.update(key.0));
-        parsed.user_id = None;
+        for key in &content {
+            sha256.update(key.0);
+        }
         Prepared {
             parsed,
             content,

@@ -59,7 +59,9 @@ impl App {
             let intent = if days.is_empty() { None } else { Some(self.due(user, days, &mut writes)?) };
             match store.commit(writes).await {
                 Ok(()) => {
-                    intent.into_iter().for_each(|intent| self.relay.nudge(intent));
+                    if let Some(intent) = intent {
+ self.relay.nudge(intent);
+ }
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}

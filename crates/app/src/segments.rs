@@ -256,7 +256,9 @@ impl App {
         }
         match store.commit(writes).await {
             Ok(()) => {
-                intent.into_iter().for_each(|intent| self.relay.nudge(intent));
+                if let Some(intent) = intent {
+ self.relay.nudge(intent);
+ }
                 Ok(true)
             }
             Err(error) => {

@@ -130,7 +130,9 @@ impl App {
             }
             match committed {
                 Ok(()) => {
-                    intent.into_iter().for_each(|intent| self.relay.nudge(intent));
+                    if let Some(intent) = intent {
+ self.relay.nudge(intent);
+ }
                     metrics::counter!("samples_accepted_total").increment(upload.receipts.accepted as u64);
                     return Ok(Outcome::Done(upload));
                 }

@@ -40,8 +40,8 @@ impl IdentityProvider for Metered<dyn IdentityProvider> {
         self.run("identity.respond", self.inner.respond(session, kind, answer, from)).await
     }
 
-    async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens> {
-        self.run("identity.refresh", self.inner.refresh(refresh_token)).await
+    async fn refresh(&self, refresh_token: &SecretString, attempt: Option<&str>) -> Result<Tokens> {
+        self.run("identity.refresh", self.inner.refresh(refresh_token, attempt)).await
     }
 
     async fn sign_out(&self, user_id: UserId, session_id: SessionId) -> Result<()> {
@@ -115,6 +115,10 @@ impl MultiFactor for Metered<dyn MultiFactor> {
 
     async fn disable(&self, user_id: UserId, code: &SecretString) -> Result<()> {
         self.run("multi_factor.disable", self.inner.disable(user_id, code)).await
+    }
+
+    async fn remove(&self, user_id: UserId) -> Result<()> {
+        self.run("multi_factor.remove", self.inner.remove(user_id)).await
     }
 
     async fn is_on(&self, user_id: UserId) -> Result<bool> {

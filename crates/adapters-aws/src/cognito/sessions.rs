@@ -104,17 +104,15 @@ impl CognitoIdentity {
         operation: &'static str,
     ) -> Result<Tokens> {
         let token = RefreshToken::parse(given).ok_or_else(|| denied(operation, Denial::InvalidToken))?;
-        match self.trade(&token, attempt, operation).await {
+        let mut outcome = self.trade(&token, attempt, operation).await;
+        let is_conflict = |outcome: &Result<Tokens>| {
+            outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict)
+        };
+        if is_conflict(&outcome) && attempt.is_some() {
             // Of two copies of one attempt the other was first: its answer is this one's.
-            Err(error) if error.kind() == ErrorKind::Conflict && attempt.is_some() => {
-                self.trade(&token, attempt, operation).await
-            }
-            outcome => outcome,
+            outcome = self.trade(&token, attempt, operation).await;
         }
-        .or_else(|error| match error.kind() {
-            ErrorKind::Conflict => Err(denied(operation, Denial::InvalidToken)),
-            _ => Err(error),
-        })
+        if is_conflict(&outcome) { Err(denied(operation, Denial::InvalidToken)) } else { outcome }
     }
 
     async fn trade(

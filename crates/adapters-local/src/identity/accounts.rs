@@ -122,7 +122,7 @@ impl IdentityProvider for LocalIdentity {
         }
         let session = Session::new(user.id, from, accounts.now());
         let session_id = SessionId(self.ids.next());
-        let tokens = self.tokens_of(&mut accounts, user, session_id, &session, opaque_token()?).await?;
+        let tokens = self.tokens_of(&mut accounts, user, (session_id, &session), opaque_token()?).await?;
         accounts.commit().await?;
         Ok(SignIn::Tokens(tokens))
     }
@@ -173,7 +173,7 @@ impl IdentityProvider for LocalIdentity {
         let until = Some(after(accounts.now(), self.settings.refresh_token_lifetime));
         accounts.put(&key, &spent, Keep { owner: Some(session_id.0.as_bytes()), until }).await?;
         session.last_used_at = accounts.now();
-        let tokens = self.tokens_of(&mut accounts, user, session_id, &session, next).await?;
+        let tokens = self.tokens_of(&mut accounts, user, (session_id, &session), next).await?;
         accounts.commit().await?;
         Ok(tokens)
     }

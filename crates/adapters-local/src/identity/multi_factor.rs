@@ -156,7 +156,7 @@ impl LocalIdentity {
         let now = accounts.now();
         let session = Session { created_at: now, last_used_at: now, ..challenge.session };
         let session_id = SessionId(self.ids.next());
-        let tokens = self.tokens_of(&mut accounts, user, session_id, &session, opaque_token()?).await?;
+        let tokens = self.tokens_of(&mut accounts, user, (session_id, &session), opaque_token()?).await?;
         accounts.commit().await?;
         Ok(SignIn::Tokens(tokens))
     }

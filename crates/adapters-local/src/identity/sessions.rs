@@ -73,8 +73,7 @@ impl LocalIdentity {
         &self,
         accounts: &mut Accounts,
         mut user: User,
-        session_id: SessionId,
-        session: &Session,
+        (session_id, session): (SessionId, &Session),
         refresh_token: SecretString,
     ) -> Result<Tokens> {
         let now = accounts.now();
@@ -118,7 +117,7 @@ impl LocalIdentity {
         let opened = self.sealer.open_sealed(&trade.next, spent.session_id.0.as_bytes())?;
         let next = String::from_utf8(opened.to_vec()).map(SecretString::from);
         let next =
-            next.map_err(|_| accounts.error(ErrorKind::Corrupt).with_cause("a sealed refresh token"))?;
+            next.map_err(|_hidden| accounts.error(ErrorKind::Corrupt).with_cause("a sealed refresh token"))?;
         let kept: Option<RefreshToken> = accounts.get(&token_key(&next)).await?;
         Ok(kept.is_some_and(|kept| !kept.spent).then_some(next))
     }

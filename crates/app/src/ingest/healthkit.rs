@@ -153,25 +153,12 @@ pub(super) fn deleted(raw: &RawValue) -> Result<SampleId, Fault> {
 
 impl Context {
     pub(super) fn item(&mut self, list: &'static str, index: usize, raw: &RawValue, parsed: &mut Parsed) {
-        let kind = (list == "workouts", list == "correlation_samples");
-        self.any(list, index, raw, kind, parsed);
-    }
-
-    /// An item that is a workout, a correlation, or any other sample.
-    pub(super) fn any(
-        &mut self,
-        list: &'static str,
-        index: usize,
-        raw: &RawValue,
-        (is_workout, is_correlation): (bool, bool),
-        parsed: &mut Parsed,
-    ) {
         let Some(wire) = object::<WireSample<'_>>(raw) else {
             let fault = Fault::new("", "malformed", "not a sample: a field has the wrong type");
             return parsed.reject(fault, list, index, None);
         };
         let id = client_id(&wire);
-        if is_correlation {
+        if list == "correlation_samples" {
             for part in &wire.objects {
                 self.part(list, index, part, parsed);
             }
@@ -181,7 +168,7 @@ impl Context {
             }
             return;
         }
-        match self.sample(&wire, is_workout) {
+        match self.sample(&wire, list == "workouts") {
             Ok(sample) => parsed.push(list, index, sample),
             Err(fault) if list == samples::LIST && fault.field == "type" => {
                 parsed.reject(Fault { field: "sample_type", ..fault }, list, index, id);

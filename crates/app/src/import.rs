@@ -276,8 +276,8 @@ impl App {
                 Ok(()) => {
                     importing.portions = if nudge.is_some() { 0 } else { importing.portions + 1 };
                     if let Some(intent) = nudge {
- self.relay.nudge(intent);
- }
+                        self.relay.nudge(intent);
+                    }
                     importing.import = next;
                     importing.version = Some(importing.version.map_or(Version(1), Version::next));
                     metrics::counter!("samples_accepted_total")
@@ -345,8 +345,8 @@ impl App {
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
         self.commit_with_event(user, "import.read", subject, writes).await?;
         if let Some(intent) = nudge {
- self.relay.nudge(intent);
- }
+            self.relay.nudge(intent);
+        }
         importing.import = next;
         Ok(importing.import)
     }

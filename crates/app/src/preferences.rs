@@ -60,8 +60,8 @@ impl App {
             match store.commit(writes).await {
                 Ok(()) => {
                     if let Some(intent) = intent {
- self.relay.nudge(intent);
- }
+                        self.relay.nudge(intent);
+                    }
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}

@@ -257,8 +257,8 @@ impl App {
         match store.commit(writes).await {
             Ok(()) => {
                 if let Some(intent) = intent {
- self.relay.nudge(intent);
- }
+                    self.relay.nudge(intent);
+                }
                 Ok(true)
             }
             Err(error) => {

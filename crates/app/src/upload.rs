@@ -131,8 +131,8 @@ impl App {
             match committed {
                 Ok(()) => {
                     if let Some(intent) = intent {
- self.relay.nudge(intent);
- }
+                        self.relay.nudge(intent);
+                    }
                     metrics::counter!("samples_accepted_total").increment(upload.receipts.accepted as u64);
                     return Ok(Outcome::Done(upload));
                 }

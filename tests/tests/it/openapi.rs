@@ -131,7 +131,7 @@ async fn every_example_is_what_the_document_says_and_uploads_are_taken_as_they_a
     ] {
         let operation = &document["paths"][format!("/api/v1/{path}")]["post"];
         let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
-        name_the_user(&mut body, &phone.user_id.to_string());
+        name_the_user(&mut body, &phone.user_id);
         let answer = e2e::read(phone.request(Method::POST, path).json(&body)).await.unwrap();
         assert!(answer.status.is_success(), "{path}: {}", answer.body);
         for refused in ["rejected_metrics", "failed_count", "skipped_samples"] {

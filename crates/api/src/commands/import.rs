@@ -42,14 +42,12 @@ pub(crate) fn import(global: &Global, order: Order) -> Result<ExitCode, Failure>
         "this is neither Apple Health's export.xml, nor the archive with it, nor lines of JSON: on the phone, Health > \
          your picture > Export All Health Data makes one",
     )?;
-    let done = match &order.server {
-        Some(server) => runtime()?.block_on(send(server, order.token_file.as_deref(), file, size, form))?,
-        None => {
-            let email = order.email.as_deref().context("say whose data it is with --user E-MAIL")?;
-            let config = global.load(None)?.config;
-            let import = local(&config, email, order.time_zone, (file, size, &head, form))?;
-            serde_json::to_value(import)?
-        }
+    let done = if let Some(server) = &order.server {
+        runtime()?.block_on(send(server, order.token_file.as_deref(), file, size, form))?
+    } else {
+        let email = order.email.as_deref().context("say whose data it is with --user E-MAIL")?;
+        let config = global.load(None)?.config;
+        serde_json::to_value(local(&config, email, order.time_zone, (file, size, &head, form))?)?
     };
     global.print(&done, || text(&done))?;
     Ok(if done["state"] == "failed" { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -181,25 +179,21 @@ fn bar(size: u64) -> ProgressBar {
 
 fn text(import: &Value) -> String {
     let count = |name: &str| import["counts"][name].as_u64().unwrap_or_default();
-    let mut text = format!(
-        "{} new readings, {} known, {} refused",
-        count("accepted"),
-        count("duplicate"),
-        count("rejected")
-    );
+    let (accepted, known, refused) = (count("accepted"), count("duplicate"), count("rejected"));
+    let mut lines = vec![format!("{accepted} new readings, {known} known, {refused} refused")];
     let unsupported = import["counts"]["unsupported"].as_object();
     for (kind, count) in unsupported.into_iter().flatten() {
-        text.push_str(&format!("\nnot kept: {count} of {kind}"));
+        lines.push(format!("not kept: {count} of {kind}"));
     }
     for rejection in import["rejected"].as_array().into_iter().flatten().take(10) {
         let (pointer, message) = (rejection["pointer"].as_str(), rejection["message"].as_str());
         let line = pointer.and_then(|pointer| pointer.split('/').nth(2)).unwrap_or("?");
-        text.push_str(&format!("\nline {line}: {}", message.unwrap_or_default()));
+        lines.push(format!("line {line}: {}", message.unwrap_or_default()));
     }
     if let Some(failure) = import["failure"].as_str() {
         let kept = import["position"]["line"].as_u64().unwrap_or_default();
-        text.push_str(&format!("\nrefused: {failure}; what came before line {kept} is kept"));
+        lines.push(format!("refused: {failure}; what came before line {kept} is kept"));
     }
-    text.push_str("\na running `clarity serve` or `clarity worker` computes the measures");
-    text
+    lines.push("a running `clarity serve` or `clarity worker` computes the measures".to_owned());
+    lines.join("\n")
 }

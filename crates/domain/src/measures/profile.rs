@@ -17,7 +17,7 @@ use super::{
     opaque_debug,
     regularity::{JetLagRules, TimedNight, sleep_midpoint, sleep_regularity, social_jet_lag},
     rhythm::{
-        DayEnds, Layout, average_daily_total, interdaily_stability_over_widths,
+        DayEnds, Layout, Turns, average_daily_total, interdaily_stability_over_widths,
         intradaily_variability_over_widths, mean_day, turns,
     },
     scoring::SleepWake,
@@ -107,10 +107,7 @@ pub fn profile(days: &[LocalDay], series: &MinuteSeries, nights: &[Night], rules
     let curve_reason = "the days were not observed all round the clock, or activity did not vary";
     let cosine = |unit, method, value: Option<f64>| of.activity(unit, method, value, curve_reason);
     let ends = transitions(x, rules.active_above);
-    // An hour without a step has no ratio to its neighbours: the first step at night would win.
-    let has_still_hour =
-        mean_day(x, Layout::MINUTES).windows(60).any(|hour| hour.iter().all(|mean| *mean == Some(0.0)));
-    let turn = turns(x, Layout::MINUTES, DayEnds::Cut).filter(|_| !has_still_hour);
+    let turn = day_turns(x);
     let widths = "at some width a time of day was never observed, or activity did not vary";
     let no_bouts = "too few bouts of different lengths were observed";
     let no_turn = "an hour of the mean day was never observed, or without a single step";
@@ -320,6 +317,13 @@ impl Of<'_> {
         let all: std::collections::BTreeSet<&String> = of_nights.chain(of_activity).collect();
         all.into_iter().cloned().collect()
     }
+}
+
+/// The turns of a mean day. An hour without a step has no ratio to its neighbours: the first step at night would win.
+fn day_turns(x: &[Option<f64>]) -> Option<Turns> {
+    let is_still = |hour: &[Option<f64>]| hour.iter().all(|mean| *mean == Some(0.0));
+    let has_still_hour = mean_day(x, Layout::MINUTES).windows(60).any(is_still);
+    turns(x, Layout::MINUTES, DayEnds::Cut).filter(|_| !has_still_hour)
 }
 
 #[cfg(test)]

@@ -83,7 +83,6 @@ pub(crate) struct Daily {
 
 /// The further measures of a day.
 #[derive(ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the field is called so in answers")]
 pub(crate) struct Vitals {
     /// HealthKit's heart rate recovery of one minute, of the latest workout of the day.
     heart_rate_recovery: Measure,
@@ -256,7 +255,7 @@ pub(crate) struct Profile {
     sleep_midpoint: Measure,
     /// Mid-sleep on free days less mid-sleep on work days.
     social_jet_lag: Measure,
-    /// MSFsc, as the local minute of day.
+    /// `MSFsc`, as the local minute of day.
     mid_sleep_free_corrected: Measure,
     /// The mean level of the 24 h cosinor.
     mesor: Measure,
@@ -272,9 +271,9 @@ pub(crate) struct Profile {
     rest_to_activity: Measure,
     /// kAR, per minute.
     activity_to_rest: Measure,
-    /// ISm: IS over bins of 1 to 60 minutes.
+    /// `ISm`: IS over bins of 1 to 60 minutes.
     interdaily_stability_over_widths: Measure,
-    /// IVm: IV over bins of 1 to 60 minutes.
+    /// `IVm`: IV over bins of 1 to 60 minutes.
     intradaily_variability_over_widths: Measure,
     /// Steps a day.
     average_daily_total: Measure,

@@ -2872,13 +2872,13 @@ export interface components {
             average_daily_total: components["schemas"]["Measure"];
             /** @description Alpha of detrended fluctuation analysis. */
             fractal_scaling: components["schemas"]["Measure"];
-            /** @description ISm: IS over bins of 1 to 60 minutes. */
+            /** @description `ISm`: IS over bins of 1 to 60 minutes. */
             interdaily_stability_over_widths: components["schemas"]["Measure"];
-            /** @description IVm: IV over bins of 1 to 60 minutes. */
+            /** @description `IVm`: IV over bins of 1 to 60 minutes. */
             intradaily_variability_over_widths: components["schemas"]["Measure"];
             /** @description The mean level of the 24 h cosinor. */
             mesor: components["schemas"]["Measure"];
-            /** @description MSFsc, as the local minute of day. */
+            /** @description `MSFsc`, as the local minute of day. */
             mid_sleep_free_corrected: components["schemas"]["Measure"];
             /** @description When it peaks, as the local minute of day. */
             peak: components["schemas"]["Measure"];

@@ -132,6 +132,10 @@ pub async fn connect(
         providers.add(Provider::Postgres, postgres);
     }
     #[cfg(feature = "adapters-aws")]
+    #[cfg_attr(
+        not(feature = "aws-cognito"),
+        expect(unused_variables, reason = "only accounts need more of it")
+    )]
     let aws = if named.contains(&Provider::Aws) {
         let aws = Arc::new(aws::cloud(config, Arc::clone(&clock), Arc::clone(&ids)).await?);
         providers.add(Provider::Aws, Arc::clone(&aws) as _);

@@ -56,6 +56,15 @@ pub(crate) fn app_at(
     manual: Arc<ManualClock>,
     store: impl FnOnce(Arc<dyn HealthDataRepository>) -> Arc<dyn HealthDataRepository>,
 ) -> Arc<App> {
+    app_of(settings(), manual, store)
+}
+
+/// The same, with these settings.
+pub(crate) fn app_of(
+    settings: Settings,
+    manual: Arc<ManualClock>,
+    store: impl FnOnce(Arc<dyn HealthDataRepository>) -> Arc<dyn HealthDataRepository>,
+) -> Arc<App> {
     let clock: Arc<dyn Clock> = manual;
     let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
     let identity =
@@ -77,7 +86,7 @@ pub(crate) fn app_at(
         clock,
         ids,
     };
-    Arc::new(App::new(platform, settings()))
+    Arc::new(App::new(platform, settings))
 }
 
 pub(crate) fn settings() -> Settings {

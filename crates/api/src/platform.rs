@@ -111,6 +111,7 @@ pub async fn connect(
     ids: Arc<dyn IdSource>,
 ) -> anyhow::Result<Connected> {
     let (smtp, mailer) = mailers(config)?;
+    #[cfg(any(feature = "local", feature = "postgres"))]
     let named = config.providers.by_port().map(|(_, provider)| provider);
     let mut providers = Providers::default();
     #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "only it has one"))]
@@ -136,13 +137,7 @@ pub async fn connect(
         not(feature = "aws-cognito"),
         expect(unused_variables, reason = "only accounts need more of it")
     )]
-    let aws = if named.contains(&Provider::Aws) {
-        let aws = Arc::new(aws::cloud(config, Arc::clone(&clock), Arc::clone(&ids)).await?);
-        providers.add(Provider::Aws, Arc::clone(&aws) as _);
-        Some(aws)
-    } else {
-        None
-    };
+    let aws = aws::open(config, &mut providers, &clock, &ids).await?;
     let engine = Engine::start(inference_settings(config));
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
     let secrets = providers.of(config.providers.secrets)?.secrets()?;
@@ -568,6 +563,21 @@ mod aws {
     use adapters_aws::{AccessKey, AwsCloud, AwsSettings, Endpoints, Timeouts};
 
     use super::*;
+
+    /// Adds the account to `providers`, if a port is served from there.
+    pub(super) async fn open(
+        config: &Config,
+        providers: &mut Providers,
+        clock: &Arc<dyn Clock>,
+        ids: &Arc<dyn IdSource>,
+    ) -> anyhow::Result<Option<Arc<AwsCloud>>> {
+        if config.providers.by_port().into_iter().all(|(_, provider)| provider != Provider::Aws) {
+            return Ok(None);
+        }
+        let aws = Arc::new(cloud(config, Arc::clone(clock), Arc::clone(ids)).await?);
+        providers.add(Provider::Aws, Arc::clone(&aws) as _);
+        Ok(Some(aws))
+    }
 
     /// The account that `[aws]` names. Opens no connection.
     pub(super) async fn cloud(

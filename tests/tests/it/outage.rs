@@ -81,18 +81,20 @@ async fn keep_uploading(phone: &Phone, number: usize, stop: &AtomicBool, seen: &
             let sent = Instant::now();
             let answer = phone.post("healthkit", &body).await.unwrap();
             let (took, status) = (sent.elapsed(), answer.status.as_u16());
-            let mut seen = seen.lock().unwrap();
-            seen.answers.push((sent, took, status));
+            {
+                let mut seen = seen.lock().unwrap();
+                seen.answers.push((sent, took, status));
+                if status == 202 {
+                    let ids = readings.iter().map(|one| one["identifier"].as_str().unwrap().to_owned());
+                    seen.readings.extend(ids);
+                    seen.uploads.push(answer.body["upload_id"].as_str().unwrap().to_owned());
+                }
+            }
             if status == 202 {
-                seen.uploads.push(answer.body["upload_id"].as_str().unwrap().to_owned());
-                seen.readings
-                    .extend(readings.iter().map(|one| one["identifier"].as_str().unwrap().to_owned()));
-                drop(seen);
                 // As many uploads in a long outage as in a short one: the emulators take a second for a job.
                 sleep(outage_length() / 20).await;
                 break;
             }
-            drop(seen);
             assert_eq!(status, 503, "{}", answer.body);
             let wait = answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
             assert!((1..=10).contains(&wait), "come again in {wait} s");

@@ -27,6 +27,9 @@ const PORTION_SAMPLES: usize = 20_000;
 /// How many lines of a stream are kept in one commit.
 const PORTION_LINES: usize = 1_000;
 
+/// After so many bytes a portion of lines is kept, however few they are.
+const PORTION_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// The longest line of a stream.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -126,8 +129,9 @@ pub(crate) async fn import(
     source: Source,
     mut report: impl FnMut(&Import, Vec<LineReceipt>) -> io::Result<()>,
 ) -> app::Result<Ended> {
-    let mut importing = app.begin_import(caller, id).await?;
     let wants_receipts = matches!(source, Source::Lines(..));
+    // Lines are read from the first one on: each gets its receipt again.
+    let mut importing = app.begin_import(caller, id, !wants_receipts).await?;
     let (sender, mut pieces) = mpsc::channel(PORTIONS_WAITING_MAX);
     let (from, now) = (importing.import.position, app.platform.clock.now());
     let reader = tokio::task::spawn_blocking(move || read(source, from, now, &sender));
@@ -319,7 +323,7 @@ fn read_lines(
     if let Some(zone) = zone {
         lines.set_zone(&zone);
     }
-    let mut bytes = vec![0; PIECE_BYTES];
+    let (mut bytes, mut portion_began) = (vec![0; PIECE_BYTES], 0);
     let (mut portion, mut deletions, mut end) = (Portion::default(), Vec::new(), Position::START);
     loop {
         let length = read.read(&mut bytes).map_err(Halt::Broken)?;
@@ -328,7 +332,9 @@ fn read_lines(
         }
         lines.push(&bytes[..length], |line| add(&mut portion, &mut deletions, line, &mut end));
         end.offset += length as u64;
-        if portion.samples.len() + portion.rejected.len() + portion.deleted.len() >= PORTION_LINES {
+        let items = portion.samples.len() + portion.rejected.len() + portion.deleted.len();
+        if items >= PORTION_LINES || end.offset - portion_began >= PORTION_BYTES_MAX {
+            portion_began = end.offset;
             portion.end = Some(end);
             send(to, Piece::Portion(std::mem::take(&mut portion), std::mem::take(&mut deletions)))?;
         }

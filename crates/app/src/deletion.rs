@@ -31,6 +31,10 @@ impl App {
             let stored = self.stored_upload(caller, id).await?;
             let (count, intent, mut writes) = self.plan_deletion(caller, stored).await?;
             let made = self.offload(caller.user_id, &mut writes).await?;
+            if let Err(error) = self.fits(&writes, 0) {
+                self.forget_objects(&made).await?;
+                return Err(error);
+            }
             match self.platform.health_data.commit(writes).await {
                 Ok(()) => {
                     self.relay.nudge(intent);
@@ -90,7 +94,6 @@ impl App {
             writes.push(self.intend(caller, Work::ForgetObjects { objects })?.1);
         }
         writes.push(self.platform.audit(caller, Action::Delete, format!("upload/{}", upload.id))?);
-        self.fits(&writes, 0)?;
         Ok((count, intent, writes))
     }
 }

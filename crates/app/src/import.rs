@@ -36,6 +36,12 @@ const LINES: &str = "line";
 /// After so many portions the days that they touched are computed, although the file goes on.
 const PORTIONS_A_JOB: u32 = 64;
 
+/// How many types that are not kept are counted one by one.
+const UNSUPPORTED_MAX: usize = 500;
+
+/// How many files beside the readings are kept: their names lie in one record.
+const ATTACHMENTS_MAX: usize = 500;
+
 /// What a commit holds besides segments: upload, timeline, tombstones, import, days, intent.
 const OTHER_WRITES: usize = 8;
 
@@ -100,6 +106,9 @@ pub struct Import {
     /// Files beside the readings that are kept as they came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// How many more files there were than are kept.
+    #[serde(default)]
+    pub attachments_left_out: u64,
     /// What was refused, and why. `pointer` is `/line/` and the line.
     pub rejected: Vec<Rejection>,
     /// When it was begun.
@@ -134,6 +143,8 @@ pub struct Importing {
     pub import: Import,
     version: Option<Version>,
     portions: u32,
+    /// Of the parts of the portion in hand.
+    receipts: Vec<Receipts>,
 }
 
 /// The next part of a file.
@@ -164,20 +175,20 @@ impl App {
         Ok(stored.map(|stored| stored.body))
     }
 
-    /// Begins to import a file, or takes up an import that was left. One that was read to its end begins anew.
-    pub async fn begin_import(&self, caller: &Caller, id: ImportId) -> Result<Importing> {
+    /// Begins to import a file, or takes up an import that was left, if it `goes_on`. One that was read to its end begins anew.
+    pub async fn begin_import(&self, caller: &Caller, id: ImportId, goes_on: bool) -> Result<Importing> {
         let store = &*self.platform.health_data;
         let stored = get::<Import>(store, &RecordKey::import(caller.user_id, id)).await?;
         let audit = self.platform.audit(caller, Action::Upload, format!("import/{id}"))?;
         store.commit(vec![audit]).await?;
         let version = stored.as_ref().map(|stored| stored.version);
         let import = match stored {
-            Some(stored) if stored.body.state != State::Completed => {
+            Some(stored) if goes_on && stored.body.state != State::Completed => {
                 Import { state: State::Running, failure: None, ..stored.body }
             }
             finished => self.anew(id, finished.map(|stored| stored.body.days).unwrap_or_default()),
         };
-        Ok(Importing { import, version, portions: 0 })
+        Ok(Importing { import, version, portions: 0, receipts: Vec::new() })
     }
 
     fn anew(&self, id: ImportId, days: DayRanges) -> Import {
@@ -188,6 +199,7 @@ impl App {
             position: Position::START,
             counts: Counts::default(),
             attachments: Vec::new(),
+            attachments_left_out: 0,
             rejected: Vec::new(),
             started_at: now,
             updated_at: now,
@@ -204,21 +216,18 @@ impl App {
         importing: &mut Importing,
         portion: Portion,
     ) -> Result<Vec<Fate>> {
-        let Portion { samples, lines, deleted, rejected, rejected_total, unsupported, end } = portion;
+        let Portion { samples, lines, deleted, rejected, rejected_total, mut unsupported, end } = portion;
         let groups_max = self.platform.health_data.limits().writes_max.saturating_sub(OTHER_WRITES).max(1);
         let mut parts = split(samples, lines, groups_max);
         if parts.is_empty() {
             parts.push((Vec::new(), Vec::new()));
-        }
-        for (kind, count) in unsupported {
-            *importing.import.counts.unsupported.entry(kind).or_default() += count;
         }
         let before = Receipts {
             rejected_total: usize::try_from(rejected_total).unwrap_or(usize::MAX),
             rejected,
             ..Receipts::default()
         };
-        note(&mut importing.import, &before);
+        importing.receipts = vec![before];
         let (last, mut fates) = (parts.len() - 1, Vec::new());
         let mut deleted = Some(deleted);
         for (at, (samples, lines)) in parts.into_iter().enumerate() {
@@ -232,7 +241,10 @@ impl App {
             };
             // The position moves with the last part: a kill between two of them reads the first ones again.
             let end = if at == last { end } else { None };
-            fates.extend(self.import_part(caller, importing, parsed, end).await?);
+            let unsupported = if at == last { std::mem::take(&mut unsupported) } else { BTreeMap::new() };
+            fates.extend(
+                self.import_part(caller, importing, parsed, end.map(|end| (end, unsupported))).await?,
+            );
         }
         Ok(fates)
     }
@@ -242,7 +254,7 @@ impl App {
         caller: &Caller,
         importing: &mut Importing,
         parsed: Parsed,
-        end: Option<Position>,
+        end: Option<(Position, BTreeMap<String, u64>)>,
     ) -> Result<Vec<Fate>> {
         let user = caller.user_id;
         let prepared = prepare(parsed).await?;
@@ -253,11 +265,22 @@ impl App {
         loop {
             let mut plan = self.plan(caller, (id, UploadKind::Import), &prepared, raw.clone()).await?;
             let mut next = importing.import.clone();
-            note(&mut next, &plan.upload.receipts);
+            // Counted with the position: who reads a part again must not count it twice.
+            if let Some((position, unsupported)) = &end {
+                next.position = *position;
+                for (kind, count) in unsupported {
+                    let kinds = &mut next.counts.unsupported;
+                    if kinds.len() < UNSUPPORTED_MAX || kinds.contains_key(kind) {
+                        *kinds.entry(kind.clone()).or_default() += count;
+                    }
+                }
+                for receipts in importing.receipts.iter().chain([&plan.upload.receipts]) {
+                    note(&mut next, receipts);
+                }
+            }
             for day in &plan.upload.days {
                 next.days.insert(*day);
             }
-            next.position = end.unwrap_or(next.position);
             next.updated_at = self.platform.clock.now();
             // What was held already leaves no trace but in the import's own counts.
             let brings_something = !plan.upload.segments.is_empty() || plan.upload.has_deletions;
@@ -280,6 +303,10 @@ impl App {
                     }
                     importing.import = next;
                     importing.version = Some(importing.version.map_or(Version(1), Version::next));
+                    importing.receipts.push(plan.upload.receipts.clone());
+                    if let Some(intent) = plan.intent.take() {
+                        self.relay.nudge(intent);
+                    }
                     metrics::counter!("samples_accepted_total")
                         .increment(plan.upload.receipts.accepted as u64);
                     return Ok(plan.fates);
@@ -315,11 +342,21 @@ impl App {
         let options = PutOptions { sha256: Some(Sha256Digest(digest)), ..PutOptions::default() };
         let size_bytes = body.len() as u64;
         let key = ObjectKey::new(object.clone())?;
+        if import.attachments.len() >= ATTACHMENTS_MAX {
+            importing.import.attachments_left_out += 1;
+            return Ok(());
+        }
         self.platform.objects.put(&key, objects::once(body), options).await?;
         let mut next = import.clone();
         next.attachments.push(Attachment { name, size_bytes, sha256, object });
         let write = import_write(caller.user_id, importing.version, &next)?;
-        self.platform.health_data.commit(vec![write]).await?;
+        if let Err(error) = self.platform.health_data.commit(vec![write]).await {
+            if ports::denial(&error).is_some() {
+                // Its user was erased meanwhile, and their objects may have been looked through already.
+                self.platform.objects.delete(&key).await?;
+            }
+            return Err(error.into());
+        }
         importing.import = next;
         importing.version = Some(importing.version.map_or(Version(1), Version::next));
         Ok(())

@@ -1,12 +1,12 @@
 //! Reading samples back: a day's segments merged, the newest version of each reading, without the deleted ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     ids::{SampleId, UserId},
     metric::Metric,
     record::RecordKey,
-    sample::Sample,
+    sample::{ContentKey, Sample},
 };
 use jiff::civil::Date;
 
@@ -15,7 +15,7 @@ use crate::{
     audit::Caller,
     error::Result,
     records::{Deleted, Timeline},
-    segments,
+    segments::{self, Segment},
 };
 
 /// Samples of one user as of one moment.
@@ -46,9 +46,12 @@ impl<'a> Reader<'a> {
         }
         let range = RecordKey::segments_between(metric, first, last);
         let segments = segments::load(self.platform, self.user, range, |_| Ok(true)).await?;
+        let named = named_beside_lines(&segments);
         let mut newest: HashMap<(SampleId, i64), (u64, Sample)> = HashMap::new();
         for (sequence, sample) in segments.into_iter().flat_map(|segment| segment.samples) {
-            if self.deleted.holds(&sample) {
+            // Also where the one with an id was deleted: its line does not come back.
+            let is_told_twice = || is_line(&sample) && named.contains(&sample.export_key());
+            if self.deleted.holds(&sample) || (!named.is_empty() && is_told_twice()) {
                 continue;
             }
             let identity = (sample.id, sample.interval.start_ms());
@@ -75,6 +78,20 @@ impl<'a> Reader<'a> {
         }
         Ok(samples)
     }
+}
+
+/// Whether a reading may be a line of an export: it has no id of the phone's, and tells no more than those do.
+fn is_line(sample: &Sample) -> bool {
+    sample.id.is_derived() && sample.may_be_exported()
+}
+
+/// What the readings with ids of the phone's are in an export, where there are lines of one beside them.
+fn named_beside_lines(segments: &[Segment]) -> HashSet<ContentKey> {
+    let samples = || segments.iter().flat_map(|segment| &segment.samples).map(|(_, sample)| sample);
+    if !samples().any(is_line) {
+        return HashSet::new();
+    }
+    samples().filter(|sample| !sample.id.is_derived()).map(Sample::export_key).collect()
 }
 
 /// What a listing is asked for.

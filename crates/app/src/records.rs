@@ -280,6 +280,11 @@ impl Deleted {
         Ok(deleted)
     }
 
+    /// Whether it is deleted as a single reading, and not with its id.
+    pub fn holds_reading(&self, sample: &Sample) -> bool {
+        self.readings.contains(&(sample.id, sample.interval.start_ms()))
+    }
+
     /// Whether the reading is deleted.
     pub fn holds(&self, sample: &Sample) -> bool {
         self.ids.contains(&sample.id) || self.readings.contains(&(sample.id, sample.interval.start_ms()))

@@ -1,5 +1,7 @@
 //! What the pipeline computed, and reading it back.
 
+use std::collections::BTreeMap;
+
 use domain::{
     ids::UserId,
     measures::{
@@ -88,12 +90,11 @@ pub struct Deviations {
 
 type Pick = fn(&Daily) -> Option<&Measure>;
 
-fn deviations_of(day: &Daily, days: &[Daily], rules: BaselineRules) -> Deviations {
+fn deviations_of(day: &Daily, days: &BTreeMap<Date, &Daily>, rules: BaselineRules) -> Deviations {
     let of = |pick: Pick, unit| {
         let measure = pick(day);
         // One value a calendar day, whether or not there are any readings of it.
-        let value =
-            |date: Date| days.iter().find(|day| day.date == date).and_then(pick).and_then(Measure::value);
+        let value = |date: Date| days.get(&date).and_then(|day| pick(day)).and_then(Measure::value);
         let back = (1..=i64::from(rules.days)).rev();
         let history: Vec<Option<f64>> =
             back.map(|back| day.date.checked_sub(back.days()).ok().and_then(value)).collect();
@@ -134,7 +135,8 @@ impl App {
         let wide = DayRange { first: range.first.map(before), last: range.last };
         let days: Vec<Daily> = self.of_days(caller.user_id, Kind::Daily, wide).await?;
         let is_asked = |day: &&Daily| range.first.is_none_or(|first| day.date >= first);
-        Ok(days.iter().filter(is_asked).map(|day| deviations_of(day, &days, rules)).collect())
+        let by_date: BTreeMap<Date, &Daily> = days.iter().map(|day| (day.date, day)).collect();
+        Ok(days.iter().filter(is_asked).map(|day| deviations_of(day, &by_date, rules)).collect())
     }
 
     /// Nights by the local date of waking, oldest first. A night without readings is not in it.

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     App, Platform,
-    error::Result,
+    error::{AppError, Result},
     records::{Deleted, Timeline, corrupt, query_all},
 };
 
@@ -168,6 +168,10 @@ impl App {
             if record.key.kind != Kind::Segment || !is_large {
                 continue;
             }
+            if record.body.len() > OBJECT_BYTES_MAX {
+                self.forget_objects(&made).await?;
+                return Err(AppError::TooLarge { writes_max: self.platform.health_data.limits().writes_max });
+            }
             let header = segment::header(&record.body).map_err(|error| corrupt(&record.key, &error))?;
             let object = format!("{}{}.segment", segment_prefix(user), self.platform.ids.next());
             let sha256: [u8; 32] = Sha256::digest(&record.body).into();
@@ -203,7 +207,7 @@ impl App {
         }
     }
 
-    /// Joins segments of one metric and day into one where there are many, leaving out what was deleted. Whoever reads them
+    /// Joins segments of one metric and day into one where there are many, leaving out single readings that were deleted. Whoever reads them
     /// meanwhile, in ascending order, sees each reading at least once: the joined segment takes the place of its newest part.
     ///
     /// Two that join the same segments at once cannot both succeed, and a deletion that comes between makes this fail: every
@@ -237,7 +241,8 @@ impl App {
         let mut version = None;
         for Segment { record, samples } in parts {
             replaced.extend(object_of(&record)?);
-            joined.extend(samples.into_iter().filter(|(_, sample)| !deleted.holds(sample)));
+            // What the phone deleted stays until its days are computed, and so that its line in an export is known for deleted.
+            joined.extend(samples.into_iter().filter(|(_, sample)| !deleted.holds_reading(sample)));
             if record.key == newest {
                 version = Some(record.version);
             } else {
@@ -246,7 +251,11 @@ impl App {
         }
         let Some(version) = version else { return Ok(false) };
         writes.push(rewritten(newest, version, joined)?);
-        let made = self.offload(user, &mut writes).await?;
+        let made = match self.offload(user, &mut writes).await {
+            // More than one object may be: they stay apart.
+            Err(AppError::TooLarge { .. }) => return Ok(false),
+            made => made?,
+        };
         let mut intent = None;
         if !replaced.is_empty() {
             let work = Work::ForgetObjects { objects: replaced };

@@ -56,7 +56,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Plan {
     pub upload: Upload,
     timeline: Arc<Timeline>,
-    intent: Option<RecordKey>,
+    pub intent: Option<RecordKey>,
     pub writes: Vec<Write>,
     /// What became of each sample, by its index.
     pub fates: Vec<Fate>,
@@ -264,14 +264,15 @@ impl App {
             timeline.has_tombstones = true;
         }
         let is_import = kind == UploadKind::Import;
+        // The days of an import are computed together, by jobs of its own; those of what it deletes are yet to be found.
+        let is_settled = is_import && prepared.parsed.deleted.is_empty();
         if raw.object.is_none() && !is_import {
             writes.push(Write::insert(RecordKey::raw_body(user, id), prepared.compressed.clone()));
         }
         let upload = Upload {
             id,
             kind,
-            // The days of an import are computed together, by jobs of its own.
-            state: if is_import { JobState::Completed } else { JobState::Stored },
+            state: if is_settled { JobState::Completed } else { JobState::Stored },
             received_at: now,
             updated_at: now,
             sequence: timeline.sequence,
@@ -293,11 +294,13 @@ impl App {
         writes.push(Write::insert(RecordKey::upload(user, id), encode(&upload)?));
         writes.push(timeline.write(user)?);
         let mut intent = None;
-        if !is_import {
+        if !is_settled {
             let (key, write) = self.intend(caller, Work::ProcessUpload { upload_id: id })?;
             writes.push(write);
-            writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
             intent = Some(key);
+        }
+        if !is_import {
+            writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
         }
         let fates = verdicts.fates();
         Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes, fates })
@@ -508,6 +511,10 @@ impl Known {
         let derived = content.sample_id();
         match self.content.get(&content) {
             Some(held) if *held == sample.id || sample.id == derived => Verdict::Duplicate,
+            // A line of an export stays where it is: whoever reads leaves it out beside a reading with an id.
+            Some(held) if *held == derived && sample.may_be_exported() => {
+                Verdict::Joins(derived, sample.interval.start_ms())
+            }
             // From now on it goes by the phone's id, by which the phone may delete it.
             Some(held) if *held == derived => Verdict::Replaces(derived, sample.interval.start_ms()),
             Some(_) | None if sample.id == derived => {
@@ -517,7 +524,7 @@ impl Known {
             }
             Some(_) | None if self.exported.is_empty() => Verdict::New,
             Some(_) | None => match self.exported.get(&sample.export_key()) {
-                Some((held, start_ms)) => Verdict::Replaces(*held, *start_ms),
+                Some((held, start_ms)) => Verdict::Joins(*held, *start_ms),
                 None => Verdict::New,
             },
         }
@@ -546,6 +553,8 @@ enum Verdict {
     Duplicate,
     /// New under its own id, and held so far under this one, from this start on.
     Replaces(SampleId, i64),
+    /// New under its own id, and held so far as this line of an export.
+    Joins(SampleId, i64),
 }
 
 /// What becomes of each sample of a body, by its index.
@@ -584,13 +593,16 @@ impl<'a> Verdicts<'a> {
                 self.deleted.push(*at);
                 continue;
             }
-            match known.judge(sample, content) {
+            let verdict = known.judge(sample, content);
+            match verdict {
                 Verdict::Duplicate => {
                     self.duplicates += 1;
                     continue;
                 }
-                Verdict::Replaces(id, start_ms) => {
-                    self.replaced.push((id, start_ms));
+                Verdict::Replaces(id, start_ms) | Verdict::Joins(id, start_ms) => {
+                    if matches!(verdict, Verdict::Replaces(..)) {
+                        self.replaced.push((id, start_ms));
+                    }
                     if let Some(earlier) = known.metadata.get(&(id, start_ms)) {
                         self.carried.insert(*at, joined(earlier, sample.metadata.as_deref()));
                     }

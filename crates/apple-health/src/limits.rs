@@ -5,6 +5,9 @@ use crate::error::Reason;
 /// The longest tag, text, comment or DTD. Apple's DTD has some 10 kB; a tag some 600 bytes.
 pub(crate) const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
+/// After so many bytes of the file a batch is full, however few items it has.
+pub(crate) const BATCH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// The longest value of an attribute.
 pub(crate) const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
 

@@ -92,14 +92,15 @@ impl<R: Read> ExportReader<R> {
     }
 
     fn fill(&mut self, batch: &mut Batch, items_max: usize, buffer: &mut Vec<u8>) -> Result<State, Reason> {
-        let mut elements = 0;
+        let (mut elements, first) = (0, self.boundary.offset);
         loop {
             self.event = self.xml.get_mut().position();
             if self.open.len() == 1 && self.is_at_text {
                 // Not even of elements that are not kept does a batch take ever more, so that the position moves.
                 elements += usize::from(self.event.offset > self.boundary.offset);
                 self.boundary = self.event;
-                if batch.samples.len() >= items_max || elements >= items_max.saturating_mul(4) {
+                let is_long = self.event.offset - first >= limits::BATCH_BYTES_MAX;
+                if batch.samples.len() >= items_max || elements >= items_max.saturating_mul(4) || is_long {
                     return Ok(State::More);
                 }
                 self.skip_blank()?;

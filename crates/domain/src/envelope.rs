@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{RequestId, UploadId, UserId};
 
-/// The version that this build writes.
-pub const ENVELOPE_VERSION: u32 = 1;
+/// The newest version that this build knows. It writes the first one that has the work's kind, so that an earlier build leaves
+/// the others to a later one.
+pub const ENVELOPE_VERSION: u32 = 2;
 
 /// A job as it travels through the queue. It names the work and carries none of the data: the worker reads the records.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -65,9 +66,13 @@ pub enum EnvelopeError {
 }
 
 impl Envelope {
-    /// An envelope of the current version.
+    /// An envelope of the version that its work needs.
     pub fn new(user_id: UserId, work: Work) -> Self {
-        Self { version: ENVELOPE_VERSION, user_id, work, traceparent: None }
+        let version = match work {
+            Work::ProcessUpload { .. } | Work::ProcessDeletion { .. } | Work::AnswerRequest { .. } => 1,
+            Work::ComputeDays { .. } | Work::ForgetObjects { .. } => 2,
+        };
+        Self { version, user_id, work, traceparent: None }
     }
 
     /// The bytes that go into the queue.
@@ -83,7 +88,7 @@ impl Envelope {
         }
         // The version is read first, by itself: a newer format need not look like this one.
         let Version { version } = serde_json::from_slice(bytes).map_err(EnvelopeError::Malformed)?;
-        if version != ENVELOPE_VERSION {
+        if !(1..=ENVELOPE_VERSION).contains(&version) {
             return Err(EnvelopeError::UnknownVersion(version));
         }
         serde_json::from_slice(bytes).map_err(EnvelopeError::Malformed)
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_by_its_number() {
-        let error = Envelope::decode(br#"{"version":2,"anything":true}"#).unwrap_err();
+        let error = Envelope::decode(br#"{"version":3,"anything":true}"#).unwrap_err();
         assert!(matches!(error, EnvelopeError::UnknownVersion(2)));
         assert!(matches!(Envelope::decode(b"{}").unwrap_err(), EnvelopeError::Malformed(_)));
     }

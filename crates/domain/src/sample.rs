@@ -189,6 +189,13 @@ impl Sample {
     }
 }
 
+impl SampleId {
+    /// Whether it may be one that [`ContentKey::sample_id`] made: no phone draws a UUID of that version.
+    pub fn is_derived(self) -> bool {
+        self.0.get_version_num() == 8
+    }
+}
+
 impl From<Uuid> for SampleId {
     fn from(id: Uuid) -> Self {
         Self(id)

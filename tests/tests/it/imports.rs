@@ -140,6 +140,16 @@ async fn an_export_holds_what_the_phone_uploaded_and_nothing_is_counted_twice() 
     upload(&second).await;
     assert_eq!(all_measures(&second).await, imported);
     assert_eq!(readings(&second).await, readings(&first).await);
+
+    // The phone deletes one: its line in the export, sent once more, does not bring it back.
+    let uploads: Value = serde_json::from_slice(&sample("healthkit", 5, &second.user_id)).unwrap();
+    let gone = &uploads[1]["quantity_samples"][0]["identifier"];
+    let deletion = json!({ "user_id": second.user_id, "deleted_samples": [gone] });
+    second.post("healthkit", &deletion).await.unwrap().expect(202).unwrap();
+    assert_eq!(readings(&second).await.len() as u64, count - 1);
+    let seen = stream_in(&second, "application/xml", xml).await;
+    assert_eq!(counts(import(&seen)), (0, count, 0));
+    assert_eq!(readings(&second).await.len() as u64, count - 1);
 }
 
 #[tokio::test]
@@ -184,6 +194,11 @@ async fn each_line_has_its_receipt_and_a_broken_one_costs_itself_only() {
         ]
     );
     assert_eq!((import(&seen)["state"].as_str(), counts(import(&seen))), (Some("completed"), (2, 1, 3)));
+    until("the measures without what a line deleted", async || {
+        let days = phone.get("metrics/daily").await.unwrap().expect(200).unwrap();
+        days["data"][0]["heart_rate_max"]["value"] == 62.0
+    })
+    .await;
     // What was deleted stays so.
     let again = stream_in(&phone, "application/x-ndjson", gone.to_string()).await;
     assert_eq!(again[0]["status"], "deleted");
@@ -227,6 +242,9 @@ async fn what_could_harm_is_refused_with_its_line_and_what_came_before_stays() {
     let seen = stream_in(&phone, "application/zip", archive(&zeros, &[])).await;
     assert_eq!(import(&seen)["state"], "failed");
 
+    let nowhere = phone.request(Method::POST, "healthkit/stream?time_zone=Mars/Olympus");
+    let nowhere = nowhere.header("content-type", "application/x-ndjson").body("{}");
+    assert_eq!(problem(&e2e::read(nowhere).await.unwrap(), 422), "validation");
     let refused = e2e::read(request(&phone, "text/plain").body("x")).await.unwrap();
     assert_eq!(problem(&refused, 415), "unsupported-media-type");
     let coded = request(&phone, "application/xml").header("content-encoding", "gzip").body("x");

@@ -59,6 +59,9 @@ fn local(
     time_zone: Option<String>,
     (file, size, head, form): (File, u64, &[u8], Form),
 ) -> anyhow::Result<Import> {
+    if let Some(zone) = &time_zone {
+        domain::time::ZoneName::new(zone).context("this is no time zone: name one such as Europe/Berlin")?;
+    }
     let email = Email::parse(email).context("this is no e-mail address: write it as name@example.org")?;
     runtime()?.block_on(async {
         let (clock, ids) = platform::time_and_ids();

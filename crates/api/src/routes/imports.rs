@@ -16,11 +16,14 @@ use app::{
     ingest::Rejection,
 };
 use bytes::Bytes;
-use domain::ids::ImportId;
+use domain::{ids::ImportId, time::ZoneName};
 use futures::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use utoipa::{IntoParams, ToSchema};
@@ -37,6 +40,12 @@ const PIECES_WAITING_MAX: usize = 16;
 
 /// How much of the receipts is sent at once.
 const ANSWER_BYTES: usize = 64 * 1024;
+
+/// How many imports a process reads at once: each holds two threads.
+static IMPORTS: Semaphore = Semaphore::const_new(8);
+
+/// How much of the receipts may wait for a client that does not read them.
+const UNREAD_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// When to ask again where an import of the same user is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -146,6 +155,11 @@ pub(crate) async fn stream_in(
     let query = web::Query::<StreamQuery>::from_query(request.query_string())
         .map_err(|_hidden| Problem::field("", "the query parameter is time_zone"))?
         .into_inner();
+    if let Some(zone) = &query.time_zone
+        && ZoneName::new(zone).is_err()
+    {
+        return Err(Problem::field("time_zone", "not an IANA zone such as Europe/Berlin"));
+    }
     let form = form(&request)?;
     let bytes_max = context.config.server.stream_bytes_max;
     let announced =
@@ -158,6 +172,11 @@ pub(crate) async fn stream_in(
     let seat = context.live.imports.take(user.user_id).ok_or_else(|| {
         Problem::new(ProblemKind::RateLimited).detail("another import is under way").retry_after(RETRY_AFTER)
     })?;
+    let place = IMPORTS.try_acquire().map_err(|_full| {
+        Problem::new(ProblemKind::Unavailable)
+            .detail("too many imports are under way")
+            .retry_after(RETRY_AFTER)
+    })?;
     let spool = Arc::new(Spool::new().map_err(|_hidden| Problem::new(ProblemKind::Unavailable))?);
     let body = bridge(payload, bytes_max, Duration::from_millis(context.config.server.stream_idle_ms));
     let ended = context.lifecycle.streams.clone().cancelled_owned();
@@ -165,7 +184,7 @@ pub(crate) async fn stream_in(
     let handle = Handle::current();
     // On a thread of its own: encoding a portion takes milliseconds, which other connections would wait.
     let work = tokio::task::spawn_blocking(move || {
-        let _held = seat;
+        let _held = (seat, place);
         let _says_so_when_dropped = Done(Arc::clone(&writer));
         let outcome =
             source(body, form, query.time_zone, announced, &*app.platform.ids).map(|(id, source)| {
@@ -231,12 +250,13 @@ fn form(request: &HttpRequest) -> Result<Form, Problem> {
 /// A request's body as something that a thread reads.
 fn bridge(mut payload: web::Payload, bytes_max: u64, idle: Duration) -> impl Read + Send + 'static {
     let (sender, pieces) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
-    let handle = Handle::current();
+    let (handle, is_whole) = (Handle::current(), Arc::new(AtomicBool::new(false)));
+    let says_so = Arc::clone(&is_whole);
     actix_web::rt::spawn(async move {
         let mut left = bytes_max;
         loop {
             let piece = match tokio::time::timeout(idle, payload.next()).await {
-                Ok(None) => return,
+                Ok(None) => return says_so.store(true, Ordering::Release),
                 Ok(Some(Ok(piece))) => match left.checked_sub(piece.len() as u64) {
                     Some(rest) => {
                         left = rest;
@@ -253,7 +273,24 @@ fn bridge(mut payload: web::Payload, bytes_max: u64, idle: Duration) -> impl Rea
             }
         }
     });
-    SyncIoBridge::new_with_handle(StreamReader::new(ReceiverStream::new(pieces)), handle)
+    let read = SyncIoBridge::new_with_handle(StreamReader::new(ReceiverStream::new(pieces)), handle);
+    Whole { read, is_whole }
+}
+
+/// A body whose end is one only if the request ended, and not the worker that it came to.
+struct Whole<R> {
+    read: R,
+    is_whole: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.read.read(into)?;
+        if length == 0 && !into.is_empty() && !self.is_whole.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(length)
+    }
 }
 
 /// What is imported, and its id: of a stream whose length was not announced a new one, so that it cannot go on.
@@ -286,6 +323,8 @@ fn source(
 struct Spool {
     file: File,
     written: AtomicU64,
+    /// How much of it was sent.
+    sent: AtomicU64,
     is_done: AtomicBool,
     more: Notify,
 }
@@ -305,6 +344,7 @@ impl Spool {
         Ok(Self {
             file: tempfile::tempfile()?,
             written: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             is_done: AtomicBool::new(false),
             more: Notify::new(),
         })
@@ -331,6 +371,10 @@ impl Spool {
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let unread = self.written.load(Ordering::Acquire) - self.sent.load(Ordering::Acquire);
+        if unread > UNREAD_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads the receipts"));
+        }
         (&self.file).write_all(bytes)?;
         self.written.fetch_add(bytes.len() as u64, Ordering::Release);
         self.more.notify_one();
@@ -354,6 +398,7 @@ impl Spool {
                         file.file.read_exact_at(&mut bytes, from).map(|()| Bytes::from(bytes))
                     });
                     let bytes = read.await.map_err(io::Error::other)??;
+                    spool.sent.store(from + length as u64, Ordering::Release);
                     return Ok(Some((bytes, (spool, from + length as u64))));
                 }
                 if is_done {

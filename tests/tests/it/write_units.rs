@@ -189,7 +189,7 @@ async fn a_day_of_heart_rate_as_series_costs_little() {
     let done = show("its jobs", &done);
     assert!(kept <= 0.003, "{kept:.5} units a reading");
     // Not a goal: what it is today, so that more is noticed.
-    assert!(done <= 0.0037, "{done:.5} units a reading for the jobs");
+    assert!(done <= 0.0044, "{done:.5} units a reading for the jobs");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,5 +199,6 @@ async fn a_day_of_heart_rate_with_an_id_a_reading_costs_its_ids() {
         |hour: u32, second: u32| Uuid::new_v5(&Uuid::NAMESPACE_OID, &(hour * SECONDS + second).to_le_bytes());
     let (kept, _) = sent(day(id), false).await;
     let kept = show("keeping a day, an id a reading", &kept);
-    assert!(kept <= 0.02, "{kept:.5} units a reading");
+    // The goal is 0.02; the ids are in objects, which cost by the piece.
+    assert!(kept <= 0.002, "{kept:.5} units a reading");
 }

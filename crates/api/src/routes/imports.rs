@@ -144,6 +144,7 @@ impl From<&Import> for ImportBody {
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, description = "The file is announced as longer than a stream may be", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "Neither of these content types", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Another import of this user is under way, or too many uploads", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn stream_in(

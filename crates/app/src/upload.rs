@@ -241,16 +241,7 @@ impl App {
         };
         let deleted = Deleted::read(store, user, &timeline).await?;
         let groups = group(&prepared.parsed.samples);
-        let mut verdicts = Verdicts::new(prepared);
-        for ((metric, day), members) in &groups {
-            let (first_ms, _) = span(prepared, members);
-            let known = if timeline.may_hold(*metric, *day, first_ms) {
-                self.known(user, (*metric, *day), prepared, members).await?
-            } else {
-                Known::for_members(prepared, members)
-            };
-            verdicts.judge(members, known, &deleted);
-        }
+        let mut verdicts = self.judged(user, prepared, (&groups, &timeline), &deleted).await?;
         timeline.sequence += 1;
         let Segments { mut writes, keys, days } = segments(user, prepared, groups, &verdicts, &mut timeline)?;
         let now = self.platform.clock.now();
@@ -304,6 +295,27 @@ impl App {
         }
         let fates = verdicts.fates();
         Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes, fates })
+    }
+
+    /// What becomes of each sample in view of what is held.
+    async fn judged<'a>(
+        &self,
+        user: UserId,
+        prepared: &'a Prepared,
+        (groups, timeline): (&Groups, &Timeline),
+        deleted: &Deleted,
+    ) -> Result<Verdicts<'a>> {
+        let mut verdicts = Verdicts::new(prepared);
+        for ((metric, day), members) in groups {
+            let (first_ms, _) = span(prepared, members);
+            let known = if timeline.may_hold(*metric, *day, first_ms) {
+                self.known(user, (*metric, *day), prepared, members).await?
+            } else {
+                Known::for_members(prepared, members)
+            };
+            verdicts.judge(members, known, deleted);
+        }
+        Ok(verdicts)
     }
 
     /// Keeps the timeline of a plan that was committed, or forgets the one that it was made from.

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused_by_its_number() {
         let error = Envelope::decode(br#"{"version":3,"anything":true}"#).unwrap_err();
-        assert!(matches!(error, EnvelopeError::UnknownVersion(2)));
+        assert!(matches!(error, EnvelopeError::UnknownVersion(3)));
         assert!(matches!(Envelope::decode(b"{}").unwrap_err(), EnvelopeError::Malformed(_)));
     }
 }

@@ -189,7 +189,7 @@ async fn a_day_of_heart_rate_as_series_costs_little() {
     let done = show("its jobs", &done);
     assert!(kept <= 0.003, "{kept:.5} units a reading");
     // Not a goal: what it is today, so that more is noticed.
-    assert!(done <= 0.0044, "{done:.5} units a reading for the jobs");
+    assert!(done <= 0.0045, "{done:.5} units a reading for the jobs");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -466,26 +466,22 @@ fn split(samples: Vec<Sample>, lines: Vec<u64>, groups_max: usize) -> Vec<(Vec<S
     parts
 }
 
-/// Takes what is implausible out of a portion, by the rules of uploads; answers the line of each and why.
-pub fn sift(portion: &mut Portion, now: Timestamp) -> Vec<(u64, Rejection)> {
-    let mut refused = Vec::new();
-    let mut kept_lines = Vec::with_capacity(portion.lines.len());
+/// Takes what is implausible out of a portion, and notes why, by the rules of uploads.
+pub fn sift(portion: &mut Portion, now: Timestamp) {
     let samples = std::mem::take(&mut portion.samples);
-    for (sample, line) in samples.into_iter().zip(std::mem::take(&mut portion.lines)) {
+    let lines = std::mem::take(&mut portion.lines);
+    for (sample, line) in samples.into_iter().zip(lines) {
         match ingest::implausible(&sample, now, Place { list: LINES, index: to_index(line) }) {
             None => {
                 portion.samples.push(sample);
-                kept_lines.push(line);
+                portion.lines.push(line);
             }
             Some(rejection) => {
                 portion.rejected_total += 1;
                 if portion.rejected.len() < REJECTIONS_MAX {
-                    portion.rejected.push(rejection.clone());
+                    portion.rejected.push(rejection);
                 }
-                refused.push((line, rejection));
             }
         }
     }
-    portion.lines = kept_lines;
-    refused
 }

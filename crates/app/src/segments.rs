@@ -207,8 +207,8 @@ impl App {
         }
     }
 
-    /// Joins segments of one metric and day into one where there are many, leaving out single readings that were deleted. Whoever reads them
-    /// meanwhile, in ascending order, sees each reading at least once: the joined segment takes the place of its newest part.
+    /// Joins segments of one metric and day into one where there are many, leaving out single readings that were deleted.
+    /// Whoever reads them meanwhile, in ascending order, sees each reading at least once: the joined segment takes the place of its newest part.
     ///
     /// Two that join the same segments at once cannot both succeed, and a deletion that comes between makes this fail: every
     /// part is replaced or deleted only as it was read.

@@ -12,11 +12,10 @@ mod bench;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use adapters_aws::{item_bytes, write_units};
-use app::{App, Settings};
+use app::Settings;
 use async_trait::async_trait;
 use domain::{
     ids::UserId,
@@ -24,7 +23,6 @@ use domain::{
 };
 use ports::{Change, CommitLimits, Cursor, HealthDataRepository, Page, Query, Record, Result, Write};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const HOURS: u32 = 24;
@@ -77,21 +75,6 @@ impl HealthDataRepository for Counted {
     fn limits(&self) -> CommitLimits {
         self.inner.limits()
     }
-}
-
-/// Runs relay and worker until nothing is left to do.
-async fn settle(app: &Arc<App>) {
-    let stop = CancellationToken::new();
-    let worker = tokio::spawn({
-        let (app, stop) = (Arc::clone(app), stop.clone());
-        async move { app.run_worker(stop, Duration::from_secs(10)).await }
-    });
-    // A job may leave an intent to do another.
-    while app.sweep_outbox().await.unwrap() > 0 || app.platform.jobs.stats().await.unwrap().depth > 0 {
-        tokio::task::yield_now().await;
-    }
-    stop.cancel();
-    worker.await.unwrap();
 }
 
 /// A pulse that wanders by at most one beat from second to second, between 48 and 160; whole numbers, as a watch's are.
@@ -175,7 +158,7 @@ async fn sent(bodies: Vec<Vec<u8>>, with_jobs: bool) -> (Sums, Sums) {
         assert_eq!(upload.receipts.accepted, SECONDS as usize);
         take(&mut kept);
         if with_jobs {
-            settle(&app).await;
+            bench::settle(&app).await;
             take(&mut done);
         }
     }

@@ -21,7 +21,9 @@ use crate::{
     commands::runtime,
     config::Config,
     importing::{self, Ended, Form, Source},
-    platform, settings,
+    platform,
+    routes::imports::ImportBody,
+    settings,
 };
 
 /// What is imported, and where to.
@@ -47,9 +49,11 @@ pub(crate) fn import(global: &Global, order: Order) -> Result<ExitCode, Failure>
     } else {
         let email = order.email.as_deref().context("say whose data it is with --user E-MAIL")?;
         let config = global.load(None)?.config;
-        serde_json::to_value(local(&config, email, order.time_zone, (file, size, &head, form))?)?
+        let import = local(&config, email, order.time_zone, (file, size, &head, form))?;
+        serde_json::to_value(ImportBody::from(&import))?
     };
-    global.print(&done, || text(&done))?;
+    let text = text(&done)?;
+    global.print(&done, || text)?;
     Ok(if done["state"] == "failed" { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -180,9 +184,14 @@ fn bar(size: u64) -> ProgressBar {
     bar
 }
 
-fn text(import: &Value) -> String {
-    let count = |name: &str| import["counts"][name].as_u64().unwrap_or_default();
-    let (accepted, known, refused) = (count("accepted"), count("duplicate"), count("rejected"));
+/// What became of a file, as the API tells it. A number that is not there is not taken for 0.
+fn text(import: &Value) -> anyhow::Result<String> {
+    let number = |pointer: &str| {
+        let number = import.pointer(pointer).and_then(Value::as_u64);
+        number.with_context(|| format!("the answer has no {pointer}: is the server of this version?"))
+    };
+    let accepted = number("/counts/accepted")?;
+    let (known, refused) = (number("/counts/duplicate")?, number("/counts/rejected")?);
     let mut lines = vec![format!("{accepted} new readings, {known} known, {refused} refused")];
     let unsupported = import["counts"]["unsupported"].as_object();
     for (kind, count) in unsupported.into_iter().flatten() {
@@ -194,9 +203,9 @@ fn text(import: &Value) -> String {
         lines.push(format!("line {line}: {}", message.unwrap_or_default()));
     }
     if let Some(failure) = import["failure"].as_str() {
-        let kept = import["position"]["line"].as_u64().unwrap_or_default();
+        let kept = number("/line")?;
         lines.push(format!("refused: {failure}; what came before line {kept} is kept"));
     }
     lines.push("a running `clarity serve` or `clarity worker` computes the measures".to_owned());
-    lines.join("\n")
+    Ok(lines.join("\n"))
 }

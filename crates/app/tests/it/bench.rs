@@ -24,6 +24,7 @@ use ports::{
     Clock, Error, ErrorKind, HealthDataRepository, IdSource, ModelStatus, Prediction, Predictor, Tensor,
 };
 use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A predictor without a model.
@@ -152,4 +153,19 @@ pub(crate) async fn held(app: &App, caller: &Caller) -> Vec<(Uuid, i64, f64)> {
 fn flat(sample: &Sample) -> (Uuid, i64, f64) {
     let Value::Quantity(value) = sample.value else { panic!("a heart rate is a quantity") };
     (sample.id.0, sample.interval.start_ms() / 1000 % 86_400, value)
+}
+
+/// Runs relay and worker until nothing is left to do.
+pub(crate) async fn settle(app: &Arc<App>) {
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn({
+        let (app, stop) = (Arc::clone(app), stop.clone());
+        async move { app.run_worker(stop, Duration::from_secs(10)).await }
+    });
+    // A job may leave an intent to do another.
+    while app.sweep_outbox().await.unwrap() > 0 || app.platform.jobs.stats().await.unwrap().depth > 0 {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    worker.await.unwrap();
 }

@@ -1,7 +1,5 @@
 //! From the outbox to the results.
 
-use std::{sync::Arc, time::Duration};
-
 use app::{App, results::DayRange};
 use domain::{
     job::JobState,
@@ -9,24 +7,9 @@ use domain::{
 };
 use ports::{Query, Record};
 use strum::IntoEnumIterator;
-use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::bench::settle;
 use crate::bench::{app, body, caller, heart_rate, send};
-
-/// Runs relay and worker until nothing is left to do.
-pub(crate) async fn settle(app: &Arc<App>) {
-    let stop = CancellationToken::new();
-    let worker = tokio::spawn({
-        let (app, stop) = (Arc::clone(app), stop.clone());
-        async move { app.run_worker(stop, Duration::from_secs(10)).await }
-    });
-    // A job may leave an intent to do another.
-    while app.sweep_outbox().await.unwrap() > 0 || app.platform.jobs.stats().await.unwrap().depth > 0 {
-        tokio::task::yield_now().await;
-    }
-    stop.cancel();
-    worker.await.unwrap();
-}
 
 async fn records(app: &App, partition: Partition) -> Vec<Record> {
     let mut all = Vec::new();

@@ -48,6 +48,7 @@ pub fn settings(config: &config::Config) -> app::Settings {
         circadian_days: measures.circadian_days,
         circadian_days_min: measures.circadian_days_min,
         pat_coverage_min: measures.pat_coverage_min,
+        screening: measures.screening.clone(),
         pat_model: "pat-s".to_owned(),
     }
 }

@@ -31,6 +31,7 @@ mod relay;
 pub mod report;
 pub mod requests;
 pub mod results;
+mod screening;
 mod segments;
 mod settings;
 mod turns;

@@ -216,6 +216,7 @@ impl App {
         let from = first.checked_sub(MARGIN_DAYS.days()).unwrap_or(first);
         let to = last.checked_add(MARGIN_DAYS.days()).unwrap_or(last);
         let samples = reader.samples_of(&MEASURED, from, to).await?;
+        let workouts = reader.samples(Metric::WORKOUT, from, to).await?;
         let calendar = Calendar::new(&samples);
         let priority = self.source_priority(user).await?;
         let nights = self.nights_of(&samples);
@@ -226,7 +227,7 @@ impl App {
             let mut measures = daily::daily(&day, &of_day, &priority);
             if measures.is_assessed() {
                 // The night may have begun the day before.
-                measures.vitals = Some(vitals(&day, &samples, &nights, &priority));
+                measures.vitals = Some(vitals(&day, &samples, &workouts, &nights, &priority));
                 results.put(RecordKey::of_day(user, Kind::Daily, *date), encode(&measures)?);
             }
         }

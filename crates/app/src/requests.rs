@@ -129,7 +129,7 @@ impl App {
                 let offset = Offset::from_seconds(offset_seconds)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "request.offset").with_cause(error))?;
                 let id = AnalysisId(id.0);
-                let analysis = self.analysis_of(id, &series, &TimeZone::fixed(offset)).await?;
+                let analysis = self.analysis_of(user, id, &series, &TimeZone::fixed(offset)).await?;
                 let write = Write::insert(RecordKey::analysis(user, id), encode(&analysis)?);
                 ("analysis.completed", json!({ "analysis_id": id }), vec![write])
             }

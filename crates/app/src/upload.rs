@@ -11,6 +11,7 @@ use domain::{
     envelope::{Envelope, Work},
     ids::{SampleId, UploadId, UserId},
     job::JobState,
+    measures::vitals,
     metric::Metric,
     record::{RecordKey, hash_of},
     sample::{ContentKey, Sample},
@@ -242,6 +243,10 @@ impl App {
         let deleted = Deleted::read(store, user, &timeline).await?;
         let groups = group(&prepared.parsed.samples);
         let mut verdicts = self.judged(user, prepared, (&groups, &timeline), &deleted).await?;
+        if kind != UploadKind::Import {
+            // Whoever deletes this upload deletes what it brought, and that reading is not of it.
+            verdicts.completed.clear();
+        }
         timeline.sequence += 1;
         let Segments { mut writes, keys, days } = segments(user, prepared, groups, &verdicts, &mut timeline)?;
         let now = self.platform.clock.now();
@@ -440,8 +445,12 @@ fn segments(
     let mut made =
         Segments { writes: Vec::with_capacity(groups.len() + 6), keys: Vec::new(), days: BTreeSet::new() };
     for ((metric, day), members) in groups {
-        let fresh = members.iter().filter(|at| verdicts.accepted[**at]);
+        let fresh =
+            members.iter().filter(|at| verdicts.accepted[**at] || verdicts.completed.contains_key(at));
         let sample = |at: &usize| {
+            if let Some(held) = verdicts.completed.get(at) {
+                return held.clone();
+            }
             let sample = prepared.parsed.samples[*at].clone();
             match verdicts.carried.get(at) {
                 Some(metadata) => Sample { metadata: Some(Arc::clone(metadata)), ..sample },
@@ -452,7 +461,7 @@ fn segments(
         if samples.is_empty() {
             continue;
         }
-        if MEASURED.contains(&metric) {
+        if MEASURED.contains(&metric) || metric == Metric::WORKOUT {
             made.days.extend(samples.iter().flat_map(local_days));
         }
         let body = segment::encode(&samples)
@@ -465,7 +474,7 @@ fn segments(
     Ok(made)
 }
 
-/// The local days in which a reading begins and ends; [`MEASURED`] ones last no longer than two.
+/// The local days in which a reading begins and ends; [`MEASURED`] ones last no longer than two, and a workout is its last day's.
 fn local_days(sample: &Sample) -> [Date; 2] {
     let rules = sample.clock.rules();
     let last_ms = sample.interval.end_ms().max(sample.interval.start_ms() + 1) - 1;
@@ -487,13 +496,20 @@ struct Known {
     exported: HashMap<ContentKey, (SampleId, i64)>,
     /// What readings without an id of the phone's have as metadata: an export's line has beats that an upload lacks.
     metadata: HashMap<(SampleId, i64), Arc<str>>,
+    /// By what an export tells: readings with an id of the phone's that lack their beats, where beats came.
+    beatless: Option<HashMap<ContentKey, Sample>>,
 }
 
 impl Known {
     /// For judging `members`.
     fn for_members(prepared: &Prepared, members: &[usize]) -> Self {
-        let is_line = |at: &usize| is_line(&prepared.parsed.samples[*at], prepared.content[*at]);
-        Self { named: members.iter().any(is_line).then(HashMap::new), ..Self::default() }
+        let sample = |at: &usize| &prepared.parsed.samples[*at];
+        let is_line = |at: &usize| is_line(sample(at), prepared.content[*at]);
+        Self {
+            named: members.iter().any(is_line).then(HashMap::new),
+            beatless: members.iter().any(|at| has_beats(sample(at))).then(HashMap::new),
+            ..Self::default()
+        }
     }
 
     fn add(&mut self, sample: &Sample) {
@@ -508,9 +524,25 @@ impl Known {
             self.exported.insert(sample.export_key(), (sample.id, sample.interval.start_ms()));
         } else if let Some(named) = self.named.as_mut().filter(|_| sample.id != content.sample_id()) {
             named.insert(sample.export_key(), sample.id);
+            if let Some(beatless) = &mut self.beatless {
+                if has_beats(sample) {
+                    beatless.remove(&sample.export_key());
+                } else {
+                    beatless.insert(sample.export_key(), sample.clone());
+                }
+            }
         }
         self.versions.entry((sample.id, sample.interval.start_ms())).or_default().insert(content);
         self.content.insert(content, sample.id);
+    }
+
+    /// The held reading with the beats that its line in an export brings; `None` where it has some, or has another value by now.
+    fn completed(&mut self, line: &Sample, deleted: &Deleted) -> Option<Sample> {
+        let beatless = self.beatless.as_mut().filter(|_| has_beats(line))?;
+        let held = beatless.remove(&line.export_key()).filter(|held| !deleted.holds(held))?;
+        let versions = self.versions.get(&(held.id, held.interval.start_ms()))?;
+        let metadata = joined(line.metadata.as_deref()?, held.metadata.as_deref());
+        (versions.len() == 1).then_some(Sample { metadata: Some(metadata), ..held })
     }
 
     /// What becomes of a reading in view of these. A version that was seen before is known: a retry of an old upload never
@@ -541,6 +573,11 @@ impl Known {
             },
         }
     }
+}
+
+/// Whether a heart rate variability came with its beats: phones upload them without, exports tell them.
+fn has_beats(sample: &Sample) -> bool {
+    sample.metric == Metric::HEART_RATE_VARIABILITY_SDNN && vitals::beat_intervals(sample).is_some()
 }
 
 /// The metadata of a reading that came twice; where both say something, the later one counts.
@@ -581,6 +618,8 @@ struct Verdicts<'a> {
     replaced: Vec<(SampleId, i64)>,
     /// The metadata of those, with what they had before.
     carried: HashMap<usize, Arc<str>>,
+    /// Held readings with what a duplicate tells more of them: newer versions that take nobody's place in the receipts.
+    completed: HashMap<usize, Sample>,
 }
 
 impl<'a> Verdicts<'a> {
@@ -595,6 +634,7 @@ impl<'a> Verdicts<'a> {
             deletions,
             replaced: Vec::new(),
             carried: HashMap::new(),
+            completed: HashMap::new(),
         }
     }
 
@@ -609,6 +649,7 @@ impl<'a> Verdicts<'a> {
             match verdict {
                 Verdict::Duplicate => {
                     self.duplicates += 1;
+                    self.completed.extend(known.completed(sample, deleted).map(|held| (*at, held)));
                     continue;
                 }
                 Verdict::Replaces(id, start_ms) | Verdict::Joins(id, start_ms) => {

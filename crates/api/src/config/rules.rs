@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, fs::File, net::IpAddr, ops::RangeInclusive};
 
+use domain::measures::screening::unit_of;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
@@ -23,6 +24,7 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
     let mut rules = Rules(Vec::new());
     rules.ranges_of_the_server(config);
     rules.ranges_of_the_pipeline(config);
+    rules.screening(config);
     rules.ranges_of_live(config);
     rules.texts(config);
     rules.pairs(config);
@@ -106,6 +108,17 @@ impl Rules {
         self.range("limits.metrics_per_upload_max", limits.metrics_per_upload_max, 1..=100_000);
         self.range("limits.samples_per_upload_max", limits.samples_per_upload_max, 1..=10_000_000);
         self.range("limits.step_minutes_max", limits.step_minutes_max, 1..=525_600);
+    }
+
+    fn screening(&mut self, config: &Config) {
+        for rule in config.measures.screening.as_slice() {
+            let problem = match unit_of(&rule.input) {
+                Some(unit) if unit == rule.unit => continue,
+                Some(unit) => format!("`{}` is in `{unit}`, not in `{}`", rule.input, rule.unit),
+                None => format!("no night or day has a measure `{}`", rule.input),
+            };
+            self.refuse("measures.screening", format!("rule `{}`: {problem}", rule.id));
+        }
     }
 
     fn ranges_of_the_pipeline(&mut self, config: &Config) {

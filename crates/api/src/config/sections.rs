@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
+use domain::measures::screening::Rules;
 pub use inference::ExecutionProvider;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -337,6 +338,7 @@ pub struct Measures {
     pub circadian_days: u32,
     pub circadian_days_min: u32,
     pub pat_coverage_min: f64,
+    pub screening: Rules,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -331,6 +331,29 @@ fn values_out_of_range_or_form_are_faults() {
 }
 
 #[test]
+fn screening_rules_are_a_list_that_is_checked_whole() {
+    let rule = "id=\"a\",screen=\"mania\",input=\"total_sleep_time\",unit=\"min\",comparison=\"at_most\",threshold=180.0,\
+                nights=7,nights_needed=5,nights_met=4,alert=\"low\",citation=\"DSM-5\"";
+    let with = |rules: &str| with_flags(&[("measures.screening", rules)]);
+    assert!(Config::load(&with_flags(&[])).unwrap().config.measures.screening.is_empty());
+    let loaded = Config::load(&with(&format!("[{{{rule}}}]"))).unwrap();
+    assert_eq!(loaded.config.measures.screening.as_slice()[0].id, "a");
+    for (old, new, says) in [
+        ("nights_met=4", "nights_met=6", "nights_met <= nights_needed"),
+        ("total_sleep_time", "mood", "no night or day has a measure `mood`"),
+        ("\"min\"", "\"h\"", "is in `min`, not in `h`"),
+        (",alert=\"low\"", "", "alert"),
+        ("threshold", "treshold", "treshold"),
+    ] {
+        let fault = fault(&with(&format!("[{{{}}}]", rule.replace(old, new))));
+        assert_eq!(fault.key, "measures.screening");
+        assert!(fault.problem.contains(says), "{fault}");
+    }
+    let twice = fault(&with(&format!("[{{{rule}}},{{{rule}}}]")));
+    assert!(twice.problem.contains("there twice"), "{twice}");
+}
+
+#[test]
 fn a_list_of_breached_passwords_that_cannot_be_read_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("breached.txt");

@@ -92,6 +92,25 @@ pub(crate) struct Vitals {
     nocturnal_dip: Measure,
     /// RMSSD of the day's recordings that have their beats.
     hrv_rmssd: Measure,
+    /// SDNN of the same recordings, from their beats; `null` where an earlier build computed the day.
+    #[schema(required)]
+    hrv_sdnn_of_beats: Option<Measure>,
+    /// The workouts that end on the day.
+    workouts: Vec<WorkoutHeart>,
+}
+
+/// The heart in and after one workout.
+#[derive(ToSchema)]
+pub(crate) struct WorkoutHeart {
+    #[schema(format = DateTime, example = "2026-03-01T16:00:00Z")]
+    start: String,
+    #[schema(format = DateTime, example = "2026-03-01T16:45:00Z")]
+    end: String,
+    /// HealthKit's `HKWorkoutActivityType`: 37 is running.
+    #[schema(example = 37)]
+    activity_type: i32,
+    /// By how much the heart slows down in the minute after the workout.
+    heart_rate_recovery: Measure,
 }
 
 /// How far a value is from what is usual.
@@ -375,6 +394,83 @@ pub(crate) struct AnalysisMetadata {
     model: Option<ModelIdentity>,
     coverage: Option<Coverage>,
     experimental: Option<bool>,
+    screening: Option<Vec<Finding>>,
+}
+
+/// How loud a screening alerts.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Alert {
+    /// Every rule was assessed, and none is met.
+    None,
+    Low,
+    Moderate,
+    High,
+}
+
+/// What one screening rule found.
+#[derive(ToSchema)]
+pub(crate) struct Finding {
+    rule: ScreeningRule,
+    /// Whether it is met; `null` where it was not assessed.
+    #[schema(required)]
+    is_met: Option<bool>,
+    /// Why it was not assessed.
+    #[schema(required)]
+    not_assessed: Option<String>,
+    /// The values that it looked at, the latest last, in the rule's unit; `null` for a night without one.
+    inputs: Vec<Option<f64>>,
+    /// How many of its nights had a value.
+    coverage: Coverage,
+    #[schema(example = "screening, not a diagnosis")]
+    statement: String,
+}
+
+/// A screening rule, as it is configured.
+#[derive(ToSchema)]
+pub(crate) struct ScreeningRule {
+    #[schema(example = "mania_decreased_need_for_sleep")]
+    id: String,
+    screen: Screen,
+    /// The measure that it looks at.
+    #[schema(example = "total_sleep_time")]
+    input: String,
+    /// UCUM, of input and threshold.
+    #[schema(example = "min")]
+    unit: String,
+    comparison: Comparison,
+    #[schema(example = 180.0)]
+    threshold: f64,
+    /// How many of the latest nights are looked at.
+    #[schema(example = 7)]
+    nights: u32,
+    /// How many of them must have a value.
+    #[schema(example = 5)]
+    nights_needed: u32,
+    /// How many of them must meet the comparison.
+    #[schema(example = 4)]
+    nights_met: u32,
+    alert: Alert,
+    /// The publication that it is taken from.
+    citation: String,
+}
+
+/// What a rule looks for signs of.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Screen {
+    Mania,
+    Mood,
+}
+
+/// How a value is compared with the threshold.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Comparison {
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
 }
 
 /// What the phone says of the whole upload. Other fields are kept as they came.

@@ -14,8 +14,8 @@ import tempfile
 
 DAYS = "30"
 # The tables are long; the picture is of what one sees first.
-STYLE = "<style>.wide, dl, footer { display: none; } h2 { margin-top: 18px; } body { padding-bottom: 0; }</style></head>"
-SIZE = "1100,2740"
+STYLE = "<style>.wide, dl, footer, section:has(.sources) { display: none; } h2 { margin-top: 18px; } body { padding-bottom: 0; }</style></head>"
+SIZE = "1100,2660"
 SCALE = "0.65"
 
 

@@ -114,8 +114,8 @@ pub(crate) struct ActigraphyAnalysis {
     /// PAT embedding, 96 numbers.
     embedding: Option<Vec<f32>>,
     mania_risk_score: Option<f64>,
-    /// The highest alert of the configured screening rules that are met, `none` where none is. Screening, not a diagnosis.
-    #[schema(value_type = Option<schemas::Alert>)]
+    /// The highest alert of the configured screening rules that are met: `none`, `low`, `moderate` or `high`. Screening, not a diagnosis.
+    #[schema(value_type = Option<String>)]
     mania_alert_level: Option<Alert>,
     /// What each configured screening rule found, in the nights up to the last local day; empty where screening is off.
     #[schema(value_type = Vec<schemas::Finding>)]

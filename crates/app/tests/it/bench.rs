@@ -111,6 +111,7 @@ pub(crate) fn settings() -> Settings {
         circadian_days: 14,
         circadian_days_min: 3,
         pat_coverage_min: 0.9,
+        screening: domain::measures::screening::Rules::default(),
         pat_model: "pat-s".to_owned(),
     }
 }

@@ -43,9 +43,9 @@ pub struct Vitals {
     /// Unit `ms`. `None` where an earlier build computed the day.
     #[serde(default)]
     pub hrv_sdnn_of_beats: Option<Measure>,
-    /// The workouts that end on the day, in the order of their ends.
+    /// The workouts that end on the day, in the order of their ends; `None` where an earlier build computed the day.
     #[serde(default)]
-    pub workouts: Vec<WorkoutHeart>,
+    pub workouts: Option<Vec<WorkoutHeart>>,
 }
 
 /// The heart in and after one workout.
@@ -85,7 +85,7 @@ pub fn vitals(
         },
         hrv_rmssd: mean(&variability, RMSSD, |found| &found.rmssd),
         hrv_sdnn_of_beats: Some(mean(&variability, SDNN, |found| &found.sdnn)),
-        workouts: workouts(local.interval, exercise, samples, priority),
+        workouts: Some(workouts(local.interval, exercise, samples, priority)),
     }
 }
 
@@ -325,7 +325,7 @@ mod tests {
         samples.extend([workout(1150, 1202, 46), workout(540, 600, 37), workout(540, 600, 37)]);
         // It ends when the day is over.
         samples.push(workout(1430, 1440, 37));
-        let found = vitals_of(&samples).workouts;
+        let found = vitals_of(&samples).workouts.unwrap();
         let told = |workout: &WorkoutHeart| (workout.activity_type, workout.heart_rate_recovery.value());
         assert_eq!(found.iter().map(told).collect::<Vec<_>>(), [(37, Some(32.0)), (46, None)]);
         assert_eq!(found[0].end.as_millisecond(), minute(600));

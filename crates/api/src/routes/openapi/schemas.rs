@@ -95,8 +95,9 @@ pub(crate) struct Vitals {
     /// SDNN of the same recordings, from their beats; `null` where an earlier build computed the day.
     #[schema(required)]
     hrv_sdnn_of_beats: Option<Measure>,
-    /// The workouts that end on the day.
-    workouts: Vec<WorkoutHeart>,
+    /// The workouts that end on the day; `null` where an earlier build computed the day.
+    #[schema(required)]
+    workouts: Option<Vec<WorkoutHeart>>,
 }
 
 /// The heart in and after one workout.

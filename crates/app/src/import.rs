@@ -3,6 +3,9 @@
 //! A portion's readings and the position behind it are one commit, so an import that was killed goes on where it stopped. That
 //! is only a saving: readings are told by what they hold, so reading a file once more keeps nothing twice.
 
+mod prefix;
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -24,10 +27,15 @@ use crate::{
     days::DayRanges,
     error::Result,
     ingest::{self, Parsed, Place, REJECTIONS_MAX, Rejection},
+    process::DueDays,
     records::{RawBody, Receipts, UploadKind, encode, get},
     upload::{Prepared, raw_prefix},
 };
 
+pub use self::{
+    prefix::Prefix,
+    read::{Ended, Form, HEAD_BYTES, LineReceipt, Source, head, import_id},
+};
 pub use crate::upload::Fate;
 
 /// The list that the samples of a file are of, in the pointers of receipts: `/line/12`.
@@ -39,8 +47,8 @@ const PORTIONS_A_JOB: u32 = 64;
 /// How many types that are not kept are counted one by one.
 const UNSUPPORTED_MAX: usize = 500;
 
-/// How many files beside the readings are kept: their names lie in one record.
-const ATTACHMENTS_MAX: usize = 500;
+/// How many files beside the readings that are not kept are named.
+const LEFT_OUT_MAX: usize = 100;
 
 /// What a commit holds besides segments: upload, timeline, tombstones, import, days, intent.
 const OTHER_WRITES: usize = 8;
@@ -106,9 +114,15 @@ pub struct Import {
     /// Files beside the readings that are kept as they came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// How many more files there were than are kept.
+    /// How many files beside the readings are not kept.
     #[serde(default)]
     pub attachments_left_out: u64,
+    /// Which, the first [`LEFT_OUT_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    /// How the file begins, up to its position or a little before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<Prefix>,
     /// What was refused, and why. `pointer` is `/line/` and the line.
     pub rejected: Vec<Rejection>,
     /// When it was begun.
@@ -121,6 +135,23 @@ pub struct Import {
     /// Days that were touched and are not given to a job yet.
     #[serde(default, skip_serializing_if = "DayRanges::is_empty")]
     days: DayRanges,
+    /// Days of which there is more than one segment now, likewise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    joins: BTreeMap<Metric, DayRanges>,
+}
+
+impl Import {
+    /// Notes which files beside the readings are not kept: all of them at once, however often the file is read.
+    fn leave_out(&mut self, mut left_out: Vec<LeftOut>) {
+        self.attachments_left_out = left_out.len() as u64;
+        left_out.truncate(LEFT_OUT_MAX);
+        self.left_out = left_out;
+    }
+
+    /// Takes what is not given to a job yet.
+    fn due(&mut self) -> DueDays {
+        DueDays { days: std::mem::take(&mut self.days), joins: std::mem::take(&mut self.joins) }
+    }
 }
 
 /// A file that came with the readings, such as an electrocardiogram or the route of a workout.
@@ -134,6 +165,17 @@ pub struct Attachment {
     pub sha256: String,
     /// The object that holds it.
     pub(crate) object: String,
+}
+
+/// A file that came with the readings and is not kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its path in the archive that it came in.
+    pub name: String,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// `too_large`, or `too_many`: others came first.
+    pub code: String,
 }
 
 /// An import in hand.
@@ -164,6 +206,15 @@ pub struct Portion {
     pub unsupported: BTreeMap<String, u64>,
     /// Where it ends.
     pub end: Option<Position>,
+    /// How the file begins, up to there.
+    pub prefix: Option<Prefix>,
+}
+
+/// What moves with the last part of a portion.
+struct End {
+    position: Position,
+    prefix: Option<Prefix>,
+    unsupported: BTreeMap<String, u64>,
 }
 
 impl App {
@@ -186,12 +237,20 @@ impl App {
             Some(stored) if goes_on && stored.body.state != State::Completed => {
                 Import { state: State::Running, failure: None, ..stored.body }
             }
-            finished => self.anew(id, finished.map(|stored| stored.body.days).unwrap_or_default()),
+            finished => self.anew(id, finished.map(|mut stored| stored.body.due()).unwrap_or_default()),
         };
         Ok(Importing { import, version, portions: 0, receipts: Vec::new() })
     }
 
-    fn anew(&self, id: ImportId, days: DayRanges) -> Import {
+    /// Forgets how far an import had come: its file is another one now. What it brought is kept.
+    pub async fn begin_anew(&self, caller: &Caller, mut importing: Importing) -> Result<Import> {
+        let next = self.anew(importing.import.id, importing.import.due());
+        let write = import_write(caller.user_id, importing.version, &next)?;
+        self.platform.health_data.commit(vec![write]).await?;
+        Ok(next)
+    }
+
+    fn anew(&self, id: ImportId, due: DueDays) -> Import {
         let now = self.platform.clock.now();
         Import {
             id,
@@ -200,11 +259,14 @@ impl App {
             counts: Counts::default(),
             attachments: Vec::new(),
             attachments_left_out: 0,
+            left_out: Vec::new(),
+            prefix: None,
             rejected: Vec::new(),
             started_at: now,
             updated_at: now,
             failure: None,
-            days,
+            days: due.days,
+            joins: due.joins,
         }
     }
 
@@ -216,7 +278,8 @@ impl App {
         importing: &mut Importing,
         portion: Portion,
     ) -> Result<Vec<Fate>> {
-        let Portion { samples, lines, deleted, rejected, rejected_total, mut unsupported, end } = portion;
+        let Portion { samples, lines, deleted, rejected, rejected_total, unsupported, end, prefix } = portion;
+        let mut end = end.map(|position| End { position, prefix, unsupported });
         let groups_max = self.platform.health_data.limits().writes_max.saturating_sub(OTHER_WRITES).max(1);
         let mut parts = split(samples, lines, groups_max);
         if parts.is_empty() {
@@ -240,11 +303,8 @@ impl App {
                 ..Parsed::default()
             };
             // The position moves with the last part: a kill between two of them reads the first ones again.
-            let end = if at == last { end } else { None };
-            let unsupported = if at == last { std::mem::take(&mut unsupported) } else { BTreeMap::new() };
-            fates.extend(
-                self.import_part(caller, importing, parsed, end.map(|end| (end, unsupported))).await?,
-            );
+            let end = if at == last { end.take() } else { None };
+            fates.extend(self.import_part(caller, importing, parsed, end).await?);
         }
         Ok(fates)
     }
@@ -254,7 +314,7 @@ impl App {
         caller: &Caller,
         importing: &mut Importing,
         parsed: Parsed,
-        end: Option<(Position, BTreeMap<String, u64>)>,
+        end: Option<End>,
     ) -> Result<Vec<Fate>> {
         let user = caller.user_id;
         let prepared = prepare(parsed).await?;
@@ -266,8 +326,11 @@ impl App {
             let mut plan = self.plan(caller, (id, UploadKind::Import), &prepared, raw.clone()).await?;
             let mut next = importing.import.clone();
             // Counted with the position: who reads a part again must not count it twice.
-            if let Some((position, unsupported)) = &end {
+            if let Some(End { position, prefix, unsupported }) = &end {
                 next.position = *position;
+                if prefix.is_some() {
+                    next.prefix.clone_from(prefix);
+                }
                 for (kind, count) in unsupported {
                     let kinds = &mut next.counts.unsupported;
                     if kinds.len() < UNSUPPORTED_MAX || kinds.contains_key(kind) {
@@ -281,13 +344,16 @@ impl App {
             for day in &plan.upload.days {
                 next.days.insert(*day);
             }
+            for (metric, day) in &plan.beside {
+                next.joins.entry(*metric).or_default().insert(*day);
+            }
             next.updated_at = self.platform.clock.now();
             // What was held already leaves no trace but in the import's own counts.
             let brings_something = !plan.upload.segments.is_empty() || plan.upload.has_deletions;
             let mut writes = if brings_something { std::mem::take(&mut plan.writes) } else { Vec::new() };
             let mut nudge = None;
-            if importing.portions + 1 >= PORTIONS_A_JOB && !next.days.is_empty() {
-                nudge = Some(self.hand_over(user, &mut next, &mut writes)?);
+            if importing.portions + 1 >= PORTIONS_A_JOB {
+                nudge = self.hand_over(user, &mut next, &mut writes)?;
             }
             writes.push(import_write(user, importing.version, &next)?);
             let made = self.offload(user, &mut writes).await?;
@@ -342,10 +408,6 @@ impl App {
         let options = PutOptions { sha256: Some(Sha256Digest(digest)), ..PutOptions::default() };
         let size_bytes = body.len() as u64;
         let key = ObjectKey::new(object.clone())?;
-        if import.attachments.len() >= ATTACHMENTS_MAX {
-            importing.import.attachments_left_out += 1;
-            return Ok(());
-        }
         self.platform.objects.put(&key, objects::once(body), options).await?;
         let mut next = import.clone();
         next.attachments.push(Attachment { name, size_bytes, sha256, object });
@@ -375,8 +437,7 @@ impl App {
         next.failure = failure;
         next.updated_at = self.platform.clock.now();
         let mut writes = Vec::new();
-        let nudge =
-            if next.days.is_empty() { None } else { Some(self.hand_over(user, &mut next, &mut writes)?) };
+        let nudge = self.hand_over(user, &mut next, &mut writes)?;
         writes.push(import_write(user, importing.version, &next)?);
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
@@ -388,9 +449,15 @@ impl App {
         Ok(importing.import)
     }
 
-    /// Leaves the days that were touched so far to a job.
-    fn hand_over(&self, user: UserId, import: &mut Import, writes: &mut Vec<Write>) -> Result<RecordKey> {
-        self.due(user, std::mem::take(&mut import.days), writes)
+    /// Leaves the days that were touched so far to a job, if there are any.
+    fn hand_over(
+        &self,
+        user: UserId,
+        import: &mut Import,
+        writes: &mut Vec<Write>,
+    ) -> Result<Option<RecordKey>> {
+        let due = import.due();
+        if due.is_empty() { Ok(None) } else { self.due(user, &due, writes).map(Some) }
     }
 
     /// Refuses to go on where somebody else imports the same file.

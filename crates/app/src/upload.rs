@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     pub writes: Vec<Write>,
     /// What became of each sample, by its index.
     pub fates: Vec<Fate>,
+    /// Of the segments those that are not the first of their metric and day.
+    pub beside: Vec<(Metric, Date)>,
 }
 
 /// What became of one sample.
@@ -243,7 +245,7 @@ impl App {
         let groups = group(&prepared.parsed.samples);
         let mut verdicts = self.judged(user, prepared, (&groups, &timeline), &deleted).await?;
         timeline.sequence += 1;
-        let Segments { mut writes, keys, days } = segments(user, prepared, groups, &verdicts, &mut timeline)?;
+        let Segments { mut writes, keys, beside, days } = segments(user, prepared, groups, &verdicts, &mut timeline)?;
         let now = self.platform.clock.now();
         let tombstones = Tombstones {
             ids: prepared.parsed.deleted.clone(),
@@ -294,7 +296,7 @@ impl App {
             writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
         }
         let fates = verdicts.fates();
-        Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes, fates })
+        Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes, fates, beside })
     }
 
     /// What becomes of each sample in view of what is held.
@@ -366,10 +368,16 @@ impl App {
             Ok(header.start_ms_min < last_ms.saturating_add(1000)
                 && header.end_ms_max > first_ms.saturating_sub(1000))
         };
+        // A reading that begins in another second than all of these is none of them. A day may hold 86,400, of which a late
+        // upload asks for one.
+        let second = |sample: &Sample| sample.interval.start_ms().div_euclid(1000);
+        let seconds: HashSet<i64> = members.iter().map(|at| second(&prepared.parsed.samples[*at])).collect();
         let mut known = Known::for_members(prepared, members);
         for segment in self.segments_of(user, metric, day, overlaps).await? {
             for (_, sample) in &segment.samples {
-                known.add(sample);
+                if seconds.contains(&second(sample)) {
+                    known.add(sample);
+                }
             }
         }
         Ok(known)
@@ -426,6 +434,8 @@ fn group(samples: &[Sample]) -> Groups {
 struct Segments {
     writes: Vec<Write>,
     keys: Vec<(Metric, Date)>,
+    /// Those of days of which segments are held already.
+    beside: Vec<(Metric, Date)>,
     days: BTreeSet<Date>,
 }
 
@@ -437,8 +447,12 @@ fn segments(
     verdicts: &Verdicts<'_>,
     timeline: &mut Timeline,
 ) -> Result<Segments> {
-    let mut made =
-        Segments { writes: Vec::with_capacity(groups.len() + 6), keys: Vec::new(), days: BTreeSet::new() };
+    let mut made = Segments {
+        writes: Vec::with_capacity(groups.len() + 6),
+        keys: Vec::new(),
+        beside: Vec::new(),
+        days: BTreeSet::new(),
+    };
     for ((metric, day), members) in groups {
         let fresh = members.iter().filter(|at| verdicts.accepted[**at]);
         let sample = |at: &usize| {
@@ -459,6 +473,9 @@ fn segments(
             .map_err(|error| Error::new(ErrorKind::Unexpected, "segment.encode").with_cause(error))?;
         made.writes.push(Write::insert(RecordKey::segment(user, metric, day, timeline.sequence), body));
         let last_ms = samples.iter().map(|sample| sample.interval.start_ms()).max();
+        if timeline.holds(metric, day) {
+            made.beside.push((metric, day));
+        }
         timeline.note(metric, day, last_ms.unwrap_or(i64::MAX));
         made.keys.push((metric, day));
     }

@@ -12,7 +12,7 @@ use std::{
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use app::{
-    import::{Import, State},
+    import::{self, Ended, Form, Import, LeftOut, LineReceipt, Source, State, import_id},
     ingest::Rejection,
 };
 use bytes::Bytes;
@@ -31,7 +31,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Ctx, HealthUser},
-    importing::{self, Ended, Form, LineReceipt, Source, import_id},
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
@@ -103,10 +102,34 @@ pub(crate) struct ImportBody {
     failure: Option<String>,
     /// Names of files that came with the readings and are kept as they are.
     attachments: Vec<String>,
+    /// How many such files are not kept.
+    #[schema(example = 0)]
+    attachments_left_out: u64,
+    /// Which, and why; the first hundred.
+    left_out: Vec<LeftOutBody>,
     #[schema(example = "2026-03-01T08:00:00Z")]
     started_at: String,
     #[schema(example = "2026-03-01T08:01:00Z")]
     updated_at: String,
+}
+
+/// A file that came with the readings and is not kept.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LeftOutBody {
+    /// Its path in the archive.
+    #[schema(example = "apple_health_export/workout-routes/route_2025-03-03_6.32pm.gpx")]
+    name: String,
+    #[schema(example = 48_112_904)]
+    size_bytes: u64,
+    /// `too_large` (more than 32 MiB), or `too_many`: 500 others came before it.
+    #[schema(example = "too_large")]
+    code: String,
+}
+
+impl From<&LeftOut> for LeftOutBody {
+    fn from(file: &LeftOut) -> Self {
+        Self { name: file.name.clone(), size_bytes: file.size_bytes, code: file.code.clone() }
+    }
 }
 
 impl From<&Import> for ImportBody {
@@ -126,6 +149,8 @@ impl From<&Import> for ImportBody {
             rejected: import.rejected.clone(),
             failure: import.failure.clone(),
             attachments: import.attachments.iter().map(|attachment| attachment.name.clone()).collect(),
+            attachments_left_out: import.attachments_left_out,
+            left_out: import.left_out.iter().map(LeftOutBody::from).collect(),
             started_at: seconds(import.started_at),
             updated_at: seconds(import.updated_at),
         }
@@ -189,13 +214,16 @@ pub(crate) async fn stream_in(
         let _says_so_when_dropped = Done(Arc::clone(&writer));
         let outcome =
             source(body, form, query.time_zone, announced, &*app.platform.ids).map(|(id, source)| {
-                handle.block_on(importing::import(&app, &caller, id, source, |import, receipts| {
+                handle.block_on(app.import_file(&caller, id, source, |import, receipts| {
                     writer.report(import, receipts)
                 }))
             });
         let last = match outcome {
             Ok(Ok(Ended::Read(import) | Ended::BrokeOff(import, _))) => {
                 json!({ "import": ImportBody::from(&import) })
+            }
+            Ok(Ok(Ended::Changed(_))) => {
+                json!({ "error": "the file is not the one whose import was begun, although it is as long and begins alike: send it again, and it is read from its beginning" })
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "an import broke off");
@@ -310,11 +338,11 @@ fn source(
         let mut file = tempfile::tempfile()?;
         let size = io::copy(&mut body, &mut file)?;
         file.seek(SeekFrom::Start(0))?;
-        let (head, _) = importing::head(&mut file)?;
+        let (head, _) = import::head(&mut file)?;
         return Ok((id(Some(size), &head), Source::Archive(file)));
     }
     let mut head = Vec::new();
-    (&mut body).take(importing::HEAD_BYTES as u64).read_to_end(&mut head)?;
+    (&mut body).take(import::HEAD_BYTES as u64).read_to_end(&mut head)?;
     let id = id(announced, &head);
     let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(body));
     Ok((id, if form == Form::Xml { Source::Xml(whole) } else { Source::Lines(whole, time_zone) }))

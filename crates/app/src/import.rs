@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use domain::{
-    ids::{ImportId, UploadId, UserId},
+    ids::{ImportId, SampleId, UploadId, UserId},
     metric::Metric,
     record::RecordKey,
     sample::Sample,
-    time::utc_date,
 };
-use jiff::{Timestamp, civil::Date};
+use jiff::Timestamp;
 use ports::{Error, ErrorKind, ObjectKey, Precondition, PutOptions, Sha256Digest, Version, Write, objects};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -29,7 +28,7 @@ use crate::{
     ingest::{self, Parsed, Place, REJECTIONS_MAX, Rejection},
     process::DueDays,
     records::{RawBody, Receipts, UploadKind, encode, get},
-    upload::{Prepared, raw_prefix},
+    upload::{Prepared, block_of, raw_prefix},
 };
 
 pub use self::{
@@ -180,24 +179,26 @@ pub struct LeftOut {
 
 /// An import in hand.
 #[derive(Debug)]
-pub struct Importing {
+struct Importing {
     /// As it is kept.
     pub import: Import,
     version: Option<Version>,
     portions: u32,
+    /// Whether samples may come with ids of their own.
+    has_own_ids: bool,
     /// Of the parts of the portion in hand.
     receipts: Vec<Receipts>,
 }
 
 /// The next part of a file.
 #[derive(Default)]
-pub struct Portion {
+struct Portion {
     /// Its readings, in the file's order.
     pub samples: Vec<Sample>,
     /// The line of each.
     pub lines: Vec<u64>,
     /// Ids of samples that were deleted.
-    pub deleted: Vec<domain::ids::SampleId>,
+    pub deleted: Vec<SampleId>,
     /// What could not be read, and why.
     pub rejected: Vec<Rejection>,
     /// How many could not be read.
@@ -226,24 +227,25 @@ impl App {
         Ok(stored.map(|stored| stored.body))
     }
 
-    /// Begins to import a file, or takes up an import that was left, if it `goes_on`. One that was read to its end begins anew.
-    pub async fn begin_import(&self, caller: &Caller, id: ImportId, goes_on: bool) -> Result<Importing> {
+    /// Begins to import a file, or takes up an import that was left. One that was read to its end begins anew, and so does one
+    /// of lines, each of which gets its receipt again: only those have ids of their own.
+    async fn begin_import(&self, caller: &Caller, id: ImportId, has_own_ids: bool) -> Result<Importing> {
         let store = &*self.platform.health_data;
         let stored = get::<Import>(store, &RecordKey::import(caller.user_id, id)).await?;
         let audit = self.platform.audit(caller, Action::Upload, format!("import/{id}"))?;
         store.commit(vec![audit]).await?;
         let version = stored.as_ref().map(|stored| stored.version);
         let import = match stored {
-            Some(stored) if goes_on && stored.body.state != State::Completed => {
+            Some(stored) if !has_own_ids && stored.body.state != State::Completed => {
                 Import { state: State::Running, failure: None, ..stored.body }
             }
             finished => self.anew(id, finished.map(|mut stored| stored.body.due()).unwrap_or_default()),
         };
-        Ok(Importing { import, version, portions: 0, receipts: Vec::new() })
+        Ok(Importing { import, version, portions: 0, has_own_ids, receipts: Vec::new() })
     }
 
     /// Forgets how far an import had come: its file is another one now. What it brought is kept.
-    pub async fn begin_anew(&self, caller: &Caller, mut importing: Importing) -> Result<Import> {
+    async fn begin_anew(&self, caller: &Caller, mut importing: Importing) -> Result<Import> {
         let next = self.anew(importing.import.id, importing.import.due());
         let write = import_write(caller.user_id, importing.version, &next)?;
         self.platform.health_data.commit(vec![write]).await?;
@@ -272,7 +274,7 @@ impl App {
 
     /// Keeps a portion and where it ends. Answers what became of each of its readings; where this fails, none of those that
     /// were not answered for is lost: the import goes on before them.
-    pub async fn import_portion(
+    async fn import_portion(
         &self,
         caller: &Caller,
         importing: &mut Importing,
@@ -317,7 +319,7 @@ impl App {
         end: Option<End>,
     ) -> Result<Vec<Fate>> {
         let user = caller.user_id;
-        let prepared = prepare(parsed).await?;
+        let prepared = prepare(parsed, importing.has_own_ids).await?;
         let raw = RawBody { sha256: hex::encode(prepared.sha256), size_bytes: 0, object: None };
         let id = UploadId(self.platform.ids.next());
         let _turn = self.turns.take(user).await;
@@ -391,7 +393,7 @@ impl App {
     }
 
     /// Keeps a file that came with the readings. The same file once more is the same object.
-    pub async fn import_attachment(
+    async fn import_attachment(
         &self,
         caller: &Caller,
         importing: &mut Importing,
@@ -424,8 +426,20 @@ impl App {
         Ok(())
     }
 
+    /// Leaves an import that broke off: what it brought so far counts, also if nobody goes on with it.
+    async fn leave_import(&self, caller: &Caller, importing: Importing) -> Result<Import> {
+        let (mut next, mut writes) = (importing.import, Vec::new());
+        let nudge = self.hand_over(caller.user_id, &mut next, &mut writes)?;
+        if let Some(intent) = nudge {
+            writes.push(import_write(caller.user_id, importing.version, &next)?);
+            self.platform.health_data.commit(writes).await?;
+            self.relay.nudge(intent);
+        }
+        Ok(next)
+    }
+
     /// Ends an import: read to its end, or refused where it stands.
-    pub async fn end_import(
+    async fn end_import(
         &self,
         caller: &Caller,
         mut importing: Importing,
@@ -494,17 +508,19 @@ fn to_index(line: u64) -> usize {
     usize::try_from(line).unwrap_or(usize::MAX)
 }
 
-/// Checks what is plausible, and hashes: a thread's work.
-async fn prepare(parsed: Parsed) -> Result<Prepared> {
+/// Hashes: a thread's work. Of a file without ids each sample has the one that its content key makes.
+async fn prepare(parsed: Parsed, has_own_ids: bool) -> Result<Prepared> {
     let work = move || {
-        let content: Vec<_> = parsed.samples.iter().map(Sample::content_key).collect();
+        let derived =
+            |sample: &Sample| if has_own_ids { sample.content_key().sample_id() } else { sample.id };
+        let derived: Vec<SampleId> = parsed.samples.iter().map(derived).collect();
         let mut sha256 = Sha256::new();
-        for key in &content {
-            sha256.update(key.0);
+        for id in &derived {
+            sha256.update(id.0.as_bytes());
         }
         Prepared {
             parsed,
-            content,
+            derived,
             sha256: sha256.finalize().into(),
             size_bytes: 0,
             compressed: Bytes::new(),
@@ -515,26 +531,27 @@ async fn prepare(parsed: Parsed) -> Result<Prepared> {
 }
 
 /// Splits samples, in their order, into parts of at most so many segments.
-fn split(samples: Vec<Sample>, lines: Vec<u64>, groups_max: usize) -> Vec<(Vec<Sample>, Vec<u64>)> {
-    let mut parts: Vec<(Vec<Sample>, Vec<u64>)> = Vec::new();
-    let mut groups: BTreeSet<(Metric, Date)> = BTreeSet::new();
-    for (sample, line) in samples.into_iter().zip(lines) {
-        groups.insert((sample.metric, utc_date(sample.interval.start_ms())));
-        if parts.is_empty() || groups.len() > groups_max {
-            groups.clear();
-            groups.insert((sample.metric, utc_date(sample.interval.start_ms())));
-            parts.push((Vec::new(), Vec::new()));
+fn split(mut samples: Vec<Sample>, mut lines: Vec<u64>, groups_max: usize) -> Vec<(Vec<Sample>, Vec<u64>)> {
+    let (mut groups, mut ends, mut at) = (BTreeSet::new(), Vec::new(), 0);
+    for run in samples.chunk_by(|one, next| block_of(one) == block_of(next)) {
+        groups.insert(block_of(&run[0]));
+        if groups.len() > groups_max {
+            ends.push(at);
+            groups = BTreeSet::from([block_of(&run[0])]);
         }
-        if let Some((part, part_lines)) = parts.last_mut() {
-            part.push(sample);
-            part_lines.push(line);
-        }
+        at += run.len();
     }
+    let mut parts: Vec<(Vec<Sample>, Vec<u64>)> =
+        ends.into_iter().rev().map(|end| (samples.split_off(end), lines.split_off(end))).collect();
+    if !samples.is_empty() {
+        parts.push((samples, lines));
+    }
+    parts.reverse();
     parts
 }
 
 /// Takes what is implausible out of a portion, and notes why, by the rules of uploads.
-pub fn sift(portion: &mut Portion, now: Timestamp) {
+fn sift(portion: &mut Portion, now: Timestamp) {
     let samples = std::mem::take(&mut portion.samples);
     let lines = std::mem::take(&mut portion.lines);
     for (sample, line) in samples.into_iter().zip(lines) {

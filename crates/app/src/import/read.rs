@@ -153,8 +153,7 @@ impl App {
         mut report: impl FnMut(&Import, Vec<LineReceipt>) -> io::Result<()>,
     ) -> AppResult<Ended> {
         let wants_receipts = matches!(source, Source::Lines(..));
-        // Lines are read from the first one on: each gets its receipt again.
-        let mut importing = self.begin_import(caller, id, !wants_receipts).await?;
+        let mut importing = self.begin_import(caller, id, wants_receipts).await?;
         let (sender, mut pieces) = mpsc::channel(PORTIONS_WAITING_MAX);
         let now = self.platform.clock.now();
         let from = Begin { position: importing.import.position, prefix: importing.import.prefix.clone() };
@@ -166,7 +165,7 @@ impl App {
                     let receipts =
                         self.keep(caller, &mut importing, (portion, deletions), wants_receipts).await?;
                     if let Err(error) = report(&importing.import, receipts) {
-                        return Ok(Ended::BrokeOff(importing.import, error));
+                        return self.break_off(caller, importing, error).await;
                     }
                 }
                 Piece::Attachment(name, body) => {
@@ -175,13 +174,17 @@ impl App {
                 Piece::LeftOut(left_out) => importing.import.leave_out(left_out),
                 Piece::Changed => return self.begin_anew(caller, importing).await.map(Ended::Changed),
                 Piece::Refused(reason) => refused = Some(reason),
-                Piece::Broken(error) => return Ok(Ended::BrokeOff(importing.import, error)),
+                Piece::Broken(error) => return self.break_off(caller, importing, error).await,
             }
         }
         if let Err(panic) = reader.await {
-            return Ok(Ended::BrokeOff(importing.import, io::Error::other(panic)));
+            return self.break_off(caller, importing, io::Error::other(panic)).await;
         }
         self.end_import(caller, importing, refused).await.map(Ended::Read)
+    }
+
+    async fn break_off(&self, caller: &Caller, importing: Importing, error: io::Error) -> AppResult<Ended> {
+        Ok(Ended::BrokeOff(self.leave_import(caller, importing).await?, error))
     }
 
     async fn keep(

@@ -5,6 +5,7 @@
 
 mod prefix;
 mod read;
+mod uploaded;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +35,9 @@ use crate::{
 pub use self::{
     prefix::Prefix,
     read::{Ended, Form, HEAD_BYTES, LineReceipt, Source, head, import_id},
+    uploaded::{Announced, Place as UploadPlace, spool},
 };
+use self::uploaded::Uploaded;
 pub use crate::upload::Fate;
 
 /// The list that the samples of a file are of, in the pointers of receipts: `/line/12`.
@@ -71,12 +74,23 @@ impl Position {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
+    /// Announced; its file is yet to be put into the object store.
+    Waiting,
+    /// A worker will read it.
+    Queued,
     /// Being read, or left by somebody who was stopped.
     Running,
     /// Read to its end.
     Completed,
     /// Refused at its position; what came before is kept.
     Failed,
+}
+
+impl State {
+    /// Whether nothing changes any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
 }
 
 /// What was counted of a file's elements.
@@ -131,6 +145,9 @@ pub struct Import {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// The file, where it is, or will be, in the object store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<Uploaded>,
     /// Days that were touched and are not given to a job yet.
     #[serde(default, skip_serializing_if = "DayRanges::is_empty")]
     days: DayRanges,
@@ -222,6 +239,11 @@ impl App {
     /// An import, as it stands.
     pub async fn import(&self, caller: &Caller, id: ImportId) -> Result<Option<Import>> {
         self.platform.audit_read(caller, format!("import/{id}")).await?;
+        self.import_again(caller, id).await
+    }
+
+    /// The same for whoever watches it, and was audited when they began to.
+    pub async fn import_again(&self, caller: &Caller, id: ImportId) -> Result<Option<Import>> {
         let stored =
             get::<Import>(&*self.platform.health_data, &RecordKey::import(caller.user_id, id)).await?;
         Ok(stored.map(|stored| stored.body))
@@ -239,14 +261,19 @@ impl App {
             Some(stored) if !has_own_ids && stored.body.state != State::Completed => {
                 Import { state: State::Running, failure: None, ..stored.body }
             }
-            finished => self.anew(id, finished.map(|mut stored| stored.body.due()).unwrap_or_default()),
+            Some(mut earlier) => {
+                let file = earlier.body.file.take();
+                Import { file, ..self.anew(id, earlier.body.due()) }
+            }
+            None => self.anew(id, DueDays::default()),
         };
         Ok(Importing { import, version, portions: 0, has_own_ids, receipts: Vec::new() })
     }
 
     /// Forgets how far an import had come: its file is another one now. What it brought is kept.
     async fn begin_anew(&self, caller: &Caller, mut importing: Importing) -> Result<Import> {
-        let next = self.anew(importing.import.id, importing.import.due());
+        let file = importing.import.file.take();
+        let next = Import { file, ..self.anew(importing.import.id, importing.import.due()) };
         let write = import_write(caller.user_id, importing.version, &next)?;
         self.platform.health_data.commit(vec![write]).await?;
         Ok(next)
@@ -267,6 +294,7 @@ impl App {
             started_at: now,
             updated_at: now,
             failure: None,
+            file: None,
             days: due.days,
             joins: due.joins,
         }
@@ -451,14 +479,13 @@ impl App {
         next.failure = failure;
         next.updated_at = self.platform.clock.now();
         let mut writes = Vec::new();
-        let nudge = self.hand_over(user, &mut next, &mut writes)?;
+        let nudges =
+            [self.hand_over(user, &mut next, &mut writes)?, self.let_go(user, &mut next, &mut writes)?];
         writes.push(import_write(user, importing.version, &next)?);
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
         self.commit_with_event(user, "import.read", subject, writes).await?;
-        if let Some(intent) = nudge {
-            self.relay.nudge(intent);
-        }
+        nudges.into_iter().flatten().for_each(|intent| self.relay.nudge(intent));
         importing.import = next;
         Ok(importing.import)
     }

@@ -37,8 +37,8 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
         // Both ways in must read a simulated person's data alike.
         "app" => (
-            &["domain", "ports"],
-            &["adapters-insight", "adapters-local", "apple-health", "conformance", "simulator"],
+            &["apple-health", "domain", "ports"],
+            &["adapters-insight", "adapters-local", "conformance", "simulator"],
         ),
         "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
         "inference" | "migration" => (&["domain", "ports"], &["conformance"]),
@@ -46,7 +46,6 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &[
                 "adapters-*",
                 "app",
-                "apple-health",
                 "domain",
                 "inference",
                 "metered",

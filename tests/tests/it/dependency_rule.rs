@@ -30,7 +30,7 @@ struct Source {
 fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
     Some(match member {
         // The harness starts servers, and knows nothing of what is tested against them.
-        "domain" | "harness" => (&[], &[]),
+        "domain" | "harness" | "open-inference" => (&[], &[]),
         "ports" | "report" | "simulator" => (&["domain"], &[]),
         "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
@@ -51,6 +51,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
                 "inference",
                 "metered",
                 "migration",
+                "open-inference",
                 "ports",
                 "report",
                 "simulator",
@@ -240,6 +241,7 @@ fn every_forbidden_dependency_is_reported() {
         ("domain", "rand", "domain must stay pure, without rand"),
         ("ports", "app", "ports must not use app"),
         ("report", "ports", "report must not use ports"),
+        ("open-inference", "ports", "open-inference must not use ports"),
         ("ports", "aws-sdk-s3", "ports must not name aws-sdk-s3: that is for adapters-aws"),
         (
             "ports",

@@ -59,7 +59,7 @@ enum Command {
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
         /// Leave the processing to `clarity worker`.
-        #[arg(long, conflicts_with = "role")]
+        #[arg(long)]
         no_worker: bool,
     },
     /// Process uploads; several workers can share a data folder.

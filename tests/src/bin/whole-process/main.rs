@@ -5,6 +5,7 @@ mod bodies;
 mod floors;
 mod large;
 mod load;
+mod models;
 mod people;
 mod reads;
 mod report;
@@ -43,6 +44,8 @@ enum Part {
     Slow,
     /// Start and memory.
     Idle,
+    /// Inferences by the Open Inference Protocol.
+    Models,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -70,6 +73,9 @@ async fn measure(folder: &Path, is_wanted: impl Fn(Part) -> bool) -> anyhow::Res
     }
     if is_wanted(Part::Reads) {
         rows.extend(reads::measure(folder).await?);
+    }
+    if is_wanted(Part::Models) {
+        rows.extend(models::measure(folder).await?);
     }
     if is_wanted(Part::Slow) {
         rows.extend(slow::measure(folder).await?);

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     commands,
-    config::{Config, Fault, Faults, Loaded, Sources, environment},
+    config::{Config, Fault, Faults, Loaded, Role, Sources, environment},
 };
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong. A command line that does not parse ends with 2, as clap has it.
@@ -50,8 +50,11 @@ pub(crate) struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Answer phones, and process what they upload.
+    /// Answer phones, and process what they upload; or answer other services' inferences.
     Serve {
+        /// What to serve.
+        #[arg(long, value_enum, default_value_t = ServeRole::All)]
+        role: ServeRole,
         /// The address and port to listen on; port 0 picks a free one.
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
@@ -281,6 +284,16 @@ enum DevCommand {
     Codes,
 }
 
+/// What `clarity serve` serves.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ServeRole {
+    /// Phones and the people who look after the service.
+    All,
+    /// Models, by the Open Inference Protocol v2 and by SageMaker's /ping and /invocations, at inference.server.listen. Needs
+    /// neither records nor accounts.
+    Inference,
+}
+
 /// Which route's body `clarity sample` prints.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SampleFormat {
@@ -337,7 +350,12 @@ pub fn run() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { global, command } = cli;
     match command {
-        Command::Serve { listen, no_worker } => commands::serve::serve(&global, listen, no_worker),
+        Command::Serve { role: ServeRole::All, listen, no_worker } => {
+            commands::serve::serve(&global, listen, no_worker)
+        }
+        Command::Serve { role: ServeRole::Inference, listen, .. } => {
+            commands::serve::serve_models(&global, listen)
+        }
         Command::Worker => commands::serve::work(&global),
         Command::Demo { days, seed, listen, exit } => {
             commands::demo::demo(&global, commands::demo::Options { days, seed, listen, exit })
@@ -376,6 +394,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 impl Global {
     /// The checked configuration.
     pub(crate) fn load(&self, listen: Option<SocketAddr>) -> Result<Loaded, Failure> {
+        self.load_for(Role::All, listen)
+    }
+
+    /// The configuration, checked for what the process is for.
+    pub(crate) fn load_for(&self, role: Role, listen: Option<SocketAddr>) -> Result<Loaded, Failure> {
         let mut overrides = Vec::new();
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
@@ -386,7 +409,11 @@ impl Global {
             overrides.push((key.to_owned(), value.to_owned()));
         }
         if let Some(listen) = listen {
-            overrides.push(("server.listen".to_owned(), listen.to_string()));
+            let key = match role {
+                Role::All => "server.listen",
+                Role::Inference => "inference.server.listen",
+            };
+            overrides.push((key.to_owned(), listen.to_string()));
         }
         if let Some(data) = &self.data {
             overrides.push(("data.dir".to_owned(), data.display().to_string()));
@@ -397,6 +424,7 @@ impl Global {
             env: environment(),
             overrides,
             linked: Some(crate::platform::linked()),
+            role,
         };
         Config::load(&sources).map_err(Failure::Configuration)
     }

@@ -138,7 +138,7 @@ pub async fn connect(
         expect(unused_variables, reason = "only accounts need more of it")
     )]
     let aws = aws::open(config, &mut providers, &clock, &ids).await?;
-    let engine = Engine::start(inference_settings(config));
+    let engine = models(config);
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
     let secrets = providers.of(config.providers.secrets)?.secrets()?;
     let identity = match config.providers.identity {
@@ -248,6 +248,11 @@ fn smtp_mailer(config: &Config) -> anyhow::Result<SmtpMailer> {
 
 /// Servers that greylist want to see the same mail again some time later, and say no again before that.
 const MAIL_RETRY_BASE: Duration = Duration::from_secs(2);
+
+/// The models alone, for a process that does nothing else.
+pub fn models(config: &Config) -> Arc<Engine> {
+    Engine::start(inference_settings(config))
+}
 
 fn inference_settings(config: &Config) -> inference::Settings {
     let executable = std::env::current_exe().ok();

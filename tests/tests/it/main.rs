@@ -60,6 +60,8 @@ mod listing;
 #[cfg(test)]
 mod measures;
 #[cfg(test)]
+mod open_inference;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod outage;

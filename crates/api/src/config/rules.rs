@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, GeminiRoute, MailTransport, Profile, Provider, SmtpTls, Writer, decode, issuers, layers::Layers,
+    Config, GeminiRoute, MailTransport, Profile, Provider, Role, SmtpTls, Sources, Writer, decode, issuers,
+    layers::Layers,
 };
 
 /// Secrets that stand in examples, and so are none.
@@ -20,7 +21,7 @@ const FIFO: &str = ".fifo";
 /// The keys at fault, each with what is wrong and what to do.
 type Broken = Vec<(String, String)>;
 
-pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider]>) -> Broken {
+pub(super) fn broken(config: &Config, layers: &Layers, sources: &Sources) -> Broken {
     let mut rules = Rules(Vec::new());
     rules.ranges_of_the_server(config);
     rules.ranges_of_the_pipeline(config);
@@ -34,18 +35,26 @@ pub(super) fn broken(config: &Config, layers: &Layers, linked: Option<&[Provider
     }
     rules.mail(config);
     rules.providers(config);
-    if let Some(linked) = linked {
+    if let Some(linked) = &sources.linked {
         rules.linked(config, linked);
     }
-    if layers.profile.is_none() && !config.server.listen.ip().is_loopback() {
+    let models = (config.inference.server.enabled || sources.role == Role::Inference)
+        .then_some(config.inference.server.listen);
+    let phones = (sources.role == Role::All).then_some(config.server.listen);
+    let open = phones.into_iter().chain(models).find(|listen| !listen.ip().is_loopback());
+    if let (None, Some(listen)) = (layers.profile, open) {
         let problem = format!(
-            "{} can be reached from other machines: name a profile with --profile or CLARITY_PROFILE (development, localstack, staging or production)",
-            config.server.listen
+            "{listen} can be reached from other machines: name a profile with --profile or CLARITY_PROFILE (development, localstack, staging or production)"
         );
         rules.refuse("profile", problem);
     }
     if layers.profile == Some(Profile::Production) {
-        rules.production(config);
+        if sources.role == Role::All {
+            rules.production(config);
+        }
+        if models.is_some() {
+            rules.models_in_production(config);
+        }
         rules.plain_text(layers);
     }
     rules.0
@@ -144,6 +153,7 @@ impl Rules {
         let inference = &config.inference;
         self.range("inference.sessions_per_model", inference.sessions_per_model, 1..=256);
         self.range("inference.queue_depth", inference.queue_depth, 1..=65_536);
+        self.range("inference.server.body_bytes_max", inference.server.body_bytes_max, 1_024..=1 << 30);
         self.range("inference.deadline_ms", inference.deadline_ms, 10..=3_600_000);
         let smtp = &config.mail.smtp;
         self.range("mail.smtp.port", smtp.port, 1..=u16::MAX);
@@ -432,6 +442,17 @@ impl Rules {
         self.secret("telemetry.user_hash_key", hash_key.as_ref());
         self.secret("insight.gemini.access_token", config.insight.gemini.access_token.as_ref());
         self.secret("insight.gemini.api_key", config.insight.gemini.api_key.as_ref());
+    }
+
+    fn models_in_production(&mut self, config: &Config) {
+        let server = &config.inference.server;
+        self.demand(
+            server.key.is_some() || server.network_authenticates || server.listen.ip().is_loopback(),
+            "inference.server.key",
+            "production answers other machines' inferences only with a key: set it to 32 random bytes in hexadecimal, or listen on \
+             127.0.0.1",
+        );
+        self.secret("inference.server.key", server.key.as_ref());
     }
 
     fn secret(&mut self, key: &str, secret: Option<&SecretString>) {

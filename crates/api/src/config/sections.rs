@@ -350,6 +350,19 @@ pub struct Inference {
     pub queue_depth: usize,
     pub deadline_ms: u64,
     pub execution_provider: ExecutionProvider,
+    pub server: InferenceServer,
+}
+
+/// Who answers the Open Inference Protocol, and whom.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InferenceServer {
+    pub enabled: bool,
+    pub listen: SocketAddr,
+    pub key: Option<SecretString>,
+    pub network_authenticates: bool,
+    pub body_bytes_max: usize,
+    pub invocations_model: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

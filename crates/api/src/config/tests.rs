@@ -541,3 +541,46 @@ fn in_production_several_instances_count_together() {
     let plain = fault(&production(&[several, ("REDIS_URL", "redis://cache.example.org")]));
     assert_eq!(plain.key, "redis.url");
 }
+
+/// A process that serves models only, in production, with these variables.
+fn models(more: &[(&str, &str)]) -> Sources {
+    let sources = with_env(&[&[("CLARITY_PROFILE", "production")], more].concat());
+    Sources { role: Role::Inference, ..sources }
+}
+
+#[test]
+fn a_server_of_models_needs_neither_records_nor_accounts() {
+    let config = Config::load(&models(&[])).unwrap().config;
+    assert!(config.inference.server.listen.ip().is_loopback());
+    assert!(!config.inference.server.enabled);
+    assert!(keys(&faults(&with_env(&[("CLARITY_PROFILE", "production")]))).contains(&"providers.identity"));
+}
+
+#[test]
+fn production_serves_models_to_other_machines_only_with_a_key() {
+    let everywhere = ("CLARITY__INFERENCE__SERVER__LISTEN", "0.0.0.0:8080");
+    let key = "CLARITY__INFERENCE__SERVER__KEY";
+    let own = "9f86d081884c7d659a2feaa0c55ad015";
+    assert_eq!(fault(&models(&[everywhere])).key, "inference.server.key");
+    assert_eq!(fault(&models(&[everywhere, (key, "change-me")])).key, "inference.server.key");
+    let loaded = Config::load(&models(&[everywhere, (key, own)])).unwrap();
+    assert_eq!(loaded.config.inference.server.key.as_ref().unwrap().expose_secret(), own);
+    assert!(!format!("{:?} {}", loaded.config, loaded.show()).contains(own));
+    Config::load(&models(&[everywhere, ("CLARITY__INFERENCE__SERVER__NETWORK_AUTHENTICATES", "true")]))
+        .unwrap();
+    // Beside the other server the same holds, once it is switched on.
+    let enabled = ("CLARITY__INFERENCE__SERVER__ENABLED", "true");
+    Config::load(&production(&[everywhere])).unwrap();
+    assert_eq!(fault(&production(&[everywhere, enabled])).key, "inference.server.key");
+    Config::load(&production(&[everywhere, enabled, (key, own)])).unwrap();
+}
+
+#[test]
+fn models_for_other_machines_need_a_named_profile() {
+    let open = with_flags(&[("inference.server.listen", "0.0.0.0:8080"), ("server.listen", "127.0.0.1:1")]);
+    Config::load(&open).unwrap();
+    assert_eq!(fault(&Sources { role: Role::Inference, ..open }).key, "profile");
+    // What this process does not open harms nobody.
+    let phones = with_flags(&[("server.listen", "0.0.0.0:8000")]);
+    Config::load(&Sources { role: Role::Inference, ..phones }).unwrap();
+}

@@ -6,6 +6,7 @@ mod floors;
 mod imports;
 mod large;
 mod load;
+mod models;
 mod people;
 mod reads;
 mod report;
@@ -50,6 +51,8 @@ enum Part {
     Idle,
     /// A file of nine million readings, by the command line, also killed in the middle.
     Import,
+    /// Inferences by the Open Inference Protocol.
+    Models,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -77,6 +80,9 @@ async fn measure(folder: &Path, arguments: &Arguments) -> anyhow::Result<Vec<Row
     }
     if is_wanted(Part::Reads) {
         rows.extend(reads::measure(folder).await?);
+    }
+    if is_wanted(Part::Models) {
+        rows.extend(models::measure(folder).await?);
     }
     if is_wanted(Part::Slow) {
         rows.extend(slow::measure(folder).await?);

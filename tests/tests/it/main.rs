@@ -19,6 +19,7 @@ mod accounts_operator;
 mod accounts_profile;
 #[cfg(test)]
 mod accounts_sessions;
+mod batch;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod http;
 mod idempotency;
 #[cfg(test)]
 mod imports;
+mod insights;
 #[cfg(test)]
 mod kill_drill;
 #[cfg(test)]

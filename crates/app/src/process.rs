@@ -25,7 +25,7 @@ use domain::{
     time::{Interval, day_interval, local_date, timestamp},
 };
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
-use ports::{Error, ErrorKind, Precondition, Query, Version, Write};
+use ports::{Error, ErrorKind, Precondition, Priority, Query, Version, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -298,7 +298,7 @@ impl App {
             CircadianWindow { date, start, end, zone: zone.clone(), measures, profile: Some(profile) };
         results.put(RecordKey::of_day(user, Kind::Circadian, date), encode(&window)?);
         // Eight days hold both weeks that may be chosen: the one that ends today, and the one that ended last midnight.
-        let embedding = self.embed_best_week(&series(8), &TimeZone::UTC).await?;
+        let embedding = self.embed_best_week(&series(8), &TimeZone::UTC, Priority::Batch).await?;
         let (start, end) =
             midnights(embedding.date.checked_sub(6.days()).unwrap_or(embedding.date), embedding.date);
         let embedding = Embedding { start, end, zone, ..embedding };

@@ -10,7 +10,7 @@ use jiff::{
     Timestamp,
     tz::{Offset, TimeZone},
 };
-use ports::{Error, ErrorKind, Precondition, Write};
+use ports::{Error, ErrorKind, Precondition, Priority, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -129,7 +129,8 @@ impl App {
                 let offset = Offset::from_seconds(offset_seconds)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "request.offset").with_cause(error))?;
                 let id = AnalysisId(id.0);
-                let analysis = self.analysis_of(id, &series, &TimeZone::fixed(offset)).await?;
+                let analysis =
+                    self.analysis_of(id, &series, &TimeZone::fixed(offset), Priority::Batch).await?;
                 let write = Write::insert(RecordKey::analysis(user, id), encode(&analysis)?);
                 ("analysis.completed", json!({ "analysis_id": id }), vec![write])
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use inference::{Engine, ExecutionProvider, Settings};
 use ndarray::Array2;
-use ports::{Predictor, Tensor};
+use ports::{PredictionRequest, Predictor, Tensor};
 
 /// (how many, rows, inner, columns) of the products in the encoder of PAT-S: 514 million multiplications and additions.
 const PRODUCTS: [(usize, usize, usize, usize); 7] = [
@@ -54,7 +54,7 @@ fn pat(criterion: &mut Criterion) {
     let Ok(runtime) = runtime else { panic!("no tokio runtime") };
     criterion.bench_function("pat-s, one week", |bencher| {
         bencher.to_async(&runtime).iter(async || {
-            assert!(engine.predict("pat-s", vec![week.clone()]).await.is_ok());
+            assert!(engine.predict(PredictionRequest::new("pat-s", vec![week.clone()])).await.is_ok());
         });
     });
 }

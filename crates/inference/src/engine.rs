@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use ports::{
-    Error, ErrorKind, ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, Predictor, Result,
-    Tensor,
+    Error, ErrorKind, ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, PredictionRequest,
+    Predictor, Result, Tensor,
 };
 use tokio::sync::watch;
 
@@ -94,16 +94,32 @@ impl Engine {
         Some(ready.queue.executions())
     }
 
-    async fn answer(&self, name: &str, model: &Model, inputs: Vec<Tensor>) -> Result<Prediction, Failure> {
+    async fn answer(
+        &self,
+        name: &str,
+        model: &Model,
+        request: PredictionRequest,
+    ) -> Result<Prediction, Failure> {
+        let PredictionRequest { inputs, outputs: wanted, .. } = request;
         let (Ok(manifest), Some(Ok(ready))) = (&model.manifest, model.loaded.get()) else {
             return Err(Failure::NotReady(format!("the model {name} is not ready")));
         };
+        if let Some(unknown) =
+            wanted.iter().find(|name| manifest.outputs.iter().all(|one| one.name != **name))
+        {
+            return Err(Failure::Invalid(format!("the model has no output {unknown}")));
+        }
         let inputs = checked(inputs, &manifest.inputs, self.settings.rows_max)?;
         let answer = ready.queue.submit(inputs).map_err(|refused| Failure::Refused(refused.to_string()))?;
         // When the deadline passes the receiver is dropped, and with it the request leaves the queue.
         let answer = tokio::time::timeout(self.settings.deadline, answer).await;
         match answer {
-            Ok(Ok(Ok(outputs))) => Ok(Prediction { outputs, model: manifest.identity() }),
+            Ok(Ok(Ok(outputs))) => {
+                let asked = wanted.iter().filter_map(|name| outputs.iter().find(|one| one.name == *name));
+                let asked: Vec<Tensor> = asked.cloned().collect();
+                let outputs = if wanted.is_empty() { outputs } else { asked };
+                Ok(Prediction { outputs, model: manifest.identity() })
+            }
             Ok(Ok(Err(cause))) => Err(Failure::Failed(cause)),
             Ok(Err(_)) => Err(Failure::Failed("the inference thread ended".into())),
             Err(elapsed) => Err(Failure::Expired(elapsed)),
@@ -121,12 +137,16 @@ impl Drop for Engine {
 
 #[async_trait]
 impl Predictor for Engine {
-    async fn predict(&self, model: &str, inputs: Vec<Tensor>) -> Result<Prediction> {
-        let Some((name, model)) = self.models.get_key_value(model) else {
+    async fn predict(&self, request: PredictionRequest) -> Result<Prediction> {
+        let Some((name, model)) = self.models.get_key_value(&request.model) else {
             return Err(Error::new(ErrorKind::NotFound, OPERATION));
         };
+        let asked = request.version.as_deref();
+        if asked.is_some() && asked != model.manifest.as_ref().ok().map(|one| one.version.as_str()) {
+            return Err(Error::new(ErrorKind::NotFound, OPERATION));
+        }
         let mut tally = Tally { model: name, outcome: "abandoned" };
-        let answer = self.answer(name, model, inputs).await;
+        let answer = self.answer(name, model, request).await;
         tally.outcome = answer.as_ref().err().map_or("ok", Failure::outcome);
         answer.map_err(Error::from)
     }
@@ -246,7 +266,21 @@ impl Model {
                 (ModelState::Unavailable { reason: reason.to_owned() }, None)
             }
         };
-        ModelStatus { name: name.to_owned(), identity, state, normalisation }
+        let manifest = self.manifest.as_ref().ok();
+        let signatures = |signatures: &[Signature]| signatures.iter().map(Signature::of_row).collect();
+        ModelStatus {
+            name: name.to_owned(),
+            version: manifest.map(|one| one.version.clone()),
+            active: true,
+            identity,
+            state,
+            inputs: manifest.map(|one| signatures(&one.inputs)).unwrap_or_default(),
+            outputs: manifest.map(|one| signatures(&one.outputs)).unwrap_or_default(),
+            rows_max: settings.rows_max,
+            normalisation,
+            preprocessing: manifest.and_then(|one| one.preprocessing.clone()).map(Arc::new),
+            calibration: None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use ports::{ModelIdentity, Tensor, Weights};
+use ports::{ModelIdentity, Tensor, TensorSignature, Weights};
 use serde::Deserialize;
 
 const VERSION: u32 = 1;
@@ -18,7 +18,7 @@ pub(crate) struct Manifest {
     #[serde(rename = "manifest_version")]
     format: u32,
     pub(crate) name: String,
-    version: String,
+    pub(crate) version: String,
     weights: Weights,
     intended_use: String,
     licence: String,
@@ -29,7 +29,7 @@ pub(crate) struct Manifest {
     pub(crate) inputs: Vec<Signature>,
     pub(crate) outputs: Vec<Signature>,
     pub(crate) normalisation: Option<NormalisationFiles>,
-    preprocessing: Option<serde_json::Value>,
+    pub(crate) preprocessing: Option<serde_json::Value>,
     pub(crate) golden: Vec<GoldenCase>,
 }
 
@@ -106,6 +106,10 @@ impl Signature {
             Dimension::Fixed(length) => Some(*length),
             Dimension::Named(_) => None,
         })
+    }
+
+    pub(crate) fn of_row(&self) -> TensorSignature {
+        TensorSignature { name: self.name.clone(), shape: self.row().collect(), on_request: false }
     }
 
     /// How ONNX Runtime writes this shape: the rows, of which there can be any number, as -1.

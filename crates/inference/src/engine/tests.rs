@@ -71,12 +71,16 @@ const MINUTE: Duration = Duration::from_mins(1);
 #[tokio::test]
 async fn a_full_queue_is_unavailable_at_once() {
     let (engine, started, open) = gated(MINUTE);
-    let mut running = engine.predict("gate", vec![x(&[1, 2], &[1.0, 2.0])]);
+    let mut running = engine.predict(PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])]));
     assert!((&mut running).now_or_never().is_none());
     started.recv().unwrap();
-    let mut waiting = engine.predict("gate", vec![x(&[1, 2], &[3.0, 4.0])]);
+    let mut waiting = engine.predict(PredictionRequest::new("gate", vec![x(&[1, 2], &[3.0, 4.0])]));
     assert!((&mut waiting).now_or_never().is_none());
-    let refused = engine.predict("gate", vec![x(&[1, 2], &[5.0, 6.0])]).now_or_never().unwrap().unwrap_err();
+    let refused = engine
+        .predict(PredictionRequest::new("gate", vec![x(&[1, 2], &[5.0, 6.0])]))
+        .now_or_never()
+        .unwrap()
+        .unwrap_err();
     assert_eq!((refused.kind(), refused.is_retryable()), (ErrorKind::Unavailable, true));
     open.send(()).unwrap();
     open.send(()).unwrap();
@@ -88,10 +92,15 @@ async fn a_full_queue_is_unavailable_at_once() {
 #[tokio::test]
 async fn a_call_whose_future_is_dropped_costs_no_inference() {
     let (engine, started, open) = gated(MINUTE);
-    let mut running = engine.predict("gate", vec![x(&[1, 2], &[1.0, 2.0])]);
+    let mut running = engine.predict(PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])]));
     assert!((&mut running).now_or_never().is_none());
     started.recv().unwrap();
-    assert!(engine.predict("gate", vec![x(&[1, 2], &[3.0, 4.0])]).now_or_never().is_none());
+    assert!(
+        engine
+            .predict(PredictionRequest::new("gate", vec![x(&[1, 2], &[3.0, 4.0])]))
+            .now_or_never()
+            .is_none()
+    );
     open.send(()).unwrap();
     running.await.unwrap();
     drop(open);
@@ -103,7 +112,8 @@ async fn a_call_whose_future_is_dropped_costs_no_inference() {
 #[tokio::test]
 async fn a_request_past_its_deadline_is_unavailable() {
     let (engine, _started, open) = gated(Duration::ZERO);
-    let error = engine.predict("gate", vec![x(&[1, 2], &[1.0, 2.0])]).await.unwrap_err();
+    let error =
+        engine.predict(PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     drop(open);
 }
@@ -111,7 +121,8 @@ async fn a_request_past_its_deadline_is_unavailable() {
 #[tokio::test]
 async fn a_model_that_is_being_loaded_is_unavailable_and_says_so() {
     let engine = engine(None, MINUTE);
-    let error = engine.predict("gate", vec![x(&[1, 2], &[1.0, 2.0])]).await.unwrap_err();
+    let error =
+        engine.predict(PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let statuses = engine.models().await;
     assert_eq!(statuses[0].state, ModelState::Unavailable { reason: "loading".to_owned() });
@@ -138,9 +149,12 @@ async fn wrong_names_shapes_lengths_and_values_are_invalid_input() {
         ("infinity", vec![x(&[1, 2], &[f32::INFINITY, 0.0])]),
     ];
     for (what, inputs) in cases {
-        let error = engine.predict("gate", inputs).await.unwrap_err();
+        let error = engine.predict(PredictionRequest::new("gate", inputs)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{what}");
     }
-    assert_eq!(engine.predict("other", vec![]).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        engine.predict(PredictionRequest::new("other", vec![])).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     assert_eq!(engine.executions("gate"), Some(0));
 }

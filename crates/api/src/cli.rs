@@ -134,6 +134,29 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Compute the newest week of many people anew with the PAT model that is active, as a job that several machines can share. It
+    /// goes on where it was stopped; who is done twice has the same results.
+    Batch {
+        /// Whose: from id A on, up to and without B, either of which may be left out or be the beginning of an id. Without this
+        /// and --file, everybody.
+        #[arg(long, value_name = "A..B", value_parser = commands::batch::Range::parse)]
+        users: Option<commands::batch::Range>,
+        /// Whose: a file with a user id a line; `-` is standard input.
+        #[arg(long, value_name = "LIST", conflicts_with = "users")]
+        file: Option<PathBuf>,
+        /// A name for the job: jobs of different names do not go on where the others were stopped.
+        #[arg(long, default_value = "pat")]
+        job: String,
+        /// Begin anew, also where the job was stopped.
+        #[arg(long)]
+        restart: bool,
+        /// Which part of the people, from 0.
+        #[arg(long, env = "AWS_BATCH_JOB_ARRAY_INDEX", value_name = "NUMBER")]
+        shard: Option<u32>,
+        /// How many parts there are.
+        #[arg(long, env = "AWS_BATCH_JOB_ARRAY_SIZE", value_name = "COUNT")]
+        shards: Option<u32>,
+    },
     /// Check configuration, stores, model and clock, and say what to do about what is wrong.
     Doctor,
     /// Look after jobs that were given up.
@@ -370,6 +393,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Report { email, days, output } => {
             commands::report::report(&global, &commands::report::Order { email, days, output })
+        }
+        Command::Batch { users, file, job, restart, shard, shards } => {
+            let order = commands::batch::Order { users, file, job, restart, shard, shards };
+            commands::batch::batch(&global, &order)
         }
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),

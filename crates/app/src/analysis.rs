@@ -20,7 +20,9 @@ use jiff::{
     civil::{Date, Weekday},
     tz::TimeZone,
 };
-use ports::{Error, ErrorKind, ModelState, ModelStatus, PredictionRequest, Priority, Tensor, Write};
+use ports::{
+    Error, ErrorKind, ModelIdentity, ModelState, ModelStatus, PredictionRequest, Priority, Tensor, Write,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -118,12 +120,11 @@ impl App {
         models.into_iter().find(|model| model.active && model.name == self.settings.pat_model)
     }
 
-    async fn pat_ready(&self) -> Result<()> {
-        match self.pat_status().await.map(|status| status.state) {
-            Some(ModelState::Ready { .. }) => Ok(()),
-            Some(ModelState::Unavailable { .. }) | None => {
-                Err(Error::new(ErrorKind::Unavailable, "pat.predict").into())
-            }
+    /// Which PAT model is ready; 503 if none is.
+    pub(crate) async fn pat_ready(&self) -> Result<ModelIdentity> {
+        match self.pat_status().await {
+            Some(ModelStatus { state: ModelState::Ready { .. }, identity: Some(identity), .. }) => Ok(identity),
+            _ => Err(Error::new(ErrorKind::Unavailable, "pat.predict").into()),
         }
     }
 

@@ -258,7 +258,7 @@ impl App {
 
     /// The circadian window and the PAT week that end with the last day of steps. There is one of each: a window that
     /// ended earlier would go stale when a late reading touches it.
-    async fn compute_window(&self, user: UserId) -> Result<()> {
+    pub(crate) async fn compute_window(&self, user: UserId) -> Result<()> {
         let mut results = Results::default();
         for kind in [Kind::Circadian, Kind::Embedding] {
             self.read_results(user, kind, SortRange::all(), &mut results).await?;

@@ -136,7 +136,7 @@ impl App {
             }
             What::Insight(request) => {
                 let id = InsightId(id.0);
-                let insight = self.insight_of(id, &caller, request).await?;
+                let insight = self.insight_of(id, &caller, request, &mut |_| ()).await?;
                 let write = Write::insert(RecordKey::insight(user, id), encode(&insight)?);
                 ("insight.completed", json!({ "insight_id": id }), vec![write])
             }

@@ -71,13 +71,13 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
 const OWNED: [(&str, &[&str]); 15] = [
     // Of the tests, only the floor of the benchmark: see `HTTP`.
     ("actix-*", &["api", "e2e"]),
-    ("aws-config", &["adapters-aws"]),
+    ("aws-config", &["adapters-aws", "adapters-insight"]),
     ("aws-credential-types", &["adapters-aws"]),
-    ("aws-sdk-*", &["adapters-aws"]),
-    ("aws-smithy-*", &["adapters-aws"]),
+    ("aws-sdk-*", &["adapters-aws", "adapters-insight"]),
+    ("aws-smithy-*", &["adapters-aws", "adapters-insight"]),
     ("figment", &["api"]),
     ("firestore", &["adapters-gcp"]),
-    ("google-cloud-*", &["adapters-gcp"]),
+    ("google-cloud-*", &["adapters-gcp", "adapters-insight"]),
     // And the benchmark's floor, which runs models without a server.
     ("ort", &["inference", "e2e"]),
     ("redis", &["adapters-redis"]),

@@ -20,6 +20,8 @@ mod accounts_profile;
 #[cfg(test)]
 mod accounts_sessions;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;
@@ -53,6 +55,8 @@ mod http;
 mod idempotency;
 #[cfg(test)]
 mod imports;
+#[cfg(test)]
+mod insights;
 #[cfg(test)]
 mod kill_drill;
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub(super) const SECRETS: [&str; 9] = [
     "inference.server.key",
     "insight.gemini.access_token",
     "insight.gemini.api_key",
+    "insight.openai.api_key",
     "mail.smtp.password",
     "postgres.url",
     "redis.url",

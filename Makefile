@@ -11,6 +11,7 @@ DRILL_KILLS ?= 200
 OUTAGE_S ?= 30
 CLIENT := clients/typescript
 FUZZ := $(TOOLS)/fuzz-venv
+TRITON := $(TOOLS)/triton-client
 EMULATORS := $(TOOLS)/emulators/venv
 EMULATORS_NODE := $(TOOLS)/emulators/node
 FUZZ_CASES ?= 5000
@@ -23,7 +24,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws test lint bench bench-measures report-picture drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators onnxruntime clean
+.PHONY: help run run-aws test lint bench bench-measures report-picture drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators peers onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,7 +36,7 @@ run-aws: onnxruntime emulators ## The same with records, objects, jobs, events a
 	$(CARGO) build --release -p api --bin clarity --features aws
 	$(PYTHON) scripts/run-aws.py $(TARGET)/release/clarity $(EMULATORS)/bin/python
 
-test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs every test. The last line is the sum.
+test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis $(TRITON)/installed ## Runs every test. The last line is the sum.
 	$(CARGO) build $(WORKSPACE) --bins
 	CARGO="$(CARGO)" ./scripts/fuzz.sh $(FUZZ_SECONDS)
 	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
@@ -45,7 +46,8 @@ lint: ## Checks the format, the lints and the documentation.
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps
 
-bench: onnxruntime bench-measures ## Measures functions, then the whole process beside its floors; JSON=1 prints the latter as JSON.
+bench: onnxruntime bench-measures ## Measures functions, then the whole process beside its floors and peers; JSON=1 prints the latter as JSON.
+	@$(MAKE) --no-print-directory peers || echo "SKIPPED: not all peers can be installed here; what is said of the others holds." >&2
 	$(CARGO) bench $(WORKSPACE) --bench '*'
 	$(CARGO) build --release $(WORKSPACE) --bins
 	$(TARGET)/release/whole-process $(if $(JSON),--json)
@@ -97,6 +99,19 @@ fuzz-api: onnxruntime $(FUZZ)/bin/schemathesis ## Fuzzes the API with at least F
 $(FUZZ)/bin/schemathesis: scripts/requirements-fuzz.txt
 	$(PYTHON) -m venv --clear $(FUZZ)
 	$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements-fuzz.txt
+	@touch $@
+
+peers: $(TOOLS)/mlserver/installed $(TOOLS)/kserve/installed ## Installs the model servers that the benchmark compares with.
+
+$(TOOLS)/mlserver/installed $(TOOLS)/kserve/installed: $(TOOLS)/%/installed: scripts/requirements-%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# What other programs that speak the Open Inference Protocol use.
+$(TRITON)/installed: scripts/requirements-triton.txt
+	$(PYTHON) -m venv --clear $(TRITON)
+	$(TRITON)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
 emulators: $(EMULATORS)/bin/moto_server $(EMULATORS_NODE)/node_modules/.package-lock.json ## Fetches the servers that stand in for the clouds in the tests.

@@ -19,6 +19,8 @@ BEGIN, END = "<!-- feature-builds -->\n", "<!-- /feature-builds -->\n"
 SETS = (
     ("local",),
     ("local", "gemini"),
+    ("local", "openai"),
+    ("local", "aws-bedrock"),
     ("aws",),
     ("aws-dynamodb",),
     ("aws-s3", "local"),
@@ -28,7 +30,7 @@ SETS = (
     ("aws-cognito", "local"),
     ("postgres",),
     ("postgres", "redis"),
-    ("local", "aws", "postgres", "redis", "gemini"),
+    ("local", "aws", "postgres", "redis", "gemini", "openai"),
 )
 
 

@@ -40,9 +40,21 @@ impl Clarity {
         Ok(clarity)
     }
 
+    /// `clarity serve --role inference` on a free port.
+    pub fn models(data: &Path) -> anyhow::Result<Self> {
+        Ok(Self::serve(data)?.args(&["--role", "inference"]))
+    }
+
     /// `clarity worker`.
     pub fn worker(data: &Path) -> anyhow::Result<Self> {
         Self::command("worker", data)
+    }
+
+    /// `clarity import FILE --user E-MAIL`.
+    pub fn import(data: &Path, file: &Path, email: &str) -> anyhow::Result<Self> {
+        let mut clarity = Self::command("import", data)?;
+        clarity.command.arg(file).args(["--user", email]);
+        Ok(clarity)
     }
 
     fn command(name: &str, data: &Path) -> anyhow::Result<Self> {
@@ -79,6 +91,11 @@ impl Clarity {
         Ok(())
     }
 
+    /// Starts a command that ends by itself, and says little before it does.
+    pub fn spawn(mut self) -> anyhow::Result<Child> {
+        Ok(self.command.spawn()?)
+    }
+
     /// Starts it, and waits for the line that says that it listens or works.
     pub fn start(mut self) -> anyhow::Result<Started> {
         let mut child = self.command.spawn()?;
@@ -96,9 +113,10 @@ impl Clarity {
             anyhow::bail!("clarity ended with {status} before it was ready: {log}");
         }
         let started: Value = serde_json::from_str(&line)?;
-        let address = started["listening"].as_str().map(str::parse).transpose()?;
+        let address = |key: &str| started[key].as_str().map(str::parse).transpose();
+        let (address, models) = (address("listening")?, address("models")?);
         let output = collect(stdout, Arc::clone(&log));
-        Ok(Started { child, address, log, readers: vec![reader, output] })
+        Ok(Started { child, address, models, log, readers: vec![reader, output] })
     }
 }
 
@@ -115,6 +133,7 @@ fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> J
 pub struct Started {
     child: Child,
     address: Option<SocketAddr>,
+    models: Option<SocketAddr>,
     log: Arc<Mutex<Vec<u8>>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -123,6 +142,11 @@ impl Started {
     /// Where it listens.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
         self.address.context("this process does not listen")
+    }
+
+    /// Where it serves models as well.
+    pub fn models_address(&self) -> anyhow::Result<SocketAddr> {
+        self.models.context("this process serves no models of its own accord")
     }
 
     /// Its process id.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     commands,
-    config::{Config, Fault, Faults, Loaded, Sources, environment},
+    config::{Config, Fault, Faults, Loaded, Role, Sources, environment},
 };
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong. A command line that does not parse ends with 2, as clap has it.
@@ -50,8 +50,11 @@ pub(crate) struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Answer phones, and process what they upload.
+    /// Answer phones, and process what they upload; or answer other services' inferences.
     Serve {
+        /// What to serve.
+        #[arg(long, value_enum, default_value_t = ServeRole::All)]
+        role: ServeRole,
         /// The address and port to listen on; port 0 picks a free one.
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
@@ -130,6 +133,29 @@ enum Command {
         /// Where to: a file that is there is replaced.
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+    },
+    /// Compute the newest week of many people anew with the PAT model that is active, as a job that several machines can share. It
+    /// goes on where it was stopped; who is done twice has the same results.
+    Batch {
+        /// Whose: from id A on, up to and without B, either of which may be left out or be the beginning of an id. Without this
+        /// and --file, everybody.
+        #[arg(long, value_name = "A..B", value_parser = commands::batch::Range::parse)]
+        users: Option<commands::batch::Range>,
+        /// Whose: a file with a user id a line; `-` is standard input.
+        #[arg(long, value_name = "LIST", conflicts_with = "users")]
+        file: Option<PathBuf>,
+        /// A name for the job: jobs of different names do not go on where the others were stopped.
+        #[arg(long, default_value = "pat")]
+        job: String,
+        /// Begin anew, also where the job was stopped.
+        #[arg(long)]
+        restart: bool,
+        /// Which part of the people, from 0.
+        #[arg(long, env = "AWS_BATCH_JOB_ARRAY_INDEX", value_name = "NUMBER")]
+        shard: Option<u32>,
+        /// How many parts there are.
+        #[arg(long, env = "AWS_BATCH_JOB_ARRAY_SIZE", value_name = "COUNT")]
+        shards: Option<u32>,
     },
     /// Check configuration, stores, model and clock, and say what to do about what is wrong.
     Doctor,
@@ -281,6 +307,16 @@ enum DevCommand {
     Codes,
 }
 
+/// What `clarity serve` serves.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ServeRole {
+    /// Phones and the people who look after the service.
+    All,
+    /// Models, by the Open Inference Protocol v2 and by SageMaker's /ping and /invocations, at inference.server.listen. Needs
+    /// neither records nor accounts.
+    Inference,
+}
+
 /// Which route's body `clarity sample` prints.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SampleFormat {
@@ -337,7 +373,12 @@ pub fn run() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { global, command } = cli;
     match command {
-        Command::Serve { listen, no_worker } => commands::serve::serve(&global, listen, no_worker),
+        Command::Serve { role: ServeRole::All, listen, no_worker } => {
+            commands::serve::serve(&global, listen, no_worker)
+        }
+        Command::Serve { role: ServeRole::Inference, listen, .. } => {
+            commands::serve::serve_models(&global, listen)
+        }
         Command::Worker => commands::serve::work(&global),
         Command::Demo { days, seed, listen, exit } => {
             commands::demo::demo(&global, commands::demo::Options { days, seed, listen, exit })
@@ -352,6 +393,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Report { email, days, output } => {
             commands::report::report(&global, &commands::report::Order { email, days, output })
+        }
+        Command::Batch { users, file, job, restart, shard, shards } => {
+            let order = commands::batch::Order { users, file, job, restart, shard, shards };
+            commands::batch::batch(&global, &order)
         }
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
@@ -376,6 +421,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 impl Global {
     /// The checked configuration.
     pub(crate) fn load(&self, listen: Option<SocketAddr>) -> Result<Loaded, Failure> {
+        self.load_for(Role::All, listen)
+    }
+
+    /// The configuration, checked for what the process is for.
+    pub(crate) fn load_for(&self, role: Role, listen: Option<SocketAddr>) -> Result<Loaded, Failure> {
         let mut overrides = Vec::new();
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
@@ -386,7 +436,11 @@ impl Global {
             overrides.push((key.to_owned(), value.to_owned()));
         }
         if let Some(listen) = listen {
-            overrides.push(("server.listen".to_owned(), listen.to_string()));
+            let key = match role {
+                Role::All => "server.listen",
+                Role::Inference => "inference.server.listen",
+            };
+            overrides.push((key.to_owned(), listen.to_string()));
         }
         if let Some(data) = &self.data {
             overrides.push(("data.dir".to_owned(), data.display().to_string()));
@@ -397,6 +451,7 @@ impl Global {
             env: environment(),
             overrides,
             linked: Some(crate::platform::linked()),
+            role,
         };
         Config::load(&sources).map_err(Failure::Configuration)
     }

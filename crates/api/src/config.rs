@@ -17,9 +17,9 @@ mod tests;
 pub use faults::{Fault, Faults};
 pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
-    Aws, ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest,
-    Insight, Limits, Live, LogFormat, Mail, MailTransport, Measures, Postgres, Profile, Provider, Providers,
-    Redis, Scrub, Server, SignInFlow, Smtp, SmtpTls, Telemetry, Worker, Writer,
+    Aws, ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference,
+    InferenceServer, Ingest, Insight, Limits, Live, LogFormat, Mail, MailTransport, Measures, Postgres,
+    Profile, Provider, Providers, Redis, Scrub, Server, SignInFlow, Smtp, SmtpTls, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.
@@ -47,6 +47,16 @@ pub struct Config {
     pub telemetry: Telemetry,
 }
 
+/// What a process is for; it decides which rules hold for the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Role {
+    /// Phones, uploads and whatever else there is.
+    #[default]
+    All,
+    /// Models for other services, and nothing else: no records, no accounts.
+    Inference,
+}
+
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -60,6 +70,8 @@ pub struct Sources {
     pub overrides: Vec<(String, String)>,
     /// The providers whose adapters this binary holds; `None` leaves the question to the composition root.
     pub linked: Option<Vec<Provider>>,
+    /// What it is for.
+    pub role: Role,
 }
 
 /// A valid configuration and what is worth knowing about it.
@@ -86,7 +98,7 @@ impl Config {
         let layers = layers::collect(sources, &mut faults);
         let (mut config, tree) = decode::decode(&layers, &mut faults);
         config.profile = layers.profile.unwrap_or_default();
-        let mut broken = rules::broken(&config, &layers, sources.linked.as_deref());
+        let mut broken = rules::broken(&config, &layers, sources);
         // A key that does not even decode has its default here, which says nothing about what was asked for.
         broken.retain(|(key, _)| !faults.concerns(key));
         for (key, problem) in broken {

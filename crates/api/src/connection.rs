@@ -6,6 +6,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -13,9 +14,10 @@ use std::{
 use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     rt::net::TcpStream,
-    web::{self, Bytes},
+    web::Bytes,
 };
 use bytes::Buf;
+use ports::IdSource;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -128,7 +130,7 @@ pub(crate) struct Guarded {
     stream: TcpStream,
     watch: Rc<Watch>,
     patience: Patience,
-    context: web::Data<crate::context::Context>,
+    ids: Arc<dyn IdSource>,
     /// What is to be sent before anything else.
     refusal: Bytes,
     waiting: Timer,
@@ -136,17 +138,13 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    pub(crate) fn new(
-        stream: TcpStream,
-        patience: Patience,
-        context: web::Data<crate::context::Context>,
-    ) -> Self {
+    pub(crate) fn new(stream: TcpStream, patience: Patience, ids: Arc<dyn IdSource>) -> Self {
         let timer = || Timer(None);
         Self {
             stream,
             watch: Rc::default(),
             patience,
-            context,
+            ids,
             refusal: Bytes::new(),
             waiting: timer(),
             writing: timer(),
@@ -170,7 +168,7 @@ impl Guarded {
             "431" => ProblemKind::HeadersTooLarge,
             _ => return None,
         };
-        let id = self.context.app.platform.ids.next().to_string();
+        let id = self.ids.next().to_string();
         tracing::info!(request_id = id, method = "OTHER", route = "unmatched", status, "request");
         let labels = [("method", "OTHER"), ("route", "unmatched"), ("status", status)];
         let labels = labels.map(|(name, value)| (name, value.to_owned()));

@@ -8,6 +8,7 @@ use std::{
     ops::Deref,
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{
@@ -266,18 +267,38 @@ fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
 /// What is reserved for a body before any of it has come.
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
-/// Reads a body within `bytes_max`, coded and decoded, and within the deadline.
+/// Reads a body of JSON within `bytes_max`, coded and decoded, and within the deadline.
 async fn read(
     request: &HttpRequest,
     payload: Payload,
     context: &Context,
     bytes_max: usize,
 ) -> Result<Bytes, Problem> {
+    expect_json(request)?;
+    let bounds = Bounds { bytes_max, timeout: context.body_timeout(), encodings: &["gzip", "zstd"] };
+    receive(request, payload, bounds).await
+}
+
+/// What a body may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Coded, and decoded.
+    pub bytes_max: usize,
+    pub timeout: Duration,
+    /// Beside identity; of gzip, deflate and zstd.
+    pub encodings: &'static [&'static str],
+}
+
+/// Reads a body within its bounds, and decodes it.
+pub(crate) async fn receive(
+    request: &HttpRequest,
+    payload: Payload,
+    Bounds { bytes_max, timeout, encodings }: Bounds,
+) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(ProblemKind::TooLarge)
             .detail(format!("a body here has at most {bytes_max} bytes, decoded"))
     };
-    expect_json(request)?;
     let announced = header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
@@ -295,17 +316,17 @@ async fn read(
         }
         Ok(body.freeze())
     };
-    let body = tokio::time::timeout(context.body_timeout(), receive)
+    let body = tokio::time::timeout(timeout, receive)
         .await
         .map_err(|_hidden| Problem::new(ProblemKind::RequestTimeout))??;
     // All lines of it: two encodings in two lines are as many as two in one.
-    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
-    let encoding: Vec<&str> = encodings.map(|line| line.to_str().unwrap_or("?").trim()).collect();
+    let named = request.headers().get_all(header::CONTENT_ENCODING);
+    let encoding: Vec<&str> = named.map(|line| line.to_str().unwrap_or("?").trim()).collect();
     let encoding = if encoding.is_empty() { "identity".to_owned() } else { encoding.join(",") };
     let encoding = encoding.to_ascii_lowercase();
     match encoding.as_str() {
         "identity" | "" => Ok(body),
-        "gzip" | "zstd" => {
+        known if encodings.contains(&known) => {
             // A few megabytes take milliseconds to decode: not on the thread that serves the other connections.
             let decoded = web::block(move || decode(&encoding, &body, bytes_max)).await;
             decoded.map_err(|_hidden| Problem::new(ProblemKind::Unavailable))?.map_err(|fault| match fault {
@@ -316,7 +337,7 @@ async fn read(
             })
         }
         _ => Err(Problem::new(ProblemKind::UnsupportedMedia)
-            .detail("content encodings are gzip, zstd and identity")),
+            .detail(format!("content encodings are {} and identity", encodings.join(", ")))),
     }
 }
 
@@ -331,13 +352,14 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 fn decode(encoding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, DecodeFault> {
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX) + 1;
     let mut decoded = Vec::new();
-    let outcome = if encoding == "gzip" {
-        flate2::read::MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded)
-    } else {
-        zstd::Decoder::with_buffer(body).and_then(|mut decoder| {
+    let outcome = match encoding {
+        "gzip" => flate2::read::MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded),
+        // HTTP calls zlib's format so (RFC 9110, section 8.4.1.2).
+        "deflate" => flate2::read::ZlibDecoder::new(body).take(limit).read_to_end(&mut decoded),
+        _ => zstd::Decoder::with_buffer(body).and_then(|mut decoder| {
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
             decoder.take(limit).read_to_end(&mut decoded)
-        })
+        }),
     };
     outcome.map_err(|_hidden| DecodeFault::Malformed)?;
     if decoded.len() > bytes_max { Err(DecodeFault::TooLarge) } else { Ok(decoded.into()) }

@@ -9,7 +9,6 @@ mod context;
 mod cursor;
 mod export;
 mod extract;
-mod importing;
 mod limits;
 #[cfg(feature = "local")]
 mod mail;

@@ -5,6 +5,7 @@ mod cors;
 mod headers;
 mod methods;
 mod screen;
+mod services;
 mod trace;
 
 use std::{
@@ -22,8 +23,8 @@ use actix_web::{
     web::Bytes,
 };
 
-pub(crate) use self::trace::is_traceparent;
 use self::{conditional::Condition, cors::Cors, headers::Dress, trace::Trace};
+pub(crate) use self::{services::attend, trace::is_traceparent};
 use crate::{
     connection::{Watch, Watched},
     context::Context,

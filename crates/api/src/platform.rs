@@ -138,7 +138,7 @@ pub async fn connect(
         expect(unused_variables, reason = "only accounts need more of it")
     )]
     let aws = aws::open(config, &mut providers, &clock, &ids).await?;
-    let engine = Engine::start(inference_settings(config));
+    let engine = models(config);
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
     let secrets = providers.of(config.providers.secrets)?.secrets()?;
     let identity = match config.providers.identity {
@@ -165,7 +165,7 @@ pub async fn connect(
         multi_factor: identity.multi_factor,
         scrubber: providers.scrubber()?,
         predictor: Arc::clone(&engine) as Arc<dyn ports::Predictor>,
-        insight: insight_writer(config)?,
+        insight: insight_writer(config).await?,
         clock,
         ids,
     };
@@ -249,6 +249,11 @@ fn smtp_mailer(config: &Config) -> anyhow::Result<SmtpMailer> {
 /// Servers that greylist want to see the same mail again some time later, and say no again before that.
 const MAIL_RETRY_BASE: Duration = Duration::from_secs(2);
 
+/// The models alone, for a process that does nothing else.
+pub fn models(config: &Config) -> Arc<Engine> {
+    Engine::start(inference_settings(config))
+}
+
 fn inference_settings(config: &Config) -> inference::Settings {
     let executable = std::env::current_exe().ok();
     inference::Settings {
@@ -263,14 +268,18 @@ fn inference_settings(config: &Config) -> inference::Settings {
     }
 }
 
-fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
+async fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
     match config.insight.writer {
         Writer::Template => Ok(Arc::new(adapters_insight::TemplateWriter)),
         #[cfg(feature = "gemini")]
-        Writer::Gemini => gemini::writer(&config.insight.gemini),
-        #[cfg(not(feature = "gemini"))]
-        Writer::Gemini => {
-            anyhow::bail!("this binary was built without Gemini: build it with `--features gemini`")
+        Writer::Gemini => language_model::gemini(&config.insight),
+        #[cfg(feature = "aws-bedrock")]
+        Writer::Bedrock => language_model::bedrock(config).await,
+        #[cfg(feature = "openai")]
+        Writer::Openai => language_model::openai(&config.insight),
+        #[cfg(not(all(feature = "gemini", feature = "aws-bedrock", feature = "openai")))]
+        absent => {
+            anyhow::bail!("this binary was built without the insight writer {absent:?}: build it with the feature `gemini`, `aws-bedrock` or `openai`")
         }
     }
 }
@@ -376,36 +385,82 @@ mod issuers {
     }
 }
 
-#[cfg(feature = "gemini")]
-mod gemini {
-    use super::*;
-    use crate::config::{Gemini, GeminiRoute};
+#[cfg(any(feature = "gemini", feature = "aws-bedrock", feature = "openai"))]
+mod language_model {
+    use adapters_insight::{Limits, Price};
 
-    pub(super) fn writer(config: &Gemini) -> anyhow::Result<Arc<dyn InsightWriter>> {
-        let required = |name: &'static str, value: &Option<String>| {
-            value.clone().with_context(|| format!("insight.gemini.{name} is missing"))
-        };
-        let route = match config.route {
-            GeminiRoute::AiStudio => adapters_insight::GeminiRoute::AiStudio,
-            GeminiRoute::Vertex => adapters_insight::GeminiRoute::Vertex {
-                project: required("project", &config.project)?,
-                location: required("location", &config.location)?,
-            },
-        };
-        let writer = adapters_insight::GeminiWriter::new(adapters_insight::GeminiSettings {
-            endpoint: config.endpoint(),
-            route,
-            credential: config
-                .credential()
-                .cloned()
-                .context("insight.gemini has no credential for its route")?,
-            model: config.model.clone(),
-            covered: config.covered,
+    use super::*;
+    use crate::config::Insight;
+
+    fn limits(config: &Insight) -> Limits {
+        Limits {
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             timeout: Duration::from_millis(config.timeout_ms),
             retries_max: config.retries_max,
-        })?;
-        Ok(Arc::new(writer))
+        }
+    }
+
+    fn price(config: &Insight) -> Option<Price> {
+        let (input, output) =
+            config.price_input_usd_per_million_tokens.zip(config.price_output_usd_per_million_tokens)?;
+        Some(Price { input, output })
+    }
+
+    fn required(name: &str, value: Option<&String>) -> anyhow::Result<String> {
+        value.cloned().with_context(|| format!("insight.{name} is missing"))
+    }
+
+    #[cfg(feature = "gemini")]
+    pub(super) fn gemini(config: &Insight) -> anyhow::Result<Arc<dyn InsightWriter>> {
+        use crate::config::GeminiRoute;
+        let gemini = &config.gemini;
+        let (route, credential) = match gemini.route {
+            GeminiRoute::AiStudio => (adapters_insight::GeminiRoute::AiStudio, &gemini.api_key),
+            GeminiRoute::Vertex => {
+                let project = required("gemini.project", gemini.project.as_ref())?;
+                let location = required("gemini.location", gemini.location.as_ref())?;
+                (adapters_insight::GeminiRoute::Vertex { project, location }, &gemini.access_token)
+            }
+        };
+        let credential = credential.clone().map_or(
+            adapters_insight::GoogleCredential::ApplicationDefault,
+            adapters_insight::GoogleCredential::Given,
+        );
+        let (endpoint, model, covered) = (gemini.endpoint(), gemini.model.clone(), gemini.covered);
+        let limits = limits(config);
+        let settings =
+            adapters_insight::GeminiSettings { endpoint, route, credential, model, covered, limits };
+        Ok(Arc::new(settings.writer(price(config))?))
+    }
+
+    #[cfg(feature = "aws-bedrock")]
+    pub(super) async fn bedrock(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
+        let (insight, aws) = (&config.insight, &config.aws);
+        let settings = adapters_insight::BedrockSettings {
+            region: required("bedrock.region", insight.bedrock.region.as_ref().or(aws.region.as_ref()))?,
+            model: required("bedrock.model", insight.bedrock.model.as_ref())?,
+            endpoint: insight.bedrock.endpoint.clone(),
+            access_key: aws
+                .access_key_id
+                .clone()
+                .zip(aws.secret_access_key.as_ref().map(|secret| secret.expose_secret().to_owned())),
+            covered: insight.bedrock.covered,
+            limits: limits(insight),
+        };
+        Ok(Arc::new(settings.writer(price(insight)).await?))
+    }
+
+    #[cfg(feature = "openai")]
+    pub(super) fn openai(config: &Insight) -> anyhow::Result<Arc<dyn InsightWriter>> {
+        let openai = &config.openai;
+        let settings = adapters_insight::OpenAiSettings {
+            endpoint: required("openai.endpoint", openai.endpoint.as_ref())?,
+            api_key: openai.api_key.clone(),
+            model: required("openai.model", openai.model.as_ref())?,
+            covered: openai.covered,
+            limits: limits(config),
+        };
+        Ok(Arc::new(settings.writer(price(config))?))
     }
 }
 

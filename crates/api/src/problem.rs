@@ -245,6 +245,11 @@ impl Problem {
         self.errors.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail))
     }
 
+    /// All of it in one sentence, for those who are not answered in this form.
+    pub(crate) fn words(&self) -> String {
+        self.detail.clone().or_else(|| self.fault()).unwrap_or_else(|| self.kind.parts().2.to_owned())
+    }
+
     /// The chain of causes, for the log.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()

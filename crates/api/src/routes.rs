@@ -11,6 +11,7 @@ pub(crate) mod imports;
 pub(crate) mod insights;
 pub(crate) mod measures;
 pub(crate) mod objects;
+pub(crate) mod open_inference;
 pub(crate) mod openapi;
 pub(crate) mod operator;
 pub(crate) mod pages;

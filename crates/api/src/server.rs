@@ -1,15 +1,24 @@
 //! Starting, serving and stopping.
 
+mod models;
+
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
 
-use actix_http::{HttpService, Protocol};
+use actix_http::{HttpService, Protocol, Request};
 use actix_server::{Server, ServerHandle};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::{App as ActixApp, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::{
+    App as ActixApp,
+    body::BoxBody,
+    dev::{AppConfig, ServiceResponse},
+    middleware::from_fn,
+    rt::net::TcpStream,
+    web,
+};
 use adapters_mail::SmtpMailer;
 use anyhow::Context as _;
 use app::App;
@@ -23,8 +32,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::models::ModelServer;
 use crate::{
-    config::Config,
+    config::{self, Config},
     connection::{Guarded, Patience},
     context::{Context, Lifecycle},
     limits::Limiter,
@@ -38,9 +48,11 @@ use crate::{
 pub struct Running {
     pub address: Option<SocketAddr>,
     pub context: web::Data<Context>,
-    server: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
+    server: Option<Served>,
     worker: Option<Worker>,
     smtp: Option<Arc<SmtpMailer>>,
+    /// Where models are served as well.
+    pub models: Option<ModelServer>,
 }
 
 struct Worker {
@@ -75,9 +87,11 @@ pub async fn start(
     };
     // It is large, and would be part of whatever waits for this.
     let connected = Box::pin(platform::connect(&config, clock, ids)).await?;
+    let models = config.inference.server.enabled && roles.serve;
+    let models = models.then(|| ModelServer::start(&config, &connected.engine, &metrics)).transpose()?;
     let context = web::Data::new(context(config, &connected, metrics).await?);
     let worker = roles.work.then(|| start_worker(&context, &connected));
-    let mut running = Running { address: None, context, server: None, worker, smtp: connected.smtp };
+    let mut running = Running { address: None, context, server: None, worker, smtp: connected.smtp, models };
     if let Some(listener) = listener {
         running.address = Some(listener.local_addr()?);
         running.server = Some(serve(&running.context, listener)?);
@@ -136,39 +150,54 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
-fn serve(
-    context: &web::Data<Context>,
+/// The server's handle, and its end.
+type Served = (ServerHandle, JoinHandle<std::io::Result<()>>);
+
+fn serve(context: &web::Data<Context>, listener: TcpListener) -> anyhow::Result<Served> {
+    let (shared, ids) = (context.clone(), Arc::clone(&context.app.platform.ids));
+    let app =
+        move || ActixApp::new().app_data(shared.clone()).wrap(from_fn(surround)).configure(routes::configure);
+    listen(&context.config.server, ids, listener, app)
+}
+
+/// Serves `app` on each worker, as actix-web's own server does it, with a clock around each connection.
+fn listen<F, I, S>(
+    server: &config::Server,
+    ids: Arc<dyn IdSource>,
     listener: TcpListener,
-) -> anyhow::Result<(ServerHandle, JoinHandle<std::io::Result<()>>)> {
-    let (shared, server) = (context.clone(), &context.config.server);
+    app: F,
+) -> anyhow::Result<Served>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<BoxBody>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + 'static,
+{
     let milliseconds = Duration::from_millis;
     let patience = Patience {
         head: milliseconds(server.head_timeout_ms),
         idle: milliseconds(server.keep_alive_ms),
         reader: milliseconds(server.request_timeout_ms),
     };
-    let keep_alive = patience.idle;
     let address = listener.local_addr()?;
     // What the lame duck leaves of the time, so that both together keep it.
     let shutdown = server.shutdown_timeout_ms.saturating_sub(server.lame_duck_ms).div_ceil(1000);
     let builder = Server::build().workers(server.workers).disable_signals().shutdown_timeout(shutdown);
     let stopping = builder.graceful_shutdown_signal();
-    // As actix-web's own server does it, with a clock around each connection.
     let service = move || {
-        let (shared, stopping) = (shared.clone(), stopping.clone());
-        let connections = shared.clone();
-        let app = ActixApp::new()
-            .app_data(shared)
-            .wrap(from_fn(surround))
-            .configure(routes::configure)
-            .into_factory()
-            .map_err(|error: actix_web::Error| error.error_response());
+        let (ids, stopping) = (Arc::clone(&ids), stopping.clone());
+        let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response());
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .keep_alive(keep_alive)
+            .keep_alive(patience.idle)
             .client_request_timeout(patience.head)
             // An early answer, such as 413, would be lost to a client that still sends.
             .client_disconnect_timeout(FAREWELL)
@@ -176,12 +205,12 @@ fn serve(
             .on_connect_ext(|connection: &Guarded, data| drop(data.insert(connection.watch())))
             .finish(map_config(app, |()| AppConfig::default()));
         fn_service(move |stream: TcpStream| {
-            let context = connections.clone();
+            let ids = Arc::clone(&ids);
             async move {
                 // Without it, small answers wait for the acknowledgement of the ones before.
                 stream.set_nodelay(true).ok();
                 let peer = stream.peer_addr().ok();
-                Ok((Guarded::new(stream, patience, context), Protocol::Http1, peer))
+                Ok((Guarded::new(stream, patience, ids), Protocol::Http1, peer))
             }
         })
         .and_then(http)
@@ -263,9 +292,20 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
+        let models_ended = async {
+            match &mut self.models {
+                Some(models) => models.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = signals.terminate.recv() => {}
             _ = signals.interrupt.recv() => {}
+            outcome = models_ended => {
+                self.models = None;
+                outcome?;
+                anyhow::bail!("the model server ended by itself");
+            }
             () = worker_ended => {
                 // Without it, uploads would be acknowledged and never processed: better a restart.
                 self.worker = None;
@@ -288,6 +328,8 @@ impl Running {
         if let Some(worker) = &self.worker {
             worker.stop.cancel();
         }
+        // Beside the other, so that both have the whole time.
+        let models = self.models.take().map(|models| tokio::spawn(models.stop()));
         if let Some((handle, task)) = self.server.take() {
             // Those that listen are sent away in the middle of it: the balancer has had time to notice, and has some left to
             // take them elsewhere.
@@ -302,6 +344,9 @@ impl Running {
             for task in worker.tasks {
                 task.await?;
             }
+        }
+        if let Some(models) = models {
+            models.await??;
         }
         if let Some(smtp) = self.smtp.take() {
             smtp.stop(MAIL_STOP).await;

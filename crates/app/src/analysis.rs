@@ -20,7 +20,9 @@ use jiff::{
     civil::{Date, Weekday},
     tz::TimeZone,
 };
-use ports::{Error, ErrorKind, ModelState, ModelStatus, Tensor, Write};
+use ports::{
+    Error, ErrorKind, ModelIdentity, ModelState, ModelStatus, PredictionRequest, Priority, Tensor, Write,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -74,7 +76,8 @@ impl App {
         }
         let series = self.series(actigraphy.minutes, actigraphy.source)?;
         let id = AnalysisId(self.platform.ids.next());
-        let analysis = self.analysis_of(caller.user_id, id, &series, &actigraphy.zone).await?;
+        let zone = &actigraphy.zone;
+        let analysis = self.analysis_of((caller.user_id, id), &series, zone, Priority::Interactive).await?;
         let writes = vec![
             Write::insert(RecordKey::analysis(caller.user_id, id), encode(&analysis)?),
             self.platform.audit(caller, Action::Analyse, format!("analysis/{id}"))?,
@@ -85,10 +88,10 @@ impl App {
     /// The analysis of a series, not kept yet.
     pub(crate) async fn analysis_of(
         &self,
-        user: UserId,
-        id: AnalysisId,
+        (user, id): (UserId, AnalysisId),
         series: &MinuteSeries,
         zone: &TimeZone,
+        priority: Priority,
     ) -> Result<Analysis> {
         let started = std::time::Instant::now();
         self.pat_ready().await?;
@@ -97,7 +100,7 @@ impl App {
             id,
             created_at: self.platform.clock.now(),
             measures: self.circadian_of(series, zone),
-            embedding: self.embed_best_week(series, zone).await?,
+            embedding: self.embed_best_week(series, zone, priority).await?,
             screening: self.screened(user, last).await?,
             processing_time_ms: started.elapsed().as_secs_f64() * 1e3,
         })
@@ -114,15 +117,14 @@ impl App {
     /// The state of the PAT model.
     pub async fn pat_status(&self) -> Option<ModelStatus> {
         let models = self.platform.predictor.models().await;
-        models.into_iter().find(|model| model.name == self.settings.pat_model)
+        models.into_iter().find(|model| model.active && model.name == self.settings.pat_model)
     }
 
-    async fn pat_ready(&self) -> Result<()> {
-        match self.pat_status().await.map(|status| status.state) {
-            Some(ModelState::Ready { .. }) => Ok(()),
-            Some(ModelState::Unavailable { .. }) | None => {
-                Err(Error::new(ErrorKind::Unavailable, "pat.predict").into())
-            }
+    /// Which PAT model is ready; 503 if none is.
+    pub(crate) async fn pat_ready(&self) -> Result<ModelIdentity> {
+        match self.pat_status().await {
+            Some(ModelStatus { state: ModelState::Ready { .. }, identity: Some(identity), .. }) => Ok(identity),
+            _ => Err(Error::new(ErrorKind::Unavailable, "pat.predict").into()),
         }
     }
 
@@ -157,7 +159,12 @@ impl App {
 
     /// The embedding of the week that ends at the last midnight the series reaches or at the one before, whichever was
     /// observed better: the last day is often not over.
-    pub(crate) async fn embed_best_week(&self, series: &MinuteSeries, zone: &TimeZone) -> Result<Embedding> {
+    pub(crate) async fn embed_best_week(
+        &self,
+        series: &MinuteSeries,
+        zone: &TimeZone,
+        priority: Priority,
+    ) -> Result<Embedding> {
         let end_ms = series.minute_start_ms(series.values.len());
         let last = local_date(end_ms - 1, zone);
         let weeks = [Some(last), last.yesterday().ok()];
@@ -167,12 +174,12 @@ impl App {
             .filter_map(|date| Week::new(series, date, zone))
             .max_by_key(|week| (week.observed, week.date));
         match best {
-            Some(week) => self.embed(week, zone).await,
+            Some(week) => self.embed(week, zone, priority).await,
             None => Err(AppError::Parameter { name: "timestamps", message: "out of range".to_owned() }),
         }
     }
 
-    async fn embed(&self, week: Week, zone: &TimeZone) -> Result<Embedding> {
+    async fn embed(&self, week: Week, zone: &TimeZone, priority: Priority) -> Result<Embedding> {
         let expected = u32::try_from(PAT_MINUTES).unwrap_or(u32::MAX);
         let coverage = Coverage::minutes(week.observed, expected);
         let mut embedding = Embedding {
@@ -210,7 +217,13 @@ impl App {
                 let data = pat::normalise(&week.minutes, &mean, &deviation)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "pat.normalise").with_cause(error))?;
                 let input = Tensor { name: "x".to_owned(), shape: vec![1, PAT_MINUTES], data };
-                match self.platform.predictor.predict(&self.settings.pat_model, vec![input]).await {
+                let request = PredictionRequest {
+                    // The embedding is all that is kept of it.
+                    outputs: vec!["embedding".to_owned()],
+                    priority,
+                    ..PredictionRequest::new(&self.settings.pat_model, vec![input])
+                };
+                match self.platform.predictor.predict(request).await {
                     Ok(prediction) => {
                         embedding.model = Some(prediction.model);
                         let output = prediction.outputs.into_iter().find(|output| output.name == "embedding");

@@ -25,7 +25,7 @@ use domain::{
     time::{Interval, day_interval, local_date, timestamp},
 };
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
-use ports::{Error, ErrorKind, Precondition, Query, Version, Write};
+use ports::{Error, ErrorKind, Precondition, Priority, Query, Version, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -67,13 +67,17 @@ impl App {
         let subject = json!({ "upload_id": id, "status": completed.state, "days": days });
         let writes = vec![replace(key, stored.version, encode(&completed)?)];
         self.commit_with_event(user, "upload.completed", subject, writes).await?;
-        for (metric, day) in &completed.segments {
-            if let Err(error) = self.join_segments(user, *metric, *day).await {
-                // The readings are there all the same, and the next upload of that day tries again.
-                tracing::warn!(%error, "segments could not be joined");
-            }
+        for of in &completed.segments {
+            self.join_if_many(user, *of, self.settings.join_segments_min).await;
         }
         Ok(())
+    }
+
+    async fn join_if_many(&self, user: UserId, of: (Metric, Date), segments_min: usize) {
+        if let Err(error) = self.join_segments(user, of, segments_min).await {
+            // The readings are there all the same, and the next upload of that day tries again.
+            tracing::warn!(%error, "segments could not be joined");
+        }
     }
 
     /// Marks the upload's job as processing; `None` where there is nothing left to do.
@@ -124,22 +128,27 @@ impl App {
         self.commit_with_event(user, "upload.deleted", subject, Vec::new()).await
     }
 
-    /// Writes that have the results of `days` computed; answers the intent.
-    pub(crate) fn due(&self, user: UserId, days: DayRanges, writes: &mut Vec<Write>) -> Result<RecordKey> {
+    /// Writes that have the results of days computed; answers the intent.
+    pub(crate) fn due(&self, user: UserId, due: &DueDays, writes: &mut Vec<Write>) -> Result<RecordKey> {
         let part = self.platform.ids.next();
-        writes.push(Write::insert(RecordKey::due_days(user, part), encode(&DueDays { days })?));
+        writes.push(Write::insert(RecordKey::due_days(user, part), encode(due)?));
         let (key, write) = self.intend_envelope(Envelope::new(user, Work::ComputeDays { part }))?;
         writes.push(write);
         Ok(key)
     }
 
-    /// Computes the results of days that are due.
+    /// Computes the results of days that are due, and joins what an import left of them in pieces.
     pub(crate) async fn compute_due(&self, user: UserId, part: Uuid) -> Result<()> {
         let key = RecordKey::due_days(user, part);
         let store = &*self.platform.health_data;
         // Where it is gone, another worker did it.
         let Some(stored) = get::<DueDays>(store, &key).await? else { return Ok(()) };
         self.recompute(user, &stored.body.days.iter().collect()).await?;
+        for (metric, days) in &stored.body.joins {
+            for day in days.iter() {
+                self.join_if_many(user, (*metric, day), 2).await;
+            }
+        }
         let days: Vec<Date> = stored.body.days.iter().collect();
         let subject = json!({ "first": days.first(), "last": days.last() });
         let writes = vec![Write::delete(key, Precondition::VersionEquals(stored.version))];
@@ -249,7 +258,7 @@ impl App {
 
     /// The circadian window and the PAT week that end with the last day of steps. There is one of each: a window that
     /// ended earlier would go stale when a late reading touches it.
-    async fn compute_window(&self, user: UserId) -> Result<()> {
+    pub(crate) async fn compute_window(&self, user: UserId) -> Result<()> {
         let mut results = Results::default();
         for kind in [Kind::Circadian, Kind::Embedding] {
             self.read_results(user, kind, SortRange::all(), &mut results).await?;
@@ -299,7 +308,7 @@ impl App {
             CircadianWindow { date, start, end, zone: zone.clone(), measures, profile: Some(profile) };
         results.put(RecordKey::of_day(user, Kind::Circadian, date), encode(&window)?);
         // Eight days hold both weeks that may be chosen: the one that ends today, and the one that ended last midnight.
-        let embedding = self.embed_best_week(&series(8), &TimeZone::UTC).await?;
+        let embedding = self.embed_best_week(&series(8), &TimeZone::UTC, Priority::Batch).await?;
         let (start, end) =
             midnights(embedding.date.checked_sub(6.days()).unwrap_or(embedding.date), embedding.date);
         let embedding = Embedding { start, end, zone, ..embedding };
@@ -347,9 +356,18 @@ pub(crate) fn touches(sample: &Sample, day: Interval) -> bool {
 }
 
 /// Days whose results are to be computed.
-#[derive(Serialize, Deserialize)]
-struct DueDays {
-    days: DayRanges,
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct DueDays {
+    pub days: DayRanges,
+    /// Days that have several segments, which are to be joined.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub joins: BTreeMap<Metric, DayRanges>,
+}
+
+impl DueDays {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.days.is_empty() && self.joins.is_empty()
+    }
 }
 
 /// Results as they are stored and as they should be.

@@ -119,12 +119,17 @@ impl Timeline {
         Ok(stored.map_or_else(Self::default, |stored| stored.body))
     }
 
+    /// Whether there are readings of that UTC day.
+    pub fn holds(&self, metric: Metric, day: Date) -> bool {
+        self.held.get(&metric).is_some_and(|days| days.contains(day))
+    }
+
     /// Whether readings of that UTC day, none of which begins before `first_ms`, may be held already.
     pub fn may_hold(&self, metric: Metric, day: Date, first_ms: i64) -> bool {
         // An export tells times to the second: what is held may have begun within the same one.
         let second_ms = first_ms.div_euclid(1000) * 1000;
         let is_later = self.latest_ms.get(&metric).is_some_and(|latest_ms| second_ms > *latest_ms);
-        !is_later && self.held.get(&metric).is_some_and(|days| days.contains(day))
+        !is_later && self.holds(metric, day)
     }
 
     /// Notes readings of that UTC day, none of which begins after `last_ms`.

@@ -26,8 +26,9 @@ use crate::{
     records::{Deleted, Timeline, corrupt, query_all},
 };
 
-/// What decoding more than this much takes is done on a thread of its own, so that it does not hold up an event loop.
-const INLINE_WORK_BYTES_MAX: usize = 64 * 1024;
+/// More readings than this are decoded on a thread of their own, so that it does not hold up an event loop: each takes some
+/// 0.2 us.
+const INLINE_SAMPLES_MAX: usize = 2_000;
 
 /// How many objects are read at once.
 const OBJECTS_AT_ONCE: usize = 8;
@@ -131,9 +132,13 @@ async fn fetch(platform: &Platform, records: Vec<Record>) -> ports::Result<Optio
 }
 
 async fn decode(records: Vec<Record>, bodies: Vec<Bytes>) -> ports::Result<Vec<Segment>> {
-    let size: usize = bodies.iter().map(Bytes::len).sum();
+    // Equal readings take almost no bytes, so it is not those that count.
+    let mut count = 0;
+    for record in &records {
+        count += header(record)?.count;
+    }
     let work = move || records.into_iter().zip(bodies).map(|(record, body)| one(record, &body)).collect();
-    if size <= INLINE_WORK_BYTES_MAX {
+    if count <= INLINE_SAMPLES_MAX {
         return work();
     }
     let done = tokio::task::spawn_blocking(work).await;
@@ -207,16 +212,21 @@ impl App {
         }
     }
 
-    /// Joins segments of one metric and day into one where there are many, leaving out single readings that were deleted.
+    /// Joins segments of one metric and day into one where there are at least so many, leaving out single readings that were deleted.
     /// Whoever reads them meanwhile, in ascending order, sees each reading at least once: the joined segment takes the place of its newest part.
     ///
     /// Two that join the same segments at once cannot both succeed, and a deletion that comes between makes this fail: every
     /// part is replaced or deleted only as it was read.
-    pub(crate) async fn join_segments(&self, user: UserId, metric: Metric, day: Date) -> Result<bool> {
+    pub(crate) async fn join_segments(
+        &self,
+        user: UserId,
+        (metric, day): (Metric, Date),
+        segments_min: usize,
+    ) -> Result<bool> {
         let store = &*self.platform.health_data;
         let range = RecordKey::segments_between(metric, day, day);
         let records = query_all(store, Partition::User(user), Kind::Segment, range).await?;
-        if records.len() < self.settings.join_segments_min {
+        if records.len() < segments_min {
             return Ok(false);
         }
         let mut sizes = Vec::with_capacity(records.len());

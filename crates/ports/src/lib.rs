@@ -14,6 +14,7 @@ mod identity;
 mod insight;
 mod jobs;
 mod mailer;
+mod model_repository;
 mod multi_factor;
 pub mod objects;
 pub mod paging;
@@ -36,16 +37,18 @@ pub use identity::{
     ChallengeKind, Denial, Email, IdentityProvider, NewUser, PasswordFault, Profile, ProfileUpdate, Role,
     SignIn, SignInContext, TokenVerifier, Tokens, VerifiedToken, denial, password_fault,
 };
-pub use insight::{Fact, InsightFacts, InsightWriter, Narrative, Usage};
+pub use insight::{Fact, InsightFacts, InsightWriter, Listener, Narrative, Usage};
 pub use jobs::{DeadLetter, JobQueue, Lease, MessageId, NewMessage, QueueStats, Receipt};
 pub use mailer::{Mail, Mailer};
+pub use model_repository::{BatchStatistics, FailureReason, ModelRepository, ModelStatistics, Tally};
 pub use multi_factor::{MultiFactor, TotpSecret};
 pub use objects::{
     ByteRange, ByteStream, Object, ObjectKey, ObjectMeta, ObjectStore, PresignedMethod, PutOptions,
     Sha256Digest,
 };
 pub use predictor::{
-    ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, Predictor, Tensor, Weights,
+    ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, PredictionRequest, Predictor,
+    Priority, Tensor, TensorSignature, Weights,
 };
 pub use scrubber::Scrubber;
 pub use secrets::{Secret, SecretName, SecretStore};

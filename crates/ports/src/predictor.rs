@@ -1,5 +1,7 @@
 //! Models: tensors in, tensors out, and which model it was.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -69,17 +71,42 @@ pub enum ModelState {
     },
 }
 
-/// A model that is configured.
+/// What one row of an input or an output is: 32-bit floats of this shape.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TensorSignature {
+    /// Its name in the model.
+    pub name: String,
+    /// The shape of one row; a tensor has the number of rows before it.
+    pub shape: Vec<usize>,
+    /// Whether it is computed only when it is asked for by name. Never for an input.
+    pub on_request: bool,
+}
+
+/// A version of a model, loaded or known.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ModelStatus {
     /// The name it is asked by.
     pub name: String,
+    /// Its version; `None` where not even its manifest could be read.
+    pub version: Option<String>,
+    /// Whether a request that names no version is answered by it.
+    pub active: bool,
     /// Which one it is; `None` where not even its manifest could be read.
     pub identity: Option<ModelIdentity>,
     /// Whether it can be used.
     pub state: ModelState,
+    /// What it takes, in the model's order; empty where its manifest could not be read.
+    pub inputs: Vec<TensorSignature>,
+    /// What it gives, in the model's order; empty where its manifest could not be read.
+    pub outputs: Vec<TensorSignature>,
+    /// The most rows of one request.
+    pub rows_max: usize,
     /// Its normalisation, where the manifest carries one.
-    pub normalisation: Option<std::sync::Arc<Normalisation>>,
+    pub normalisation: Option<Arc<Normalisation>>,
+    /// How its input is made, as the manifest says it: part of the model.
+    pub preprocessing: Option<Arc<serde_json::Value>>,
+    /// How its outputs become probabilities and decisions, as the manifest says it.
+    pub calibration: Option<Arc<serde_json::Value>>,
 }
 
 /// A frozen normalisation: element-wise `(x - mean) / standard_deviation`.
@@ -95,10 +122,43 @@ pub struct Normalisation {
     pub method: String,
 }
 
+/// Who waits for an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Priority {
+    /// Somebody does: such requests go first.
+    #[default]
+    Interactive,
+    /// A job does: such requests wait for the others, but not for ever.
+    Batch,
+}
+
+/// What is asked of a model.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PredictionRequest {
+    /// The model's name.
+    pub model: String,
+    /// Its version; `None` is the active one.
+    pub version: Option<String>,
+    /// Every input of the model, in any order.
+    pub inputs: Vec<Tensor>,
+    /// The outputs that are wanted, and in which order; none are those that are not on request only.
+    pub outputs: Vec<String>,
+    /// Who waits.
+    pub priority: Priority,
+}
+
+impl PredictionRequest {
+    /// Asks the active version of `model` for its usual outputs, for somebody who waits.
+    pub fn new(model: impl Into<String>, inputs: Vec<Tensor>) -> Self {
+        let (model, version, outputs) = (model.into(), None, Vec::new());
+        Self { model, version, inputs, outputs, priority: Priority::Interactive }
+    }
+}
+
 /// A model's answer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Prediction {
-    /// Its outputs.
+    /// Its outputs: those that were asked for, in that order, or the usual ones in the model's order.
     pub outputs: Vec<Tensor>,
     /// Which model it was.
     pub model: ModelIdentity,
@@ -108,14 +168,15 @@ pub struct Prediction {
 ///
 /// # Contract
 /// - The same inputs give the same outputs.
-/// - A model that is not ready is `Unavailable`, a name that is not configured `NotFound`.
-/// - Inputs of a wrong name, shape or length are `InvalidInput`, and so are values that are not finite.
+/// - A version that is not ready is `Unavailable`, a name or version that is not known `NotFound`.
+/// - Inputs of a wrong name, shape or length are `InvalidInput`, and so are values that are not finite, outputs that the model
+///   does not have, and more rows than one request may carry.
 /// - A full queue is `Unavailable` at once; a call whose future is dropped costs no inference.
 #[async_trait]
 pub trait Predictor: Send + Sync + 'static {
-    /// Runs `model` on `inputs`.
-    async fn predict(&self, model: &str, inputs: Vec<Tensor>) -> Result<Prediction>;
+    /// Runs a model.
+    async fn predict(&self, request: PredictionRequest) -> Result<Prediction>;
 
-    /// The state of each configured model, as checked when it was loaded.
+    /// The state of each version that is loaded or was to be.
     async fn models(&self) -> Vec<ModelStatus>;
 }

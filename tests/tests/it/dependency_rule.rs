@@ -30,15 +30,15 @@ struct Source {
 fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
     Some(match member {
         // The harness starts servers, and knows nothing of what is tested against them.
-        "domain" | "harness" => (&[], &[]),
+        "domain" | "harness" | "open-inference" => (&[], &[]),
         "ports" | "report" | "simulator" => (&["domain"], &[]),
         "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
         // Both ways in must read a simulated person's data alike.
         "app" => (
-            &["domain", "ports"],
-            &["adapters-insight", "adapters-local", "apple-health", "conformance", "simulator"],
+            &["apple-health", "domain", "ports"],
+            &["adapters-insight", "adapters-local", "conformance", "simulator"],
         ),
         "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
         "inference" | "migration" => (&["domain", "ports"], &["conformance"]),
@@ -46,11 +46,11 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &[
                 "adapters-*",
                 "app",
-                "apple-health",
                 "domain",
                 "inference",
                 "metered",
                 "migration",
+                "open-inference",
                 "ports",
                 "report",
                 "simulator",
@@ -71,14 +71,15 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
 const OWNED: [(&str, &[&str]); 15] = [
     // Of the tests, only the floor of the benchmark: see `HTTP`.
     ("actix-*", &["api", "e2e"]),
-    ("aws-config", &["adapters-aws"]),
+    ("aws-config", &["adapters-aws", "adapters-insight"]),
     ("aws-credential-types", &["adapters-aws"]),
-    ("aws-sdk-*", &["adapters-aws"]),
-    ("aws-smithy-*", &["adapters-aws"]),
+    ("aws-sdk-*", &["adapters-aws", "adapters-insight"]),
+    ("aws-smithy-*", &["adapters-aws", "adapters-insight"]),
     ("figment", &["api"]),
     ("firestore", &["adapters-gcp"]),
-    ("google-cloud-*", &["adapters-gcp"]),
-    ("ort", &["inference"]),
+    ("google-cloud-*", &["adapters-gcp", "adapters-insight"]),
+    // And the benchmark's floor, which runs models without a server.
+    ("ort", &["inference", "e2e"]),
     ("redis", &["adapters-redis"]),
     ("reqwest", &["adapters-*", "api", "e2e"]),
     ("rusqlite", &[]),
@@ -240,6 +241,7 @@ fn every_forbidden_dependency_is_reported() {
         ("domain", "rand", "domain must stay pure, without rand"),
         ("ports", "app", "ports must not use app"),
         ("report", "ports", "report must not use ports"),
+        ("open-inference", "ports", "open-inference must not use ports"),
         ("ports", "aws-sdk-s3", "ports must not name aws-sdk-s3: that is for adapters-aws"),
         (
             "ports",
@@ -256,7 +258,7 @@ fn every_forbidden_dependency_is_reported() {
         ("adapters-local", "adapters-insight", "adapters-local must not use adapters-insight"),
         ("adapters-aws", "adapters-gcp", "adapters-aws must not use adapters-gcp"),
         ("adapters-aws", "firestore", "adapters-aws must not name firestore: that is for adapters-gcp"),
-        ("adapters-local", "ort", "adapters-local must not name ort: that is for inference"),
+        ("adapters-local", "ort", "adapters-local must not name ort: that is for inference, e2e"),
         ("adapters-local", "conformance", "adapters-local must not use conformance"),
         ("conformance", "adapters-local", "conformance must not use adapters-local"),
         ("conformance", "reqwest", "conformance must not name reqwest: that is for adapters-*, api, e2e"),

@@ -350,6 +350,19 @@ pub struct Inference {
     pub queue_depth: usize,
     pub deadline_ms: u64,
     pub execution_provider: ExecutionProvider,
+    pub server: InferenceServer,
+}
+
+/// Who answers the Open Inference Protocol, and whom.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InferenceServer {
+    pub enabled: bool,
+    pub listen: SocketAddr,
+    pub key: Option<SecretString>,
+    pub network_authenticates: bool,
+    pub body_bytes_max: usize,
+    pub invocations_model: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -357,6 +370,8 @@ pub struct Inference {
 pub enum Writer {
     Template,
     Gemini,
+    Bedrock,
+    Openai,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -370,7 +385,14 @@ pub enum GeminiRoute {
 #[serde(deny_unknown_fields)]
 pub struct Insight {
     pub writer: Writer,
+    pub connect_timeout_ms: u64,
+    pub timeout_ms: u64,
+    pub retries_max: u32,
+    pub price_input_usd_per_million_tokens: Option<f64>,
+    pub price_output_usd_per_million_tokens: Option<f64>,
     pub gemini: Gemini,
+    pub bedrock: Bedrock,
+    pub openai: Openai,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -384,9 +406,25 @@ pub struct Gemini {
     pub project: Option<String>,
     pub location: Option<String>,
     pub covered: bool,
-    pub connect_timeout_ms: u64,
-    pub timeout_ms: u64,
-    pub retries_max: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bedrock {
+    pub model: Option<String>,
+    /// Where it is not the region of `aws`.
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+    pub covered: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Openai {
+    pub endpoint: Option<String>,
+    pub api_key: Option<SecretString>,
+    pub model: Option<String>,
+    pub covered: bool,
 }
 
 impl Gemini {
@@ -400,14 +438,6 @@ impl Gemini {
                 "https://aiplatform.googleapis.com".to_owned()
             }
             (None, GeminiRoute::Vertex) => format!("https://{location}-aiplatform.googleapis.com"),
-        }
-    }
-
-    /// What the route's operator knows this service by: an API key for AI Studio, an access token for Vertex AI.
-    pub const fn credential(&self) -> Option<&SecretString> {
-        match self.route {
-            GeminiRoute::AiStudio => self.api_key.as_ref(),
-            GeminiRoute::Vertex => self.access_token.as_ref(),
         }
     }
 }

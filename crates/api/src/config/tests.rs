@@ -227,7 +227,7 @@ fn all_faults_of_all_sources_are_found_at_once() {
         format!("server.workers: expected a whole number, not negative, found string \"two\" [{}]", file.display()),
         format!("sever: there is no such key; did you mean `server`? [{}]", file.display()),
         "worker.lease_ms: expected a whole number, not negative, found string \"soon\" [environment variable CLARITY__WORKER__LEASE_MS]".to_owned(),
-        "insight.writer: `gemni` is not one of template, gemini; did you mean `gemini`? [environment variable CLARITY__INSIGHT__WRITER]".to_owned(),
+        "insight.writer: `gemni` is not one of template, gemini, bedrock, openai; did you mean `gemini`? [environment variable CLARITY__INSIGHT__WRITER]".to_owned(),
         "inference.queue_depth: 0 is out of range; it must be from 1 to 65536 [command line]".to_owned(),
     ] {
         assert!(text.lines().any(|candidate| candidate == line), "{line}\nis not in\n{text}");
@@ -382,7 +382,6 @@ fn a_provider_that_is_not_linked_names_the_feature_to_build_with() {
 fn health_facts_go_only_where_a_contract_covers_them() {
     let gemini = [
         ("insight.writer", "gemini"),
-        ("insight.gemini.access_token", "t"),
         ("insight.gemini.project", "p"),
         ("insight.gemini.location", "europe-west4"),
     ];
@@ -396,13 +395,30 @@ fn each_gemini_route_needs_its_own_settings() {
     let gemini = [("insight.writer", "gemini"), ("insight.gemini.covered", "true")];
     assert_eq!(
         keys(&faults(&with_flags(&gemini))),
-        ["insight.gemini.access_token", "insight.gemini.project", "insight.gemini.location"]
+        ["insight.gemini.project", "insight.gemini.location"]
     );
     let studio = [&gemini[..], &[("insight.gemini.route", "ai_studio")]].concat();
     let mut sources = with_flags(&studio);
     assert_eq!(fault(&sources).key, "insight.gemini.api_key");
     sources.env = pairs(&[("GEMINI_API_KEY", "k")]);
     assert!(Config::load(&sources).is_ok());
+}
+
+#[test]
+fn the_other_language_models_need_a_contract_and_a_name_too() {
+    let with = |more: &[(&'static str, &'static str)]| faults(&with_flags(more));
+    assert_eq!(
+        keys(&with(&[("insight.writer", "bedrock")])),
+        ["insight.bedrock.covered", "insight.bedrock.model"]
+    );
+    assert_eq!(
+        keys(&with(&[("insight.writer", "openai"), ("insight.openai.covered", "true")])),
+        ["insight.openai.model", "insight.openai.endpoint"]
+    );
+    let bedrock = [("insight.writer", "bedrock"), ("insight.bedrock.covered", "true"), ("insight.bedrock.model", "m")];
+    assert!(Config::load(&with_flags(&bedrock)).is_ok());
+    let half = [&bedrock[..], &[("insight.price_input_usd_per_million_tokens", "0.3")]].concat();
+    assert_eq!(fault(&with_flags(&half)).key, "insight.price_output_usd_per_million_tokens");
 }
 
 #[test]
@@ -540,4 +556,47 @@ fn in_production_several_instances_count_together() {
     Config::load(&production(&[several, ("REDIS_URL", "rediss://cache.example.org")])).unwrap();
     let plain = fault(&production(&[several, ("REDIS_URL", "redis://cache.example.org")]));
     assert_eq!(plain.key, "redis.url");
+}
+
+/// A process that serves models only, in production, with these variables.
+fn models(more: &[(&str, &str)]) -> Sources {
+    let sources = with_env(&[&[("CLARITY_PROFILE", "production")], more].concat());
+    Sources { role: Role::Inference, ..sources }
+}
+
+#[test]
+fn a_server_of_models_needs_neither_records_nor_accounts() {
+    let config = Config::load(&models(&[])).unwrap().config;
+    assert!(config.inference.server.listen.ip().is_loopback());
+    assert!(!config.inference.server.enabled);
+    assert!(keys(&faults(&with_env(&[("CLARITY_PROFILE", "production")]))).contains(&"providers.identity"));
+}
+
+#[test]
+fn production_serves_models_to_other_machines_only_with_a_key() {
+    let everywhere = ("CLARITY__INFERENCE__SERVER__LISTEN", "0.0.0.0:8080");
+    let key = "CLARITY__INFERENCE__SERVER__KEY";
+    let own = "9f86d081884c7d659a2feaa0c55ad015";
+    assert_eq!(fault(&models(&[everywhere])).key, "inference.server.key");
+    assert_eq!(fault(&models(&[everywhere, (key, "change-me")])).key, "inference.server.key");
+    let loaded = Config::load(&models(&[everywhere, (key, own)])).unwrap();
+    assert_eq!(loaded.config.inference.server.key.as_ref().unwrap().expose_secret(), own);
+    assert!(!format!("{:?} {}", loaded.config, loaded.show()).contains(own));
+    Config::load(&models(&[everywhere, ("CLARITY__INFERENCE__SERVER__NETWORK_AUTHENTICATES", "true")]))
+        .unwrap();
+    // Beside the other server the same holds, once it is switched on.
+    let enabled = ("CLARITY__INFERENCE__SERVER__ENABLED", "true");
+    Config::load(&production(&[everywhere])).unwrap();
+    assert_eq!(fault(&production(&[everywhere, enabled])).key, "inference.server.key");
+    Config::load(&production(&[everywhere, enabled, (key, own)])).unwrap();
+}
+
+#[test]
+fn models_for_other_machines_need_a_named_profile() {
+    let open = with_flags(&[("inference.server.listen", "0.0.0.0:8080"), ("server.listen", "127.0.0.1:1")]);
+    Config::load(&open).unwrap();
+    assert_eq!(fault(&Sources { role: Role::Inference, ..open }).key, "profile");
+    // What this process does not open harms nobody.
+    let phones = with_flags(&[("server.listen", "0.0.0.0:8000")]);
+    Config::load(&Sources { role: Role::Inference, ..phones }).unwrap();
 }

@@ -63,7 +63,7 @@ use crate::problem::{Problem, ProblemKind};
         health_data::upload, health_data::upload_alias, health_data::batch::upload_batch, health_data::samples::upload_status,
         health_data::samples::sync_status, health_data::list, health_data::status, health_data::delete, health_data::delete_processing,
         healthkit::upload, healthkit::upload_alias, healthkit::status,
-        imports::stream_in, imports::stored,
+        imports::stream_in, imports::announce, imports::start, imports::stored,
         pat::analyse_steps, pat::analyse_steps_alias, pat::analyse_points, pat::analyse_points_alias, pat::stored, pat::health, pat::models,
         insights::write, insights::write_alias, insights::stored, insights::history, insights::status,
         measures::daily, measures::hourly, measures::sleep, measures::deviations, measures::circadian,

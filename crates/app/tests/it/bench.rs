@@ -21,7 +21,8 @@ use domain::{
     sample::{Sample, Value},
 };
 use ports::{
-    Clock, Error, ErrorKind, HealthDataRepository, IdSource, ModelStatus, Prediction, Predictor, Tensor,
+    Clock, Error, ErrorKind, HealthDataRepository, IdSource, ModelStatus, Prediction, PredictionRequest,
+    Predictor,
 };
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,7 @@ struct NoModels;
 
 #[async_trait]
 impl Predictor for NoModels {
-    async fn predict(&self, _: &str, _: Vec<Tensor>) -> ports::Result<Prediction> {
+    async fn predict(&self, _: PredictionRequest) -> ports::Result<Prediction> {
         Err(Error::new(ErrorKind::NotFound, "predictor.predict"))
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inference::{Engine, ExecutionProvider, Settings};
-use ports::{ErrorKind, ModelState, ModelStatus, Predictor, Tensor, Weights};
+use ports::{ErrorKind, ModelState, ModelStatus, PredictionRequest, Predictor, Tensor, Weights};
 
 const WEEK: usize = 10_080;
 
@@ -26,16 +26,7 @@ fn settings(models_dir: &Path) -> Settings {
     let library = ["libonnxruntime.so", "libonnxruntime.dylib"].map(|name| tools.join(name));
     let library = library.into_iter().find(|path| path.is_file());
     assert!(library.is_some(), "these tests need the ONNX Runtime library in .tools: run `make onnxruntime`");
-    Settings {
-        models_dir: models_dir.to_path_buf(),
-        library,
-        library_folders: Vec::new(),
-        sessions_per_model: 1,
-        queue_depth: 16,
-        rows_max: 4,
-        deadline: Duration::from_mins(1),
-        execution_provider: ExecutionProvider::Cpu,
-    }
+    Settings { library, deadline: Duration::from_mins(1), rows_max: 4, ..Settings::new(models_dir) }
 }
 
 fn pat_s() -> Arc<Engine> {
@@ -76,7 +67,8 @@ async fn the_answers_are_those_of_the_independent_implementation() {
     );
     println!("{state:?}");
     for (seed, rows) in [(1, 1), (2, 2)] {
-        let prediction = engine.predict("pat-s", vec![week(seed, rows)]).await.unwrap();
+        let prediction =
+            engine.predict(PredictionRequest::new("pat-s", vec![week(seed, rows)])).await.unwrap();
         let [embedding, profile] = &prediction.outputs[..] else { panic!("two outputs") };
         assert_eq!((embedding.name.as_str(), &embedding.shape[..]), ("embedding", &[rows, 96][..]));
         assert_eq!((profile.name.as_str(), &profile.shape[..]), ("attention_profile", &[rows, 560][..]));
@@ -94,7 +86,7 @@ async fn the_same_input_gives_the_same_bits_on_every_session() {
     let mut settings = settings(&root().join("models"));
     settings.sessions_per_model = 2;
     let engine = Engine::load(settings);
-    let calls = (0..8).map(|_| engine.predict("pat-s", vec![week(3, 1)]));
+    let calls = (0..8).map(|_| engine.predict(PredictionRequest::new("pat-s", vec![week(3, 1)])));
     let answers = futures::future::try_join_all(calls).await.unwrap();
     let bits = |tensor: &Tensor| tensor.data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     for answer in &answers {
@@ -108,10 +100,10 @@ async fn the_same_input_gives_the_same_bits_on_every_session() {
 async fn a_batch_of_three_is_three_singles() {
     let engine = pat_s();
     let batch = week(4, 3);
-    let together = engine.predict("pat-s", vec![batch.clone()]).await.unwrap();
+    let together = engine.predict(PredictionRequest::new("pat-s", vec![batch.clone()])).await.unwrap();
     for (row, data) in batch.data.chunks_exact(WEEK).enumerate() {
         let single = Tensor { name: "x".to_owned(), shape: vec![1, WEEK], data: data.to_vec() };
-        let alone = engine.predict("pat-s", vec![single]).await.unwrap();
+        let alone = engine.predict(PredictionRequest::new("pat-s", vec![single])).await.unwrap();
         for (one, all) in alone.outputs.iter().zip(&together.outputs) {
             let width = one.data.len();
             let off = largest_difference(&one.data, &all.data[row * width..][..width]);
@@ -152,7 +144,7 @@ async fn without_a_library_the_models_are_unavailable_and_say_where_it_was_looke
         panic!("there is no library")
     };
     assert!(reason.contains("/nowhere/libonnxruntime.so") && reason.contains("make onnxruntime"), "{reason}");
-    let error = engine.predict("pat-s", vec![week(1, 1)]).await.unwrap_err();
+    let error = engine.predict(PredictionRequest::new("pat-s", vec![week(1, 1)])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
@@ -162,6 +154,9 @@ async fn a_folder_without_models_has_none() {
     for folder in [empty.path().to_path_buf(), empty.path().join("absent")] {
         let engine = Engine::load(settings(&folder));
         assert!(engine.models().await.is_empty());
-        assert_eq!(engine.predict("pat-s", vec![]).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            engine.predict(PredictionRequest::new("pat-s", vec![])).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use inference::Engine;
-use ports::{ErrorKind, ModelState, Predictor};
+use ports::{ErrorKind, ModelState, PredictionRequest, Predictor};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -50,7 +50,7 @@ async fn reason(tamper: impl FnOnce(&Path)) -> String {
     copy(models.path(), "tampered");
     tamper(&models.path().join("tampered"));
     let engine = Engine::load(settings(models.path()));
-    let error = engine.predict("tampered", vec![week(1, 1)]).await.unwrap_err();
+    let error = engine.predict(PredictionRequest::new("tampered", vec![week(1, 1)])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     match status(&engine, "tampered").await.state {
         ModelState::Unavailable { reason } => reason,
@@ -75,10 +75,10 @@ async fn one_flipped_bit_makes_that_model_unavailable_and_no_other() {
     };
     assert!(reason.contains("tampered/model.onnx") && reason.contains("sha-256"), "{reason}");
     assert_eq!(
-        engine.predict("tampered", vec![week(1, 1)]).await.unwrap_err().kind(),
+        engine.predict(PredictionRequest::new("tampered", vec![week(1, 1)])).await.unwrap_err().kind(),
         ErrorKind::Unavailable
     );
-    assert!(engine.predict("sound", vec![week(1, 1)]).await.is_ok());
+    assert!(engine.predict(PredictionRequest::new("sound", vec![week(1, 1)])).await.is_ok());
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn manifests_that_promise_too_little_are_refused() {
             reason(|folder| std::fs::write(folder.join("manifest.json"), "{").unwrap()).await,
             "manifest.json: EOF",
         ),
-        (edited(|manifest| manifest["manifest_version"] = json!(2)).await, "manifest_version is 2"),
+        (edited(|manifest| manifest["manifest_version"] = json!(3)).await, "manifest_version is 3"),
         (edited(|manifest| manifest["name"] = json!("other")).await, "names the model `other`"),
         (edited(|manifest| manifest["sha-256"] = json!("")).await, "unknown field `sha-256`"),
         (edited(|manifest| manifest["weights"] = json!("unknown")).await, "unknown variant"),

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,7 @@ use tokio::{
 use crate::usage;
 
 /// A request as its bytes, and what its answer must say.
+#[derive(Clone)]
 pub(crate) struct Request {
     bytes: Vec<u8>,
     status: u16,
@@ -30,6 +32,27 @@ impl Request {
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         Self { bytes: [head.as_bytes(), body.as_bytes()].concat(), status: 200, holds: String::new() }
+    }
+
+    /// JSON, and the tensors behind it.
+    pub(crate) fn post_binary(path: &str, json: &str, tensors: &[u8]) -> Self {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ninference-header-content-length: {}\r\n\
+             content-length: {}\r\n\r\n{json}",
+            json.len(),
+            json.len() + tensors.len()
+        );
+        Self { bytes: [head.as_bytes(), tensors].concat(), status: 200, holds: String::new() }
+    }
+
+    /// Makes a binary request one that was not sent before: no cache has its answer.
+    pub(crate) fn vary(&mut self) {
+        static SENT: AtomicU32 = AtomicU32::new(0);
+        // Of 24 bits each is another float, and a small one.
+        let number = SENT.fetch_add(1, Ordering::Relaxed) % (1 << 24);
+        let last = (number as f32 / 16_777_216.0).to_le_bytes();
+        let at = self.bytes.len() - last.len();
+        self.bytes[at..].copy_from_slice(&last);
     }
 
     pub(crate) fn get(path: &str) -> Self {
@@ -138,10 +161,33 @@ impl Round {
     }
 }
 
+/// Sends a request `each` times on each of so many connections, a binary one never twice the same.
+pub(crate) async fn repeat(
+    address: SocketAddr,
+    pid: u32,
+    (connections, each): (usize, usize),
+    request: &Request,
+) -> anyhow::Result<Round> {
+    let mut connections = try_join_all((0..connections).map(|_| Connection::open(address))).await?;
+    let work = connections.iter_mut().map(async |connection| {
+        let (mut request, mut latencies) = (request.clone(), Vec::with_capacity(each));
+        let is_binary = !request.bytes.ends_with(b"}");
+        for _ in 0..each {
+            if is_binary {
+                request.vary();
+            }
+            let sent = Instant::now();
+            connection.check(&request).await?;
+            latencies.push(sent.elapsed());
+        }
+        anyhow::Ok(latencies)
+    });
+    timed(pid, try_join_all(work)).await
+}
+
 /// Sends each list of requests on a connection of its own, one after the other, all lists at once.
 pub(crate) async fn send(address: SocketAddr, pid: u32, lists: &[Vec<Request>]) -> anyhow::Result<Round> {
     let mut connections = try_join_all(lists.iter().map(|_| Connection::open(address))).await?;
-    let (server, client, start) = (usage::cpu(pid)?, usage::own_cpu()?, Instant::now());
     let work = connections.iter_mut().zip(lists).map(async |(connection, requests)| {
         let mut latencies = Vec::with_capacity(requests.len());
         for request in requests {
@@ -151,7 +197,16 @@ pub(crate) async fn send(address: SocketAddr, pid: u32, lists: &[Vec<Request>]) 
         }
         anyhow::Ok(latencies)
     });
-    let mut latencies = try_join_all(work).await?.concat();
+    timed(pid, try_join_all(work)).await
+}
+
+/// What work took that tells the latencies on each connection.
+async fn timed(
+    pid: u32,
+    work: impl Future<Output = anyhow::Result<Vec<Vec<Duration>>>>,
+) -> anyhow::Result<Round> {
+    let (server, client, start) = (usage::cpu(pid)?, usage::own_cpu()?, Instant::now());
+    let mut latencies = work.await?.concat();
     let wall = start.elapsed();
     let server_cpu = usage::cpu(pid)?.saturating_sub(server);
     let client_cpu = usage::own_cpu()?.saturating_sub(client);

@@ -531,6 +531,8 @@ pub(crate) struct Fact {
 pub(crate) struct Usage {
     input_tokens: u64,
     output_tokens: u64,
+    /// US dollars, by the prices that the operator configured; `null` where none are.
+    cost_usd: Option<f64>,
 }
 
 /// Which writer is configured.

@@ -206,10 +206,12 @@ def others(address, model, golden):
 def main():
     address, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     model = folder.name
-    golden = Golden(folder, json.loads((folder / "manifest.json").read_text())["golden"][0])
+    golden, *more = [Golden(folder, case) for case in json.loads((folder / "manifest.json").read_text())["golden"]]
     client = triton.InferenceServerClient(address, concurrency=4)
     about(client, model, golden)
     inferences(client, model, golden)
+    for rows in more:
+        rows.hold(client.infer(model, [rows.input()]))
     faults(client, model, golden)
     others(address, model, golden)
     repository(client, model, golden)

@@ -257,14 +257,13 @@ pub fn models(config: &Config) -> Arc<Engine> {
 fn inference_settings(config: &Config) -> inference::Settings {
     let executable = std::env::current_exe().ok();
     inference::Settings {
-        models_dir: config.inference.models_dir.clone(),
         library: config.inference.library.clone(),
         library_folders: inference::library_folders(executable.as_deref(), None),
         sessions_per_model: config.inference.sessions_per_model,
         queue_depth: config.inference.queue_depth,
-        rows_max: 1,
         deadline: Duration::from_millis(config.inference.deadline_ms),
         execution_provider: config.inference.execution_provider,
+        ..inference::Settings::new(&config.inference.models_dir)
     }
 }
 

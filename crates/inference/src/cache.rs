@@ -51,7 +51,8 @@ impl Weighter<Key, Arc<Vec<Tensor>>> for Bytes {
     fn weight(&self, _: &Key, outputs: &Arc<Vec<Tensor>>) -> u64 {
         /// What an entry takes beside its values, about.
         const ENTRY: usize = 256;
-        let tensors = outputs.iter().map(|one| 4 * one.data.len() + one.name.len() + 8 * one.shape.len() + ENTRY);
+        let tensors =
+            outputs.iter().map(|one| 4 * one.data.len() + one.name.len() + 8 * one.shape.len() + ENTRY);
         tensors.sum::<usize>() as u64 + ENTRY as u64
     }
 }
@@ -110,7 +111,10 @@ mod tests {
         let cache = ResultCache::new(100_000).unwrap();
         for seed in 0..1_000_u16 {
             let input = x(&[1, 1], &[f32::from(seed)]);
-            cache.put(Key::of("m", std::slice::from_ref(&input), std::iter::empty()), vec![x(&[1, 96], &[0.5; 96])]);
+            cache.put(
+                Key::of("m", std::slice::from_ref(&input), std::iter::empty()),
+                vec![x(&[1, 96], &[0.5; 96])],
+            );
         }
         assert!((1..=100_000).contains(&cache.0.weight()), "{}", cache.0.weight());
         assert!(ResultCache::new(0).is_none());

@@ -105,14 +105,15 @@ impl Loader {
     /// then a folder's model is not served in the place of the one that should be.
     fn begin(&self, followed: &mut Followed) -> bool {
         let folders = self.folders();
-        let activated = self.store.as_ref().map_or_else(
-            || Ok(BTreeMap::new()),
-            |(store, handle)| self.wait(handle, store.newest()),
-        );
+        let activated = self
+            .store
+            .as_ref()
+            .map_or_else(|| Ok(BTreeMap::new()), |(store, handle)| self.wait(handle, store.newest()));
         let activated = match activated {
             Ok(activated) => activated,
             Err(error) => {
-                let reason = format!("the object store does not say which version is active: {}", words(&error));
+                let reason =
+                    format!("the object store does not say which version is active: {}", words(&error));
                 tracing::error!(reason, "models are unavailable");
                 folders.keys().for_each(|name| self.models.wait_for_store(name, &reason));
                 return false;
@@ -225,7 +226,8 @@ impl Loader {
     ) -> Result<()> {
         let (name, version) = (&declared.manifest.name, &declared.manifest.version);
         let counters = self.models.begin(name, declared, is_active);
-        let started = package().and_then(|package| package.start(&self.settings, counters).map_err(unreadable));
+        let started =
+            package().and_then(|package| package.start(&self.settings, counters).map_err(unreadable));
         match started {
             Ok(ready) => {
                 let (golden, provider) = (&ready.golden, ready.execution_provider);

@@ -70,7 +70,8 @@ impl Read {
             Error::new(ErrorKind::Corrupt, "models.read").with_cause(format!("{name} {version}: {reason}"))
         };
         let (manifest, bundle) = store.manifest(name, version).await?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "models.read").with_cause(format!("{name} {version} is not stored"))
+            Error::new(ErrorKind::NotFound, "models.read")
+                .with_cause(format!("{name} {version} is not stored"))
         })?;
         let declared = Declared::read(Some(name), &manifest, bundle.as_deref(), key).map_err(corrupt)?;
         if declared.manifest.version != version {
@@ -153,7 +154,8 @@ impl Package {
         let (_, outputs) = manifest.output_names();
         let named = |reason: String| format!("{}: {reason}", self.place);
         let memory = settings.device_memory_bytes_max;
-        let (mut provider, mut golden, mut sessions) = (settings.execution_provider, String::new(), Vec::new());
+        let (mut provider, mut golden, mut sessions) =
+            (settings.execution_provider, String::new(), Vec::new());
         for _ in 0..settings.sessions_per_model {
             let opened = providers::open(&runtime, model, provider, memory).map_err(named)?;
             // What the first session got, the others get too.

@@ -125,8 +125,8 @@ struct Resource {
 
 /// Checks `bundle` against `key`, and says what it vouches for. The error says what is wrong with it.
 pub(crate) fn verify(bundle: &[u8], key: &SigningKey) -> Result<Signed, String> {
-    let bundle: Bundle =
-        serde_json::from_slice(bundle).map_err(|error| format!("it is no Sigstore bundle of a key: {error}"))?;
+    let bundle: Bundle = serde_json::from_slice(bundle)
+        .map_err(|error| format!("it is no Sigstore bundle of a key: {error}"))?;
     expect("media type", &bundle.media_type, BUNDLE)?;
     expect("payload type", &bundle.dsse_envelope.payload_type, PAYLOAD)?;
     expect("key", &bundle.verification_material.public_key.hint, &key.hint)?;

@@ -21,25 +21,6 @@ use crate::{
     routes::open_inference::{self, ModelContext, Models},
 };
 
-/// Interim until the engine is a repository itself.
-struct Fixed(Arc<Engine>);
-
-#[async_trait::async_trait]
-impl ModelRepository for Fixed {
-    async fn index(&self) -> ports::Result<Vec<ports::ModelStatus>> {
-        Ok(self.0.models().await)
-    }
-    async fn load(&self, _: &str, _: Option<&str>) -> ports::Result<()> {
-        Err(ports::Error::new(ports::ErrorKind::Unavailable, "models.load"))
-    }
-    async fn unload(&self, _: &str, _: Option<&str>) -> ports::Result<()> {
-        Err(ports::Error::new(ports::ErrorKind::Unavailable, "models.unload"))
-    }
-    async fn statistics(&self) -> Vec<ports::ModelStatistics> {
-        Vec::new()
-    }
-}
-
 /// A running server of models.
 pub struct ModelServer {
     pub address: SocketAddr,
@@ -60,7 +41,7 @@ impl ModelServer {
         let context = web::Data::new(ModelContext {
             config: Arc::new(config.clone()),
             predictor: Arc::clone(engine) as Arc<dyn Predictor>,
-            repository: Arc::new(Fixed(Arc::clone(engine))),
+            repository: Arc::clone(engine) as Arc<dyn ModelRepository>,
             ids: Arc::clone(&ids),
             metrics: metrics.clone(),
             lifecycle: Lifecycle::default(),

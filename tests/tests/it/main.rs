@@ -65,6 +65,7 @@ mod listing;
 mod measures;
 #[cfg(test)]
 mod open_inference;
+mod models;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

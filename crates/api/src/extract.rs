@@ -162,6 +162,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let context = context(&request)?;
+            expect_json(&request)?;
             let body = read(&request, payload, &context, context.config.server.json_bytes_max).await?;
             note_body(&request, &body);
             parse(&body).map(Self)
@@ -180,6 +181,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let context = context(&request)?;
+            expect_json(&request)?;
             let body = read(&request, payload, &context, context.config.server.json_bytes_max).await?;
             if body.is_empty() { Ok(Self(None)) } else { parse(&body).map(|body| Self(Some(body))) }
         })
@@ -197,9 +199,27 @@ impl FromRequest for UploadBody {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let context = context(&request)?;
+            expect_json(&request)?;
             let body = read(&request, payload, &context, context.config.server.upload_bytes_max).await?;
             note_body(&request, &body);
             Ok(Self(body))
+        })
+    }
+}
+
+/// A body of any type, of at most `server.upload_bytes_max` bytes once decoded. The handler judges the type, and notes what of it
+/// an `Idempotency-Key` stands for.
+pub(crate) struct RawBody(pub Bytes);
+
+impl FromRequest for RawBody {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let context = context(&request)?;
+            read(&request, payload, &context, context.config.server.upload_bytes_max).await.map(Self)
         })
     }
 }
@@ -277,7 +297,6 @@ async fn read(
         Problem::new(ProblemKind::TooLarge)
             .detail(format!("a body here has at most {bytes_max} bytes, decoded"))
     };
-    expect_json(request)?;
     let announced = header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large());

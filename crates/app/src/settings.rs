@@ -43,4 +43,6 @@ pub struct Settings {
     pub pat_coverage_min: f64,
     /// The name of the PAT model.
     pub pat_model: String,
+    /// `inference.retina_model`.
+    pub retina_model: String,
 }

@@ -30,14 +30,14 @@ struct Source {
 fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
     Some(match member {
         // The harness starts servers, and knows nothing of what is tested against them.
-        "domain" | "harness" => (&[], &[]),
+        "domain" | "harness" | "retina" => (&[], &[]),
         "ports" | "report" | "simulator" => (&["domain"], &[]),
         "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
         // Both ways in must read a simulated person's data alike.
         "app" => (
-            &["domain", "ports"],
+            &["domain", "ports", "retina"],
             &["adapters-insight", "adapters-local", "apple-health", "conformance", "simulator"],
         ),
         "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
@@ -53,6 +53,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
                 "migration",
                 "ports",
                 "report",
+                "retina",
                 "simulator",
             ],
             &["conformance"],
@@ -68,7 +69,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
 }
 
 /// Crates of the outside world, and who alone may name them in a manifest.
-const OWNED: [(&str, &[&str]); 15] = [
+const OWNED: [(&str, &[&str]); 16] = [
     // Of the tests, only the floor of the benchmark: see `HTTP`.
     ("actix-*", &["api", "e2e"]),
     ("aws-config", &["adapters-aws"]),
@@ -78,6 +79,8 @@ const OWNED: [(&str, &[&str]); 15] = [
     ("figment", &["api"]),
     ("firestore", &["adapters-gcp"]),
     ("google-cloud-*", &["adapters-gcp"]),
+    // Whatever a stranger calls a picture is decoded behind its limits only.
+    ("image", &["retina"]),
     ("ort", &["inference"]),
     ("redis", &["adapters-redis"]),
     ("reqwest", &["adapters-*", "api", "e2e"]),

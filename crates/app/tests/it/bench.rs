@@ -113,6 +113,7 @@ pub(crate) fn settings() -> Settings {
         circadian_days_min: 3,
         pat_coverage_min: 0.9,
         pat_model: "pat-s".to_owned(),
+        retina_model: "retina-synthetic".to_owned(),
     }
 }
 

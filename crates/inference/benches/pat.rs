@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use inference::{Engine, ExecutionProvider, Settings};
+use inference::{Engine, Settings};
 use ndarray::Array2;
 use ports::{PredictionRequest, Predictor, Tensor};
 
@@ -38,14 +38,9 @@ fn floor(criterion: &mut Criterion) {
 fn pat(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let engine = Engine::load(Settings {
-        models_dir: root.join("models"),
-        library: None,
         library_folders: vec![root.join(".tools/onnxruntime")],
-        sessions_per_model: 1,
-        queue_depth: 4,
-        rows_max: 1,
         deadline: Duration::from_mins(1),
-        execution_provider: ExecutionProvider::Cpu,
+        ..Settings::new(root.join("models"))
     });
     assert!(engine.executions("pat-s").is_some(), "pat-s is not ready: run `make onnxruntime`");
     let data = (0..10_080_u16).map(|minute| f32::from(minute % 97) / 48.0 - 1.0).collect();

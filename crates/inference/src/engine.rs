@@ -1,313 +1,315 @@
-//! The models of a folder, behind the `Predictor` port.
+//! The models of a folder and of a store, behind the ports.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use ports::{
-    Error, ErrorKind, ModelIdentity, ModelState, ModelStatus, Normalisation, Prediction, PredictionRequest,
-    Predictor, Result, Tensor,
+    Cause, Error, ErrorKind, FailureReason, ModelRepository, ModelState, ModelStatistics, ModelStatus, Prediction,
+    PredictionRequest, Predictor, Result, Tensor,
 };
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
 
+use crate::Settings;
+use crate::cache::{Key, ResultCache};
+use crate::counters::{Counters, Outcome};
+use crate::loader::{Loader, Order};
 use crate::manifest::{Manifest, Signature};
-use crate::queue::Queue;
-use crate::runtime::{LibraryError, OnnxRuntime};
-use crate::session::OnnxSession;
-use crate::{Settings, golden, store};
+use crate::models::{self, Found, Models, Served};
+use crate::package::{Read, Ready, batching};
+use crate::queue::{Question, Refused};
+use crate::store::ModelStore;
 
 const OPERATION: &str = "predictor.predict";
 
-/// The models of a folder. Dropping it ends their threads.
+/// The models of a folder and of a store. Dropping it ends their threads.
 pub struct Engine {
     models: Arc<Models>,
     settings: Settings,
+    store: Option<ModelStore>,
+    cache: Option<ResultCache>,
+    orders: Option<Mutex<Sender<Order>>>,
     loader: Option<JoinHandle<()>>,
-    /// Closed when the loader has ended, in whatever way.
+    /// Closed when what is configured was loaded, or the loader has ended in whatever way.
     loading: watch::Receiver<()>,
-}
-
-type Models = BTreeMap<String, Model>;
-
-struct Model {
-    folder: PathBuf,
-    manifest: Result<Manifest, String>,
-    /// Empty while it is being loaded.
-    loaded: OnceLock<Result<Ready, String>>,
-}
-
-struct Ready {
-    queue: Queue,
-    golden_check: String,
-    normalisation: Option<Arc<Normalisation>>,
+    /// Dropped to end the loader.
+    stop: Option<watch::Sender<()>>,
 }
 
 impl Engine {
-    /// Answers at once: the manifests are read, and a thread of its own reads, verifies and loads the models, which are
-    /// unavailable until then.
+    /// Answers at once: a thread of its own reads, verifies and loads the models, which are unavailable until then.
     pub fn start(settings: Settings) -> Arc<Self> {
-        Arc::new(Self::begin(settings))
+        Arc::new(Self::begin(settings, None))
+    }
+
+    /// Like [`Engine::start`], with the models that `store` holds too, and the versions that it says are active; those are
+    /// followed. Needs to be called in a tokio runtime, which goes on to run while the engine lives.
+    pub fn start_with(settings: Settings, store: ModelStore) -> Arc<Self> {
+        Arc::new(Self::begin(settings, Some((store, Handle::current()))))
     }
 
     /// Like [`Engine::start`], and waits until every model is ready or known to be unavailable. It blocks its thread.
     pub fn load(settings: Settings) -> Arc<Self> {
-        let mut engine = Self::begin(settings);
-        engine.join_loader();
+        let engine = Self::begin(settings, None);
+        let mut loading = engine.loading.clone();
+        // A thread of its own, since this one may be a runtime's, where nothing may block on a future.
+        let waited = std::thread::scope(|scope| {
+            scope.spawn(|| futures::executor::block_on(async { while loading.changed().await.is_ok() {} })).join()
+        });
+        if waited.is_err() {
+            tracing::error!("nobody could wait for the models");
+        }
         Arc::new(engine)
     }
 
-    fn begin(settings: Settings) -> Self {
-        let models = Arc::new(configured(&settings));
-        let (held, loading) = watch::channel(());
-        let (weak, ours) = (Arc::downgrade(&models), settings.clone());
-        let load = move || {
-            // Held until the end, and dropped also by a panic.
-            let _held = held;
-            load_all(&weak, &ours);
-        };
-        let loader = std::thread::Builder::new().name("infer-load".to_owned()).spawn(load);
+    fn begin(settings: Settings, store: Option<(ModelStore, Handle)>) -> Self {
+        let models: Arc<Models> = Arc::default();
+        let ((held, loading), (stop, stopped), (orders, taken)) =
+            (watch::channel(()), watch::channel(()), channel());
+        let cache = ResultCache::new(settings.cache_bytes_max);
+        let kept = store.as_ref().map(|(store, _)| store.clone());
+        let loader =
+            Loader { models: Arc::clone(&models), settings: settings.clone(), store, stop: stopped };
+        loader.declare_folders();
+        let loader = std::thread::Builder::new()
+            .name("infer-load".to_owned())
+            .spawn(move || loader.run(&taken, held));
         if let Err(error) = &loader {
             tracing::error!(%error, "the models cannot be loaded: no thread");
         }
-        Self { models, settings, loader: loader.ok(), loading }
+        Self {
+            models,
+            settings,
+            store: kept,
+            cache,
+            orders: Some(Mutex::new(orders)),
+            loader: loader.ok(),
+            loading,
+            stop: Some(stop),
+        }
     }
 
-    fn join_loader(&mut self) {
+    /// Waits until every configured model is ready or known to be unavailable.
+    pub async fn loaded(&self) {
+        // Nothing is ever sent: the channel closes when the loader is through.
+        while self.loading.clone().changed().await.is_ok() {}
+    }
+
+    /// How often the active version of `model` was run, the golden vectors not counted; `None` if it is not ready.
+    pub fn executions(&self, model: &str) -> Option<u64> {
+        let found = self.models.find(model, None)?;
+        found.served.ok().map(|_| found.counters.statistics().execution_count)
+    }
+
+    fn statuses(&self) -> Vec<(bool, ModelStatus)> {
+        let is_over = self.loader.as_ref().is_none_or(JoinHandle::is_finished);
+        self.models.statuses(&self.settings, is_over)
+    }
+
+    /// Asks the version that was found, and the one in its place where it was unloaded in between.
+    async fn answer(&self, found: Found, request: &mut PredictionRequest) -> Result<Prediction, Failure> {
+        let mut served = found.served.map_err(Failure::NotReady)?;
+        loop {
+            match self.attempt(&served, &found.counters, request).await {
+                Err(Failure::Ended) => {
+                    let now = self.models.find(&request.model, request.version.as_deref());
+                    let now = now.and_then(|found| found.served.ok());
+                    let other = now.filter(|now| !now.queue.is(&served.queue));
+                    served = other.ok_or_else(|| Failure::NotReady(Refused::Ended.to_string()))?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        served: &Served,
+        counters: &Counters,
+        request: &mut PredictionRequest,
+    ) -> Result<Prediction, Failure> {
+        let manifest = &served.declared.manifest;
+        let question = self.question(served, request)?;
+        let cache = self.cache.as_ref().filter(|_| manifest.cache);
+        let key = cache.map(|_| {
+            let names = question.outputs.iter().map(String::as_str);
+            Key::of(&served.declared.sha256, &question.inputs, names)
+        });
+        if let (Some(cache), Some(key)) = (cache, &key) {
+            let looked = Instant::now();
+            if let Some(outputs) = cache.get(key) {
+                counters.hit(looked.elapsed());
+                return Ok(prediction(manifest, outputs.to_vec(), &request.outputs));
+            }
+            counters.missed(looked.elapsed());
+        }
+        let receiver = match served.queue.submit(question) {
+            Ok(receiver) => receiver,
+            Err((Refused::Full, _)) => return Err(Failure::Refused),
+            Err((Refused::Ended, question)) => {
+                request.inputs = question.inputs;
+                return Err(Failure::Ended);
+            }
+        };
+        // When the deadline passes the receiver is dropped, and with it the request leaves the queue.
+        let outputs = match tokio::time::timeout(self.settings.deadline, receiver).await {
+            Ok(Ok(Ok(outputs))) => outputs,
+            Ok(Ok(Err(cause))) => return Err(Failure::Failed(cause)),
+            Ok(Err(_)) => return Err(Failure::Failed("the inference thread ended".into())),
+            Err(elapsed) => return Err(Failure::Expired(elapsed)),
+        };
+        if let (Some(cache), Some(key)) = (cache, key) {
+            cache.put(key, outputs.clone());
+        }
+        Ok(prediction(manifest, outputs, &request.outputs))
+    }
+
+    fn question(&self, served: &Served, request: &mut PredictionRequest) -> Result<Question, Failure> {
+        let manifest = &served.declared.manifest;
+        let (usual, all) = manifest.output_names();
+        let asked = &request.outputs;
+        if let Some(unknown) = asked.iter().find(|name| !all.contains(name)) {
+            return Err(Failure::Invalid(format!("the model has no output {unknown}")));
+        }
+        let outputs = if asked.is_empty() {
+            usual
+        } else {
+            all.iter().filter(|name| asked.contains(name)).cloned().collect()
+        };
+        let rows_max = batching(&served.declared, &self.settings).rows_max.unwrap_or(self.settings.rows_max);
+        let inputs = checked(std::mem::take(&mut request.inputs), &manifest.inputs, rows_max)?;
+        let rows = inputs.first().and_then(|input| input.shape.first()).copied().unwrap_or_default();
+        Ok(Question { inputs, rows, outputs, priority: request.priority })
+    }
+
+    /// Drops models that are over where that blocks nobody: they answer what they had taken.
+    async fn drain(over: Vec<Ready>) {
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(over)).await {
+            tracing::error!(%error, "a model that was unloaded did not end");
+        }
+    }
+}
+
+/// The outputs in the order that was asked for, or in the model's.
+fn prediction(manifest: &Manifest, mut outputs: Vec<Tensor>, asked: &[String]) -> Prediction {
+    if !asked.is_empty() {
+        outputs = asked.iter().filter_map(|name| outputs.iter().find(|one| one.name == *name).cloned()).collect();
+    }
+    Prediction { outputs, model: manifest.identity() }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // The loader ends after the model it is at, and waits for the store no longer.
+        drop((self.orders.take(), self.stop.take()));
         if let Some(loader) = self.loader.take()
             && loader.join().is_err()
         {
             tracing::error!("the thread that loads the models had panicked");
         }
     }
-
-    /// Waits until every model is ready or known to be unavailable.
-    pub async fn loaded(&self) {
-        // Nothing is ever sent: the channel closes when the loader ends.
-        while self.loading.clone().changed().await.is_ok() {}
-    }
-
-    /// How often `model` was run, the golden vectors not counted; `None` if it is not ready.
-    pub fn executions(&self, model: &str) -> Option<u64> {
-        let ready = self.models.get(model)?.loaded.get()?.as_ref().ok()?;
-        Some(ready.queue.executions())
-    }
-
-    async fn answer(
-        &self,
-        name: &str,
-        model: &Model,
-        request: PredictionRequest,
-    ) -> Result<Prediction, Failure> {
-        let PredictionRequest { inputs, outputs: wanted, .. } = request;
-        let (Ok(manifest), Some(Ok(ready))) = (&model.manifest, model.loaded.get()) else {
-            return Err(Failure::NotReady(format!("the model {name} is not ready")));
-        };
-        if let Some(unknown) =
-            wanted.iter().find(|name| manifest.outputs.iter().all(|one| one.name != **name))
-        {
-            return Err(Failure::Invalid(format!("the model has no output {unknown}")));
-        }
-        let inputs = checked(inputs, &manifest.inputs, self.settings.rows_max)?;
-        let answer = ready.queue.submit(inputs).map_err(|refused| Failure::Refused(refused.to_string()))?;
-        // When the deadline passes the receiver is dropped, and with it the request leaves the queue.
-        let answer = tokio::time::timeout(self.settings.deadline, answer).await;
-        match answer {
-            Ok(Ok(Ok(outputs))) => {
-                let asked = wanted.iter().filter_map(|name| outputs.iter().find(|one| one.name == *name));
-                let asked: Vec<Tensor> = asked.cloned().collect();
-                let outputs = if wanted.is_empty() { outputs } else { asked };
-                Ok(Prediction { outputs, model: manifest.identity() })
-            }
-            Ok(Ok(Err(cause))) => Err(Failure::Failed(cause)),
-            Ok(Err(_)) => Err(Failure::Failed("the inference thread ended".into())),
-            Err(elapsed) => Err(Failure::Expired(elapsed)),
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // Without this the loader would go on; now it ends after the model it is at.
-        self.models = Arc::default();
-        self.join_loader();
-    }
 }
 
 #[async_trait]
 impl Predictor for Engine {
-    async fn predict(&self, request: PredictionRequest) -> Result<Prediction> {
-        let Some((name, model)) = self.models.get_key_value(&request.model) else {
-            return Err(Error::new(ErrorKind::NotFound, OPERATION));
-        };
-        let asked = request.version.as_deref();
-        if asked.is_some() && asked != model.manifest.as_ref().ok().map(|one| one.version.as_str()) {
-            return Err(Error::new(ErrorKind::NotFound, OPERATION));
-        }
-        let mut tally = Tally { model: name, outcome: "abandoned" };
-        let answer = self.answer(name, model, request).await;
-        tally.outcome = answer.as_ref().err().map_or("ok", Failure::outcome);
+    async fn predict(&self, mut request: PredictionRequest) -> Result<Prediction> {
+        let found = self.models.find(&request.model, request.version.as_deref());
+        let found = found.ok_or_else(|| Error::new(ErrorKind::NotFound, OPERATION))?;
+        let outcome = Outcome::of(Arc::clone(&found.counters));
+        let answer = self.answer(found, &mut request).await;
+        outcome.is(answer.as_ref().err().map(Failure::reason));
         answer.map_err(Error::from)
     }
 
     async fn models(&self) -> Vec<ModelStatus> {
-        let over = self.loading.has_changed().is_err();
-        self.models.iter().map(|(name, model)| model.status(name, &self.settings, over)).collect()
+        self.statuses().into_iter().filter_map(|(is_wanted, status)| is_wanted.then_some(status)).collect()
     }
 }
 
-/// Counts a request when it is over, also when its future was dropped.
-struct Tally<'a> {
-    model: &'a str,
-    outcome: &'static str,
-}
+#[async_trait]
+impl ModelRepository for Engine {
+    async fn index(&self) -> Result<Vec<ModelStatus>> {
+        let mut all: Vec<_> = self.statuses().into_iter().map(|(_, status)| status).collect();
+        let Some(store) = &self.store else { return Ok(all) };
+        for (name, versions) in store.versions().await? {
+            for version in versions {
+                let is_known = |one: &ModelStatus| one.name == name && one.version.as_ref() == Some(&version);
+                if all.iter().any(is_known) {
+                    continue;
+                }
+                let read = Read::store(store, (&name, &version), self.settings.signing_key.as_ref()).await;
+                let mut status = models::known(&name, read.as_ref().ok().map(|read| &*read.declared), &self.settings);
+                status.version = Some(version);
+                if let Err(error) = read {
+                    let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                    status.state = ModelState::Unavailable { reason };
+                }
+                all.push(status);
+            }
+        }
+        all.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+        Ok(all)
+    }
 
-impl Drop for Tally<'_> {
-    fn drop(&mut self) {
-        let labels = [("model", self.model.to_owned()), ("outcome", self.outcome.to_owned())];
-        metrics::counter!("inference_requests_total", &labels).increment(1);
+    async fn load(&self, model: &str, version: Option<&str>) -> Result<()> {
+        let ended = || Error::new(ErrorKind::Unavailable, "models.load").with_cause("the loader has ended");
+        let (done, answer) = oneshot::channel();
+        let order = Order { model: model.to_owned(), version: version.map(str::to_owned), done };
+        let orders = self.orders.as_ref().ok_or_else(ended)?;
+        let sent = orders.lock().unwrap_or_else(PoisonError::into_inner).send(order);
+        sent.map_err(|_ended| ended())?;
+        answer.await.map_err(|_ended| ended())?
+    }
+
+    async fn unload(&self, model: &str, version: Option<&str>) -> Result<()> {
+        let over = self.models.unload(model, version);
+        Self::drain(over.ok_or_else(|| Error::new(ErrorKind::NotFound, "models.unload"))?).await;
+        Ok(())
+    }
+
+    async fn statistics(&self) -> Vec<ModelStatistics> {
+        let models = self.models.read();
+        let versions = models.values().flat_map(|versions| versions.known.values());
+        versions.map(|version| version.counters.statistics()).collect()
     }
 }
 
 /// Why there is no prediction.
 enum Failure {
     NotReady(String),
+    /// It was unloaded after it was found.
+    Ended,
     Invalid(String),
-    Refused(String),
+    Refused,
     Expired(tokio::time::error::Elapsed),
-    Failed(ports::Cause),
+    Failed(Cause),
 }
 
 impl Failure {
-    fn outcome(&self) -> &'static str {
+    fn reason(&self) -> FailureReason {
         match self {
-            Self::NotReady(_) => "not_ready",
-            Self::Invalid(_) => "invalid_input",
-            Self::Refused(_) => "refused",
-            Self::Expired(_) => "expired",
-            Self::Failed(_) => "failed",
+            Self::NotReady(_) | Self::Ended => FailureReason::NotReady,
+            Self::Invalid(_) => FailureReason::InvalidInput,
+            Self::Refused => FailureReason::Refused,
+            Self::Expired(_) => FailureReason::Expired,
+            Self::Failed(_) => FailureReason::Failed,
         }
     }
 }
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
+        let error = |kind, cause: Cause| Self::new(kind, OPERATION).with_cause(cause);
         match failure {
-            Failure::Invalid(reason) => Self::new(ErrorKind::InvalidInput, OPERATION).with_cause(reason),
-            Failure::NotReady(reason) | Failure::Refused(reason) => {
-                Self::new(ErrorKind::Unavailable, OPERATION).with_cause(reason)
-            }
-            Failure::Expired(elapsed) => Self::new(ErrorKind::Unavailable, OPERATION).with_cause(elapsed),
-            Failure::Failed(cause) => Self::new(ErrorKind::Unexpected, OPERATION).with_cause(cause),
-        }
-    }
-}
-
-impl Model {
-    fn fill(&self, name: &str, runtime: &Result<OnnxRuntime, LibraryError>, settings: &Settings) {
-        let loaded = match (&self.manifest, runtime) {
-            (Err(reason), _) => Err(reason.clone()),
-            (_, Err(error)) => Err(error.to_string()),
-            (Ok(manifest), Ok(runtime)) => self.ready(manifest, runtime, settings),
-        };
-        match &loaded {
-            Ok(ready) => tracing::info!(model = name, golden = ready.golden_check, "the model is ready"),
-            Err(reason) => tracing::error!(model = name, reason, "the model is unavailable"),
-        }
-        metrics::gauge!("inference_model_ready", "model" => name.to_owned())
-            .set(f64::from(u8::from(loaded.is_ok())));
-        // It is empty: one thread fills it, once.
-        self.loaded.get_or_init(|| loaded);
-    }
-
-    fn ready(
-        &self,
-        manifest: &Manifest,
-        runtime: &OnnxRuntime,
-        settings: &Settings,
-    ) -> Result<Ready, String> {
-        if settings.sessions_per_model == 0 || settings.queue_depth == 0 || settings.rows_max == 0 {
-            return Err("sessions_per_model, queue_depth and rows_max must be above 0".to_owned());
-        }
-        let files = store::Files::read(&self.folder, &manifest.files)?;
-        let normalisation = store::normalisation(manifest, &files)?.map(Arc::new);
-        let cases = golden::cases(manifest, &files)?;
-        let (bytes, in_file) = (files.bytes(&manifest.model)?, self.folder.join(&manifest.model));
-        let named = |reason: String| format!("{}: {reason}", in_file.display());
-        let mut sessions = Vec::new();
-        let mut golden_check = String::new();
-        for _ in 0..settings.sessions_per_model {
-            let session = runtime
-                .session(bytes, settings.execution_provider)
-                .map_err(|error| named(error.to_string()))?;
-            let mut session =
-                OnnxSession::new(session, &manifest.inputs, &manifest.outputs).map_err(named)?;
-            // Each session is checked, which also spares its first client the slow first run.
-            golden_check = golden::check(&cases, &mut session).map_err(named)?;
-            sessions.push(session);
-        }
-        let queue = Queue::start(&manifest.name, sessions, settings.queue_depth)
-            .map_err(|error| error.to_string())?;
-        Ok(Ready { queue, golden_check, normalisation })
-    }
-
-    fn status(&self, name: &str, settings: &Settings, loading_is_over: bool) -> ModelStatus {
-        let identity: Option<ModelIdentity> = self.manifest.as_ref().ok().map(Manifest::identity);
-        let (state, normalisation) = match self.loaded.get() {
-            Some(Ok(ready)) => {
-                let golden_check = ready.golden_check.clone();
-                let execution_provider = settings.execution_provider.name().to_owned();
-                (ModelState::Ready { golden_check, execution_provider }, ready.normalisation.clone())
-            }
-            Some(Err(reason)) => (ModelState::Unavailable { reason: reason.clone() }, None),
-            None => {
-                let reason = if loading_is_over { "loading it ended early: see the log" } else { "loading" };
-                (ModelState::Unavailable { reason: reason.to_owned() }, None)
-            }
-        };
-        let manifest = self.manifest.as_ref().ok();
-        let signatures = |signatures: &[Signature]| signatures.iter().map(Signature::of_row).collect();
-        ModelStatus {
-            name: name.to_owned(),
-            version: manifest.map(|one| one.version.clone()),
-            active: true,
-            identity,
-            state,
-            inputs: manifest.map(|one| signatures(&one.inputs)).unwrap_or_default(),
-            outputs: manifest.map(|one| signatures(&one.outputs)).unwrap_or_default(),
-            rows_max: settings.rows_max,
-            normalisation,
-            preprocessing: manifest.and_then(|one| one.preprocessing.clone()).map(Arc::new),
-            calibration: None,
-        }
-    }
-}
-
-fn configured(settings: &Settings) -> Models {
-    let folders = store::folders(&settings.models_dir).unwrap_or_else(|error| {
-        tracing::error!(folder = %settings.models_dir.display(), %error, "the models' folder cannot be read");
-        BTreeMap::new()
-    });
-    let models = folders.into_iter().map(|(name, folder)| {
-        let manifest = store::manifest(&folder, &name);
-        (name, Model { folder, manifest, loaded: OnceLock::new() })
-    });
-    models.collect()
-}
-
-/// Stops between two models when nobody holds them any more.
-fn load_all(models: &Weak<Models>, settings: &Settings) {
-    let names: Vec<String> =
-        models.upgrade().map(|models| models.keys().cloned().collect()).unwrap_or_default();
-    if names.is_empty() {
-        return;
-    }
-    let runtime = OnnxRuntime::load(settings.library.as_deref(), &settings.library_folders);
-    for name in names {
-        let Some(models) = models.upgrade() else { return };
-        if let Some(model) = models.get(&name) {
-            model.fill(&name, &runtime, settings);
+            Failure::Invalid(reason) => error(ErrorKind::InvalidInput, reason.into()),
+            Failure::NotReady(reason) => error(ErrorKind::Unavailable, reason.into()),
+            Failure::Ended => error(ErrorKind::Unavailable, Refused::Ended.into()),
+            Failure::Refused => error(ErrorKind::Unavailable, Refused::Full.into()),
+            Failure::Expired(elapsed) => error(ErrorKind::Unavailable, elapsed.into()),
+            Failure::Failed(cause) => error(ErrorKind::Unexpected, cause),
         }
     }
 }
@@ -331,7 +333,7 @@ fn checked(
     }
     let rows = ordered.first().and_then(|input| input.shape.first()).copied().unwrap_or_default();
     if rows == 0 || rows > rows_max {
-        return invalid(format!("the number of rows is not between 1 and {rows_max}"));
+        return invalid(format!("{rows} rows were given, one request may have 1 to {rows_max}"));
     }
     for (input, signature) in ordered.iter().zip(signatures) {
         if signature.rows_of(input) != Some(rows) {

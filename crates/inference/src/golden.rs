@@ -4,7 +4,7 @@ use ports::Tensor;
 
 use crate::manifest::{GoldenCase, Manifest};
 use crate::session::Runner;
-use crate::store::Files;
+use crate::files::Files;
 
 pub(crate) struct Golden {
     inputs: Vec<Tensor>,
@@ -51,10 +51,14 @@ fn read(case: &GoldenCase, manifest: &Manifest, files: &Files) -> Result<Golden,
 }
 
 /// Runs every case, and says how far off the worst value of each output was.
-pub(crate) fn check(cases: &[Golden], runner: &mut impl Runner) -> Result<String, String> {
+pub(crate) fn check(
+    cases: &[Golden],
+    runner: &mut impl Runner,
+    outputs: &[String],
+) -> Result<String, String> {
     let mut worst: Vec<(&str, f32, f32)> = Vec::new();
     for case in cases {
-        let outputs = runner.run(case.inputs.clone()).map_err(|error| format!("golden: {error}"))?;
+        let outputs = runner.run(case.inputs.clone(), outputs).map_err(|error| format!("golden: {error}"))?;
         for (expected, tolerance) in &case.expected {
             let output = outputs.iter().find(|output| output.name == expected.name);
             let output = output.ok_or_else(|| format!("golden: no output {}", expected.name))?;
@@ -77,6 +81,30 @@ pub(crate) fn check(cases: &[Golden], runner: &mut impl Runner) -> Result<String
         format!("{name}: largest deviation {deviation:e}, tolerance {tolerance:e}")
     });
     Ok(words.collect::<Vec<_>>().join("; "))
+}
+
+/// Runs golden rows once in each of these numbers: the first run of a size is slow, and no client should be the one to see that.
+pub(crate) fn warm(
+    sizes: impl Iterator<Item = usize>,
+    cases: &[Golden],
+    runner: &mut impl Runner,
+    outputs: &[String],
+) -> Result<(), String> {
+    let Some(case) = cases.first() else { return Ok(()) };
+    for rows in sizes {
+        let inputs = case.inputs.iter().map(|input| {
+            let mut shape = input.shape.clone();
+            let length = shape.first().map_or(0, |known| input.data.len() / known.max(&1) * rows);
+            if let Some(first) = shape.first_mut() {
+                *first = rows;
+            }
+            let data = input.data.iter().copied().cycle().take(length).collect();
+            Tensor { name: input.name.clone(), shape, data }
+        });
+        let answer = runner.run(inputs.collect(), outputs);
+        answer.map_err(|error| format!("warm-up with {rows} rows: {error}"))?;
+    }
+    Ok(())
 }
 
 fn deviation(got: &[f32], expected: &[f32]) -> f32 {

@@ -4,37 +4,34 @@
 //! declared sizes and SHA-256, its graph the declared inputs and outputs, and its answers the golden vectors. One that is not
 //! ready is `Unavailable`, with a reason for the operator; the others work.
 
+mod batch;
+mod cache;
+mod counters;
 mod engine;
+mod files;
 mod golden;
+mod loader;
 mod manifest;
+mod models;
+mod package;
+mod providers;
 mod queue;
 mod runtime;
 mod session;
+mod signature;
 mod store;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 pub use engine::Engine;
+pub use manifest::Batching;
+pub use package::{Check, Package};
+pub use providers::ExecutionProvider;
 pub use runtime::{LibraryError, OnnxRuntime, library_folders};
-
-/// What runs the models. One that is named is used or the models are unavailable: nothing falls back to another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExecutionProvider {
-    #[default]
-    Cpu,
-}
-
-impl ExecutionProvider {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-        }
-    }
-}
+pub use signature::SigningKey;
+pub use store::{Activation, ModelStore};
 
 /// What the composition root decides.
 #[derive(Clone, Debug)]
@@ -49,9 +46,44 @@ pub struct Settings {
     pub sessions_per_model: usize,
     /// Requests of a model that may wait; one more is refused at once.
     pub queue_depth: usize,
-    /// Rows that one request may carry.
+    /// Rows of a model that may wait.
+    pub queue_rows_max: usize,
+    /// Rows that one request may carry, where neither `batching` nor the manifest says how many.
     pub rows_max: usize,
     /// How long a request may take, its wait in the queue included.
     pub deadline: Duration,
+    /// What runs the models.
     pub execution_provider: ExecutionProvider,
+    /// The most memory of a device's arena, in bytes.
+    pub device_memory_bytes_max: usize,
+    /// The most bytes of answers that are kept for the same question; 0 for none.
+    pub cache_bytes_max: u64,
+    /// By model, in the place of what its manifest says.
+    pub batching: BTreeMap<String, Batching>,
+    /// When given, a model without a valid signature of this key is unavailable.
+    pub signing_key: Option<SigningKey>,
+    /// How often the store is asked which versions are active.
+    pub refresh: Duration,
+}
+
+impl Settings {
+    /// The models of a folder on the processor, one thread each, with nothing signed and nothing kept.
+    pub fn new(models_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            models_dir: models_dir.into(),
+            library: None,
+            library_folders: Vec::new(),
+            sessions_per_model: 1,
+            queue_depth: 32,
+            queue_rows_max: 128,
+            rows_max: 16,
+            deadline: Duration::from_secs(10),
+            execution_provider: ExecutionProvider::Cpu,
+            device_memory_bytes_max: 2 << 30,
+            cache_bytes_max: 0,
+            batching: BTreeMap::new(),
+            signing_key: None,
+            refresh: Duration::from_secs(10),
+        }
+    }
 }

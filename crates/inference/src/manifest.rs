@@ -2,13 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use ports::{ModelIdentity, Tensor, TensorSignature, Weights};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-const VERSION: u32 = 1;
+/// Version 2 has what version 1 has, and the fields that say so.
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 
-#[derive(Debug, Deserialize)]
+/// What a name or a version may be: a part of a path, a URL and an object's key.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
+}
+
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
@@ -29,11 +37,47 @@ pub(crate) struct Manifest {
     pub(crate) inputs: Vec<Signature>,
     pub(crate) outputs: Vec<Signature>,
     pub(crate) normalisation: Option<NormalisationFiles>,
-    pub(crate) preprocessing: Option<serde_json::Value>,
+    pub(crate) preprocessing: Option<Arc<serde_json::Value>>,
+    /// Since version 2.
+    pub(crate) calibration: Option<Arc<serde_json::Value>>,
+    /// Since version 2.
+    #[serde(default)]
+    pub(crate) batching: Batching,
+    /// Since version 2.
+    #[serde(default = "yes")]
+    pub(crate) cache: bool,
     pub(crate) golden: Vec<GoldenCase>,
 }
 
-#[derive(Debug, Deserialize)]
+fn yes() -> bool {
+    true
+}
+
+/// How rows of several requests are put together. What is absent is what the server's settings say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batching {
+    /// The most rows of one request; one with more is refused.
+    pub rows_max: Option<usize>,
+    /// The most rows of one execution that several requests share; 1 keeps each to itself.
+    pub batch_rows_max: Option<usize>,
+    /// How long a request waits for others to join it, in microseconds.
+    pub batch_delay_us: Option<u64>,
+}
+
+impl Batching {
+    /// These, and where they say nothing, `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            rows_max: self.rows_max.or(other.rows_max),
+            batch_rows_max: self.batch_rows_max.or(other.batch_rows_max),
+            batch_delay_us: self.batch_delay_us.or(other.batch_delay_us),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
     pub(crate) path: String,
@@ -49,8 +93,12 @@ pub(crate) struct Signature {
     #[serde(rename = "type")]
     pub(crate) element: ElementType,
     shape: Vec<Dimension>,
+    /// Whether it is computed only when it is asked for by name. Since version 2, and for outputs only.
+    #[serde(default)]
+    pub(crate) on_request: bool,
 }
 
+/// What a tensor holds. Others than 32-bit floats are refused here, where the manifest names them.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ElementType {
@@ -64,7 +112,7 @@ enum Dimension {
     Named(String),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NormalisationFiles {
     pub(crate) unit: String,
@@ -73,7 +121,7 @@ pub(crate) struct NormalisationFiles {
     pub(crate) method: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoldenCase {
     pub(crate) rows: usize,
@@ -82,7 +130,7 @@ pub(crate) struct GoldenCase {
 }
 
 /// An input of a golden case: from the generator of [`crate::golden::lcg64`], or stored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GoldenInput {
     pub(crate) name: String,
@@ -90,7 +138,7 @@ pub(crate) struct GoldenInput {
     pub(crate) file: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expected {
     pub(crate) output: String,
@@ -109,7 +157,7 @@ impl Signature {
     }
 
     pub(crate) fn of_row(&self) -> TensorSignature {
-        TensorSignature { name: self.name.clone(), shape: self.row().collect(), on_request: false }
+        TensorSignature { name: self.name.clone(), shape: self.row().collect(), on_request: self.on_request }
     }
 
     /// How ONNX Runtime writes this shape: the rows, of which there can be any number, as -1.
@@ -150,19 +198,20 @@ impl Signature {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest that lies in a folder called `folder`. The error is a reason for the operator.
-    pub(crate) fn parse(text: &[u8], folder: &str) -> Result<Self, String> {
+    /// Reads and checks a manifest, of the model `name` where that is known. The error is a reason for the operator.
+    pub(crate) fn parse(text: &[u8], name: Option<&str>) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Versioned {
             #[serde(rename = "manifest_version")]
             format: u32,
         }
         let versioned: Versioned = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        if versioned.format != VERSION {
-            return Err(format!("manifest_version is {}, not {VERSION}", versioned.format));
+        if !VERSIONS.contains(&versioned.format) {
+            let (first, last) = (VERSIONS.start(), VERSIONS.end());
+            return Err(format!("manifest_version is {}; this server reads {first} to {last}", versioned.format));
         }
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        manifest.check(folder)?;
+        manifest.check(name)?;
         Ok(manifest)
     }
 
@@ -178,17 +227,32 @@ impl Manifest {
         }
     }
 
-    fn check(&self, folder: &str) -> Result<(), String> {
-        if self.name != folder {
-            return Err(format!("it names the model `{}`, but lies in the folder `{folder}`", self.name));
+    fn check(&self, name: Option<&str>) -> Result<(), String> {
+        if let Some(name) = name
+            && self.name != name
+        {
+            return Err(format!("it names the model `{}`, but lies in the folder `{name}`", self.name));
         }
-        if self.version.is_empty() || self.licence.is_empty() || self.intended_use.is_empty() {
-            return Err("version, licence and intended_use must not be blank".to_owned());
+        if !is_plain(&self.name) || !is_plain(&self.version) {
+            let (name, version) = (&self.name, &self.version);
+            return Err(format!(
+                "name {name:?} and version {version:?} must be 1 to 64 of a-z A-Z 0-9 . _ - and not begin with a dot"
+            ));
+        }
+        if self.licence.is_empty() || self.intended_use.is_empty() {
+            return Err("licence and intended_use must not be blank".to_owned());
         }
         if self.inputs.is_empty() || self.outputs.is_empty() {
             return Err("a model has at least one input and one output".to_owned());
         }
         self.inputs.iter().chain(&self.outputs).try_for_each(Signature::check)?;
+        if self.inputs.iter().any(|input| input.on_request) || self.outputs.iter().all(|one| one.on_request) {
+            return Err("inputs cannot be on request, and not every output can".to_owned());
+        }
+        let Batching { rows_max, batch_rows_max, .. } = self.batching;
+        if rows_max == Some(0) || batch_rows_max == Some(0) {
+            return Err("batching: rows_max and batch_rows_max must be above 0".to_owned());
+        }
         self.check_files()?;
         self.check_golden()
     }
@@ -216,6 +280,15 @@ impl Manifest {
             Some(path) => Err(format!("{path} is used but has no entry in files")),
             None => Ok(()),
         }
+    }
+
+    /// The outputs that are given where none is asked for, and all, both in the model's order.
+    pub(crate) fn output_names(&self) -> (Arc<[String]>, Arc<[String]>) {
+        let names = |on_request: bool| {
+            let outputs = self.outputs.iter().filter(|output| on_request || !output.on_request);
+            outputs.map(|output| output.name.clone()).collect()
+        };
+        (names(false), names(true))
     }
 
     fn check_golden(&self) -> Result<(), String> {

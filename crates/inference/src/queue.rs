@@ -1,26 +1,66 @@
-//! A bounded queue before the threads that run one model.
+//! A bounded queue before the threads that run one version of a model.
+//!
+//! Requests wait in two lanes. Those that somebody waits for go first, but of every [`TURNS`] + 1 executions while jobs wait too,
+//! one is theirs. Rows of requests with rows of the same shape and the same outputs are put together where the model's batching
+//! says so; a request then waits for others for at most its delay, and fills what is left of an execution of the other lane.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ports::{Cause, Tensor};
+use ports::{Cause, Priority, Tensor};
 use tokio::sync::oneshot;
 
+use crate::batch;
+use crate::counters::{Counters, Execution};
 use crate::session::Runner;
 
-type Answer = Result<Vec<Tensor>, Cause>;
+pub(crate) type Answer = Result<Vec<Tensor>, Cause>;
+
+/// Executions that may go before a job that waits.
+const TURNS: u32 = 8;
+
+/// What is asked: inputs that were checked, and which outputs, in the model's order.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) inputs: Vec<Tensor>,
+    pub(crate) rows: usize,
+    pub(crate) outputs: Arc<[String]>,
+    pub(crate) priority: Priority,
+}
 
 struct Job {
-    inputs: Vec<Tensor>,
+    question: Question,
     queued: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
+impl Job {
+    /// Whether both can be in one execution.
+    fn goes_with(&self, other: &Self) -> bool {
+        fn rows(job: &Job) -> impl Iterator<Item = Option<&[usize]>> {
+            job.question.inputs.iter().map(|input| input.shape.get(1..))
+        }
+        self.question.outputs == other.question.outputs && rows(self).eq(rows(other))
+    }
+}
+
+/// How much may wait, and how it is put together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Requests that may wait.
+    pub(crate) depth: usize,
+    /// Rows that may wait.
+    pub(crate) rows_waiting_max: usize,
+    /// Rows of an execution that requests share; 1 for none.
+    pub(crate) batch_rows_max: usize,
+    /// How long a request waits for others.
+    pub(crate) delay: Duration,
+}
+
 /// Why a request was not taken.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("the queue is full")]
     Full,
@@ -28,54 +68,198 @@ pub(crate) enum Refused {
     Ended,
 }
 
-/// Threads that own a runner each and share a queue. They end when it is dropped.
-pub(crate) struct Queue {
-    sender: Option<SyncSender<Job>>,
-    threads: Vec<JoinHandle<()>>,
-    executions: Arc<AtomicU64>,
+#[derive(Default)]
+struct Lanes {
+    interactive: VecDeque<Job>,
+    batch: VecDeque<Job>,
+    /// Rows in both.
+    rows: usize,
+    /// Executions since the batch lane had to wait.
+    turns: u32,
+    threads: usize,
+    is_closed: bool,
+}
+
+/// What a thread is to do.
+enum Next {
+    Run(Vec<Job>),
+    WaitUntil(Instant),
+    Wait,
+    End,
+}
+
+impl Lanes {
+    fn len(&self) -> usize {
+        self.interactive.len() + self.batch.len()
+    }
+
+    /// Takes out those whose client left.
+    fn prune(&mut self) {
+        for lane in [&mut self.interactive, &mut self.batch] {
+            lane.retain(|job| !job.answer.is_closed());
+        }
+        self.rows = self.interactive.iter().chain(&self.batch).map(|job| job.question.rows).sum();
+    }
+
+    fn has_room(&self, rows: usize, limits: &Limits) -> bool {
+        self.len() < limits.depth && self.rows.saturating_add(rows) <= limits.rows_waiting_max
+    }
+
+    fn next(&mut self, now: Instant, limits: &Limits) -> Next {
+        let is_batch_turn = !self.batch.is_empty() && (self.interactive.is_empty() || self.turns >= TURNS);
+        let (lane, other) = if is_batch_turn {
+            (&mut self.batch, &mut self.interactive)
+        } else {
+            (&mut self.interactive, &mut self.batch)
+        };
+        let Some(first) = lane.front() else {
+            return if self.is_closed { Next::End } else { Next::Wait };
+        };
+        let due_at = first.queued + limits.delay;
+        let is_due = |at: &usize| {
+            let mut rows = lane.iter().filter(|job| job.goes_with(&lane[*at])).map(|job| job.question.rows);
+            lane[*at].queued + limits.delay <= now || rows.by_ref().sum::<usize>() >= limits.batch_rows_max
+        };
+        let alone = limits.batch_rows_max <= 1 || limits.delay.is_zero() || self.is_closed;
+        let Some(at) = (if alone { Some(0) } else { (0..lane.len()).find(is_due) }) else {
+            return Next::WaitUntil(due_at);
+        };
+        let Some(job) = lane.remove(at) else { return Next::Wait };
+        let mut room = limits.batch_rows_max.saturating_sub(job.question.rows);
+        let mut jobs = vec![job];
+        for lane in [lane, other] {
+            let mut at = 0;
+            while room > 0 && at < lane.len() {
+                let fits = lane[at].question.rows <= room && lane[at].goes_with(&jobs[0]);
+                match if fits { lane.remove(at) } else { None } {
+                    Some(job) => {
+                        room -= job.question.rows;
+                        jobs.push(job);
+                    }
+                    None => at += 1,
+                }
+            }
+        }
+        self.rows -= jobs.iter().map(|job| job.question.rows).sum::<usize>();
+        self.turns = if is_batch_turn || self.batch.is_empty() { 0 } else { self.turns + 1 };
+        Next::Run(jobs)
+    }
+}
+
+/// Where requests are put.
+#[derive(Clone)]
+pub(crate) struct Queue(Arc<Shared>);
+
+struct Shared {
+    lanes: Mutex<Lanes>,
+    changed: Condvar,
+    limits: Limits,
+    counters: Arc<Counters>,
 }
 
 impl Queue {
-    pub(crate) fn start<R: Runner>(model: &str, runners: Vec<R>, depth: usize) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(depth);
-        let mut queue = Self { sender: Some(sender), threads: Vec::new(), executions: Arc::default() };
-        let receiver = Arc::new(Mutex::new(receiver));
-        for runner in runners {
-            let worker = Worker {
-                model: model.to_owned(),
-                runner,
-                receiver: Arc::clone(&receiver),
-                executions: Arc::clone(&queue.executions),
-            };
-            let thread =
-                std::thread::Builder::new().name(format!("infer-{model}")).spawn(|| worker.work())?;
-            queue.threads.push(thread);
-        }
-        Ok(queue)
-    }
-
-    /// Puts a request in the queue or refuses it at once. Dropping the receiver takes it out again.
-    pub(crate) fn submit(&self, inputs: Vec<Tensor>) -> Result<oneshot::Receiver<Answer>, Refused> {
+    /// Puts a request in the queue or gives it back at once. Dropping the receiver takes it out again.
+    pub(crate) fn submit(
+        &self,
+        question: Question,
+    ) -> Result<oneshot::Receiver<Answer>, (Refused, Question)> {
+        let Shared { changed, limits, counters, .. } = &*self.0;
         let (answer, receiver) = oneshot::channel();
-        let sender = self.sender.as_ref().ok_or(Refused::Ended)?;
-        match sender.try_send(Job { inputs, queued: Instant::now(), answer }) {
-            Ok(()) => Ok(receiver),
-            Err(TrySendError::Full(_)) => Err(Refused::Full),
-            Err(TrySendError::Disconnected(_)) => Err(Refused::Ended),
+        let mut lanes = self.lock();
+        if lanes.is_closed {
+            return Err((Refused::Ended, question));
         }
+        if !lanes.has_room(question.rows, limits) {
+            lanes.prune();
+            if !lanes.has_room(question.rows, limits) {
+                return Err((Refused::Full, question));
+            }
+        }
+        lanes.rows += question.rows;
+        let lane = match question.priority {
+            Priority::Interactive => &mut lanes.interactive,
+            Priority::Batch => &mut lanes.batch,
+        };
+        lane.push_back(Job { question, queued: Instant::now(), answer });
+        counters.pending(lanes.len());
+        drop(lanes);
+        changed.notify_one();
+        Ok(receiver)
     }
 
-    /// How often a runner was run.
-    pub(crate) fn executions(&self) -> u64 {
-        self.executions.load(Ordering::Relaxed)
+    /// Whether both are the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().is_closed = true;
+        self.0.changed.notify_all();
+    }
+
+    /// What to run next; `None` when the queue was closed and nothing waits.
+    fn next(&self) -> Option<Vec<Job>> {
+        let Shared { changed, limits, counters, .. } = &*self.0;
+        let mut lanes = self.lock();
+        loop {
+            let now = Instant::now();
+            lanes = match lanes.next(now, limits) {
+                Next::End => return None,
+                Next::Wait => changed.wait(lanes).unwrap_or_else(PoisonError::into_inner),
+                Next::WaitUntil(instant) => {
+                    let waited = changed.wait_timeout(lanes, instant.saturating_duration_since(now));
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                Next::Run(jobs) => {
+                    counters.pending(lanes.len());
+                    if lanes.len() > 0 {
+                        // A thread that waits may have been told of what this one took.
+                        changed.notify_one();
+                    }
+                    return Some(jobs);
+                }
+            };
+        }
     }
 }
 
-impl Drop for Queue {
-    /// Waits for at most the inference that each thread is in: nobody waits for the others any more, so they are skipped.
-    /// Without this the process could unload the library under a running thread.
+/// Threads that own a runner each and share a queue. When they are dropped, what was taken is answered, and they end.
+pub(crate) struct Threads {
+    queue: Queue,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    pub(crate) fn start<R: Runner>(
+        runners: Vec<R>,
+        limits: Limits,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Self> {
+        let name = format!("infer-{}", counters.statistics().name);
+        let lanes = Mutex::new(Lanes { threads: runners.len(), ..Lanes::default() });
+        let queue = Queue(Arc::new(Shared { lanes, changed: Condvar::new(), limits, counters }));
+        let mut started = Self { queue: queue.clone(), threads: Vec::new() };
+        for runner in runners {
+            let worker = Worker { runner, queue: queue.clone(), _alive: Alive(queue.clone()) };
+            started.threads.push(std::thread::Builder::new().name(name.clone()).spawn(|| worker.work())?);
+        }
+        Ok(started)
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+impl Drop for Threads {
+    /// Waits for what is being run and what waits: a request whose client left is skipped. Without this the process could unload
+    /// the library under a running thread.
     fn drop(&mut self) {
-        self.sender = None;
+        self.queue.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("an inference thread had panicked");
@@ -84,141 +268,92 @@ impl Drop for Queue {
     }
 }
 
+/// Says that a thread has ended, also by a panic: after the last one nobody would answer.
+struct Alive(Queue);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let mut lanes = self.0.lock();
+        lanes.threads = lanes.threads.saturating_sub(1);
+        if lanes.threads == 0 {
+            lanes.is_closed = true;
+            lanes.interactive.clear();
+            lanes.batch.clear();
+        }
+    }
+}
+
 struct Worker<R> {
-    model: String,
     runner: R,
-    receiver: Arc<Mutex<Receiver<Job>>>,
-    executions: Arc<AtomicU64>,
+    queue: Queue,
+    _alive: Alive,
 }
 
 impl<R: Runner> Worker<R> {
     fn work(mut self) {
-        while let Some(job) = self.next() {
-            if job.answer.is_closed() {
-                continue;
-            }
+        while let Some(mut jobs) = self.queue.next() {
+            jobs.retain(|job| !job.answer.is_closed());
             let started = Instant::now();
-            metrics::histogram!("inference_queue_seconds", "model" => self.model.clone())
-                .record(started.duration_since(job.queued));
-            self.executions.fetch_add(1, Ordering::Relaxed);
-            let answer = self.runner.run(job.inputs);
-            metrics::histogram!("inference_compute_seconds", "model" => self.model.clone())
-                .record(started.elapsed());
-            if job.answer.send(answer).is_err() {
-                tracing::debug!(model = self.model, "the client left during the inference");
+            let counters = &self.queue.0.counters;
+            jobs.iter().for_each(|job| counters.waited(started.duration_since(job.queued)));
+            self.run(jobs);
+        }
+    }
+
+    fn run(&mut self, jobs: Vec<Job>) {
+        let Some(first) = jobs.first() else { return };
+        let outputs = Arc::clone(&first.question.outputs);
+        let rows: Vec<_> = jobs.iter().map(|job| job.question.rows).collect();
+        let (mut requests, mut clients) = (Vec::new(), Vec::new());
+        for Job { question, answer, .. } in jobs {
+            requests.push(question.inputs);
+            clients.push(answer);
+        }
+        // Kept, so that one request that the model fails at does not take the others with it.
+        let again = if clients.len() > 1 { requests.clone() } else { Vec::new() };
+        match self.execute(requests, &outputs, &rows) {
+            Ok(answers) => {
+                clients.into_iter().zip(answers).for_each(|(client, outputs)| answer(client, Ok(outputs)));
+            }
+            Err(cause) if again.is_empty() => {
+                clients.into_iter().for_each(|client| answer(client, Err(cause.to_string().into())));
+            }
+            Err(_) => {
+                for ((client, inputs), rows) in clients.into_iter().zip(again).zip(rows) {
+                    let alone = self.execute(vec![inputs], &outputs, &[rows]);
+                    answer(client, alone.map(|mut answers| answers.pop().unwrap_or_default()));
+                }
             }
         }
     }
 
-    fn next(&self) -> Option<Job> {
-        // One thread waits in `recv`, the others for it: the lock is never held while a model runs.
-        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    fn execute(
+        &mut self,
+        requests: Vec<Vec<Tensor>>,
+        outputs: &[String],
+        rows: &[usize],
+    ) -> Result<Vec<Vec<Tensor>>, Cause> {
+        let started = Instant::now();
+        let inputs = batch::together(requests);
+        let ready = Instant::now();
+        let outputs = self.runner.run(inputs, outputs);
+        let computed = Instant::now();
+        let answers = outputs.and_then(|outputs| batch::apart(outputs, rows));
+        self.queue.0.counters.executed(Execution {
+            rows: rows.iter().sum(),
+            preprocess: ready.duration_since(started),
+            compute: computed.duration_since(ready),
+            postprocess: computed.elapsed(),
+        });
+        answers
+    }
+}
+
+fn answer(client: oneshot::Sender<Answer>, answer: Answer) {
+    if client.send(answer).is_err() {
+        tracing::debug!("the client left during the inference");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    use super::*;
-
-    /// Says when it starts, and ends when it is told to: no test here depends on how fast anything is.
-    struct Gate {
-        started: Sender<()>,
-        open: Receiver<()>,
-    }
-
-    impl Runner for Gate {
-        fn run(&mut self, inputs: Vec<Tensor>) -> Answer {
-            self.started.send(()).unwrap();
-            self.open.recv().unwrap();
-            Ok(inputs)
-        }
-    }
-
-    fn gated(depth: usize) -> (Queue, Receiver<()>, Sender<()>) {
-        let ((started, has_started), (opener, open)) = (channel(), channel());
-        let queue = Queue::start("gate", vec![Gate { started, open }], depth).unwrap();
-        (queue, has_started, opener)
-    }
-
-    fn row(value: f32) -> Vec<Tensor> {
-        vec![Tensor { name: "x".to_owned(), shape: vec![1, 1], data: vec![value] }]
-    }
-
-    #[test]
-    fn a_full_queue_refuses_at_once_and_takes_again_when_there_is_room() {
-        let (queue, started, open) = gated(1);
-        let running = queue.submit(row(1.0)).unwrap();
-        started.recv().unwrap();
-        let waiting = queue.submit(row(2.0)).unwrap();
-        assert!(matches!(queue.submit(row(3.0)), Err(Refused::Full)));
-        open.send(()).unwrap();
-        assert_eq!(running.blocking_recv().unwrap().unwrap(), row(1.0));
-        started.recv().unwrap();
-        let later = queue.submit(row(4.0)).unwrap();
-        for answer in [waiting, later] {
-            open.send(()).unwrap();
-            answer.blocking_recv().unwrap().unwrap();
-        }
-        assert_eq!(queue.executions(), 3);
-    }
-
-    #[test]
-    fn a_client_that_left_the_queue_costs_no_inference() {
-        let (queue, started, open) = gated(2);
-        let running = queue.submit(row(1.0)).unwrap();
-        started.recv().unwrap();
-        drop(queue.submit(row(2.0)).unwrap());
-        let last = queue.submit(row(3.0)).unwrap();
-        // Enough for all three, so that an inference too many is counted and does not hang.
-        (0..3).for_each(|_| open.send(()).unwrap());
-        running.blocking_recv().unwrap().unwrap();
-        assert_eq!(last.blocking_recv().unwrap().unwrap(), row(3.0));
-        assert_eq!(queue.executions(), 2);
-    }
-
-    #[test]
-    fn every_runner_works_at_the_same_time() {
-        let ((started, has_started), (open_one, one), (open_two, two)) = (channel(), channel(), channel());
-        let gates = vec![Gate { started: started.clone(), open: one }, Gate { started, open: two }];
-        let queue = Queue::start("gate", gates, 2).unwrap();
-        let answers = [queue.submit(row(1.0)).unwrap(), queue.submit(row(2.0)).unwrap()];
-        // Both have started, and neither was let go.
-        has_started.recv().unwrap();
-        has_started.recv().unwrap();
-        open_one.send(()).unwrap();
-        open_two.send(()).unwrap();
-        for answer in answers {
-            answer.blocking_recv().unwrap().unwrap();
-        }
-    }
-
-    #[test]
-    fn the_threads_end_when_the_queue_is_dropped() {
-        let (queue, started, _open) = gated(1);
-        drop(queue);
-        // Its sender lived in the thread.
-        assert!(started.recv().is_err());
-    }
-
-    struct Panics;
-
-    impl Runner for Panics {
-        fn run(&mut self, _: Vec<Tensor>) -> Answer {
-            panic!("a bug")
-        }
-    }
-
-    #[test]
-    fn after_a_panic_requests_are_refused_and_nobody_waits_for_ever() {
-        let queue = Queue::start("panics", vec![Panics], 1).unwrap();
-        assert!(queue.submit(row(1.0)).unwrap().blocking_recv().is_err());
-        queue.threads.iter().for_each(|thread| {
-            while !thread.is_finished() {
-                std::thread::yield_now();
-            }
-        });
-        assert!(matches!(queue.submit(row(2.0)), Err(Refused::Ended)));
-    }
-}
+mod tests;

@@ -1,16 +1,11 @@
-//! Finding and loading the ONNX Runtime library, and opening sessions with it.
+//! Finding and loading the ONNX Runtime library.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
-use ort::ep;
 use ort::logging::LogLevel;
-use ort::session::Session;
-use ort::session::builder::AutoDevicePolicy;
-
-use crate::ExecutionProvider;
 
 /// Why there is no ONNX Runtime.
 #[derive(Debug, thiserror::Error)]
@@ -75,21 +70,9 @@ impl OnnxRuntime {
         Ok(Self { environment, library: path })
     }
 
-    /// A session of `model` that computes on the thread which calls it and on no other.
-    pub(crate) fn session(&self, model: &[u8], provider: ExecutionProvider) -> ort::Result<Session> {
-        let ExecutionProvider::Cpu = provider;
-        // The arena never gives memory back after a large batch; a week through PAT-S took 3 % longer without it.
-        let cpu = ep::CPU::default().with_arena_allocator(false).build().error_on_failure();
-        Session::builder(&self.environment)?
-            .with_log_level(LogLevel::Warning)?
-            .with_auto_device(AutoDevicePolicy::PreferCPU)?
-            .with_execution_providers([cpu])?
-            .with_intra_threads(1)?
-            .with_inter_threads(1)?
-            .with_intra_op_spinning(false)?
-            .with_inter_op_spinning(false)?
-            .with_deterministic_compute(true)?
-            .commit_from_memory(model)
+    /// What sessions are opened with.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
     }
 }
 

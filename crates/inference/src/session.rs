@@ -1,6 +1,10 @@
 //! One ONNX Runtime session, seen as tensors in and tensors out.
 
-use ort::session::Session;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use ort::memory::MemoryInfo;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, ValueType};
 use ports::{Cause, Tensor};
 
@@ -8,18 +12,52 @@ use crate::manifest::{ElementType, Signature};
 
 /// Something that computes. The queue knows no more of a model than this.
 pub(crate) trait Runner: Send + 'static {
-    fn run(&mut self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Cause>;
+    /// The outputs of these names, which are in the model's order.
+    fn run(&mut self, inputs: Vec<Tensor>, outputs: &[String]) -> Result<Vec<Tensor>, Cause>;
 }
 
-pub(crate) struct OnnxSession(Session);
+const SELECTIONS_MAX: usize = 64;
+
+pub(crate) struct OnnxSession {
+    session: Session,
+    /// Where a device that is not the processor leaves outputs for it: memory that both reach.
+    host: Option<MemoryInfo<'static>>,
+    /// What says which outputs are computed, by the outputs that were asked for before.
+    selections: Selections,
+}
 
 impl OnnxSession {
-    /// Takes a session whose inputs and outputs are the declared ones, in the same order.
-    pub(crate) fn new(session: Session, inputs: &[Signature], outputs: &[Signature]) -> Result<Self, String> {
+    /// Takes a session whose inputs and outputs are the declared ones, in the same order. With `host`, inputs are copied to the
+    /// device and outputs to that memory by the device (I/O binding).
+    pub(crate) fn new(
+        session: Session,
+        host: Option<MemoryInfo<'static>>,
+        inputs: &[Signature],
+        outputs: &[Signature],
+    ) -> Result<Self, String> {
         agree("inputs", session.inputs(), inputs)?;
         agree("outputs", session.outputs(), outputs)?;
-        Ok(Self(session))
+        Ok(Self { session, host, selections: BTreeMap::new() })
     }
+}
+
+type Selections = BTreeMap<Vec<String>, RunOptions<HasSelectedOutputs>>;
+
+fn selection<'a>(
+    selections: &'a mut Selections,
+    outputs: &[String],
+) -> ort::Result<&'a RunOptions<HasSelectedOutputs>> {
+    // There are only so many, but a client decides which.
+    if selections.len() == SELECTIONS_MAX && !selections.contains_key(outputs) {
+        selections.clear();
+    }
+    Ok(match selections.entry(outputs.to_vec()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let selector = outputs.iter().fold(OutputSelector::no_default(), |all, name| all.with(name));
+            new.insert(RunOptions::new()?.with_outputs(selector))
+        }
+    })
 }
 
 fn agree(what: &str, actual: &[Outlet], declared: &[Signature]) -> Result<(), String> {
@@ -56,21 +94,40 @@ fn same(actual: &Outlet, declared: &Signature) -> bool {
 }
 
 impl Runner for OnnxSession {
-    fn run(&mut self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Cause> {
+    fn run(&mut self, inputs: Vec<Tensor>, outputs: &[String]) -> Result<Vec<Tensor>, Cause> {
         let mut values = Vec::with_capacity(inputs.len());
         for Tensor { name, shape, data } in inputs {
             values.push((name, ort::value::Tensor::from_array((shape, data))?));
         }
-        let mut tensors = Vec::new();
-        for (name, value) in &self.0.run(values)? {
-            let (shape, data) = value.try_extract_tensor::<f32>()?;
-            // A NaN must not travel on as if it were a result.
-            if !data.iter().all(|value| value.is_finite()) {
-                return Err(format!("the output {name} has a value that is not finite").into());
-            }
-            let shape = shape.iter().map(|length| usize::try_from(*length)).collect::<Result<_, _>>()?;
-            tensors.push(Tensor { name: name.to_owned(), shape, data: data.to_vec() });
+        let Some(host) = &self.host else {
+            let options = selection(&mut self.selections, outputs)?;
+            return tensors(&self.session.run_with_options(values, options)?);
+        };
+        // A binding keeps the outputs of its last run, so that one for all runs would keep the largest batch.
+        let mut binding = self.session.create_binding()?;
+        for (name, value) in &values {
+            binding.bind_input(name, value)?;
         }
-        Ok(tensors)
+        for name in outputs {
+            binding.bind_output_to_device(name, host)?;
+        }
+        binding.synchronize_inputs()?;
+        let outputs = self.session.run_binding(&binding)?;
+        binding.synchronize_outputs()?;
+        tensors(&outputs)
     }
+}
+
+fn tensors(outputs: &SessionOutputs<'_>) -> Result<Vec<Tensor>, Cause> {
+    let mut tensors = Vec::with_capacity(outputs.len());
+    for (name, value) in outputs {
+        let (shape, data) = value.try_extract_tensor::<f32>()?;
+        // A NaN must not travel on as if it were a result.
+        if !data.iter().all(|value| value.is_finite()) {
+            return Err(format!("the output {name} has a value that is not finite").into());
+        }
+        let shape = shape.iter().map(|length| usize::try_from(*length)).collect::<Result<_, _>>()?;
+        tensors.push(Tensor { name: name.to_owned(), shape, data: data.to_vec() });
+    }
+    Ok(tensors)
 }

@@ -1,96 +1,286 @@
-//! Reading a model's folder: every byte is read once, verified, and used from memory.
+//! Models in the object store: files by their content, manifests by name and version, and which version is active.
+//!
+//! | key | what |
+//! |---|---|
+//! | `models/blobs/sha256/<hex>` | a file, named by its content; several versions share one |
+//! | `models/manifests/<name>/<version>.json` | the manifest, byte for byte; never replaced |
+//! | `models/manifests/<name>/<version>.sig` | its signature, if it has one |
+//! | `models/active/<name>/<number>.json` | an activation with its predecessor; the first in byte order is the newest |
+//!
+//! Numbers count down from 2^64 - 1, so that a list of one entry finds the newest, and each is put only where nothing is: of two
+//! activations that race, one is refused and knows it.
 
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use ports::Normalisation;
+use jiff::Timestamp;
+use ports::objects::{collect, once};
+use ports::{Error, ErrorKind, ObjectKey, ObjectStore, PutOptions, Result, Sha256Digest};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{File, Manifest};
+use crate::files::{Declared, Files, MANIFEST_BYTES_MAX};
+use crate::manifest::is_plain;
 
-/// The folders in `models_dir` that have a manifest, by name, in order.
-pub(crate) fn folders(models_dir: &Path) -> std::io::Result<BTreeMap<String, PathBuf>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(models_dir)? {
-        let path = entry?.path();
-        if let Some(name) = path.file_name().and_then(|name| name.to_str())
-            && path.join("manifest.json").is_file()
+const ACTIVE: &str = "models/active/";
+const MANIFESTS: &str = "models/manifests/";
+const BLOBS: &str = "models/blobs/sha256/";
+
+/// That a version was made the active one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Activation {
+    /// The version.
+    pub version: String,
+    /// SHA-256 of its manifest, in hex.
+    pub manifest_sha256: String,
+    /// When.
+    pub activated_at: Timestamp,
+    /// The version that was active before, which a rollback goes back to.
+    pub predecessor: Option<String>,
+}
+
+/// The newest activation of a model, and the key that it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Newest {
+    pub(crate) key: ObjectKey,
+    number: u64,
+}
+
+/// The models in an object store.
+#[derive(Clone)]
+pub struct ModelStore(Arc<dyn ObjectStore>);
+
+impl std::fmt::Debug for ModelStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ModelStore")
+    }
+}
+
+fn error(kind: ErrorKind, reason: impl Into<ports::Cause>) -> Error {
+    Error::new(kind, "models.store").with_cause(reason)
+}
+
+fn manifest_key(name: &str, version: &str, ending: &str) -> Result<ObjectKey> {
+    if !is_plain(name) || !is_plain(version) {
+        return Err(error(ErrorKind::InvalidInput, format!("{name:?} {version:?} names no version of a model")));
+    }
+    ObjectKey::new(format!("{MANIFESTS}{name}/{version}.{ending}"))
+}
+
+impl ModelStore {
+    /// Of `objects`.
+    pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
+        Self(objects)
+    }
+
+    /// Every version that is stored, by model.
+    pub async fn versions(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for key in self.keys(MANIFESTS).await? {
+            let parts = key.as_str().strip_prefix(MANIFESTS).and_then(|rest| rest.split_once('/'));
+            if let Some((name, file)) = parts
+                && let Some(version) = file.strip_suffix(".json")
+            {
+                versions.entry(name.to_owned()).or_default().insert(version.to_owned());
+            }
+        }
+        Ok(versions)
+    }
+
+    /// The newest activation of each model.
+    pub(crate) async fn newest(&self) -> Result<BTreeMap<String, Newest>> {
+        let mut newest = BTreeMap::new();
+        for key in self.keys(ACTIVE).await? {
+            if let Some((name, found)) = of_key(key) {
+                newest.entry(name).or_insert(found);
+            }
+        }
+        Ok(newest)
+    }
+
+    async fn newest_of(&self, name: &str) -> Result<Option<Newest>> {
+        let page = self.0.list(&format!("{ACTIVE}{name}/"), None, 1).await?;
+        Ok(page.items.into_iter().next().and_then(|meta| of_key(meta.key)).map(|(_, newest)| newest))
+    }
+
+    /// The activation of `name` that holds now.
+    pub async fn active(&self, name: &str) -> Result<Option<Activation>> {
+        match self.newest_of(name).await? {
+            Some(newest) => self.activation(&newest).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn activation(&self, newest: &Newest) -> Result<Activation> {
+        let bytes = self.read(&newest.key).await?;
+        let bytes = bytes.ok_or_else(|| error(ErrorKind::Corrupt, format!("{} is gone", newest.key)))?;
+        let read = serde_json::from_slice(&bytes);
+        read.map_err(|cause| error(ErrorKind::Corrupt, format!("{}: {cause}", newest.key)))
+    }
+
+    /// The manifest of a version, and its signature; `None` if there is no such version.
+    pub(crate) async fn manifest(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>> {
+        let Some(manifest) = self.read(&manifest_key(name, version, "json")?).await? else { return Ok(None) };
+        Ok(Some((manifest, self.read(&manifest_key(name, version, "sig")?).await?)))
+    }
+
+    /// A file by its hash, as it is stored: not verified yet.
+    pub(crate) async fn blob(&self, sha256: &str, size: u64) -> Result<Vec<u8>> {
+        let key = ObjectKey::new(format!("{BLOBS}{sha256}"))?;
+        let object = self.0.get(&key, None).await?;
+        let object = object.ok_or_else(|| error(ErrorKind::Corrupt, format!("{key} is missing")))?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let bytes = collect(object.body, size).await;
+        bytes.map(Vec::from).map_err(|cause| match cause.kind() {
+            ErrorKind::InvalidInput => error(ErrorKind::Corrupt, format!("{key} is longer than {size} bytes")),
+            _ => cause,
+        })
+    }
+
+    /// Stores what was verified. A version is never replaced: the same one again is fine, another is a `Conflict`.
+    pub(crate) async fn add(
+        &self,
+        declared: &Declared,
+        files: &Files,
+        (manifest, bundle): (&[u8], Option<&[u8]>),
+    ) -> Result<()> {
+        let (name, version) = (&declared.manifest.name, &declared.manifest.version);
+        let key = manifest_key(name, version, "json")?;
+        if let Some(stored) = self.read(&key).await?
+            && stored != manifest
         {
-            found.insert(name.to_owned(), path);
+            return Err(error(
+                ErrorKind::Conflict,
+                format!("{name} {version} is stored with another manifest; give the new one another version"),
+            ));
         }
-    }
-    Ok(found)
-}
-
-pub(crate) fn manifest(folder: &Path, name: &str) -> Result<Manifest, String> {
-    let path = folder.join("manifest.json");
-    let read = std::fs::read(&path).map_err(|error| error.to_string());
-    read.and_then(|text| Manifest::parse(&text, name))
-        .map_err(|reason| format!("{}: {reason}", path.display()))
-}
-
-/// The bytes of a model's files, which matched their sizes and hashes.
-pub(crate) struct Files(BTreeMap<String, Vec<u8>>);
-
-impl Files {
-    pub(crate) fn read(folder: &Path, files: &[File]) -> Result<Self, String> {
-        let read = files.iter().map(|file| {
-            let path = folder.join(&file.path);
-            let bytes = verified(&path, file).map_err(|reason| format!("{}: {reason}", path.display()))?;
-            Ok((file.path.clone(), bytes))
-        });
-        read.collect::<Result<_, String>>().map(Self)
-    }
-
-    pub(crate) fn bytes(&self, path: &str) -> Result<&[u8], String> {
-        self.0.get(path).map(Vec::as_slice).ok_or_else(|| format!("{path}: not in files"))
-    }
-
-    /// The `count` little-endian 32-bit floats of a file, all of them finite.
-    pub(crate) fn floats(&self, path: &str, count: usize) -> Result<Vec<f32>, String> {
-        let (chunks, rest) = self.bytes(path)?.as_chunks();
-        if chunks.len() != count || !rest.is_empty() {
-            return Err(format!("{path}: it does not hold {count} floats"));
+        for (_, bytes) in files.iter() {
+            let digest: [u8; 32] = Sha256::digest(bytes).into();
+            let key = ObjectKey::new(format!("{BLOBS}{}", hex::encode(digest)))?;
+            self.put_new(&key, bytes.to_vec(), Some(Sha256Digest(digest))).await?;
         }
-        let floats: Vec<_> = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
-        if floats.iter().all(|value| value.is_finite()) {
-            Ok(floats)
+        if let Some(bundle) = bundle {
+            let options = PutOptions { content_type: "application/json".to_owned(), ..PutOptions::default() };
+            self.0.put(&manifest_key(name, version, "sig")?, once(bundle.to_vec()), options).await?;
+        }
+        // The last one: a version that is listed is complete.
+        self.put_new(&key, manifest.to_vec(), None).await.map(drop)
+    }
+
+    /// Makes a stored version the active one, and says which was before.
+    pub async fn activate(&self, name: &str, version: &str, now: Timestamp) -> Result<Activation> {
+        let stored = self.manifest(name, version).await?;
+        let (manifest, _) =
+            stored.ok_or_else(|| error(ErrorKind::NotFound, format!("{name} {version} is not stored")))?;
+        let newest = self.newest_of(name).await?;
+        let before = match &newest {
+            Some(newest) => Some(self.activation(newest).await?),
+            None => None,
+        };
+        let activation = Activation {
+            version: version.to_owned(),
+            manifest_sha256: hex::encode(Sha256::digest(&manifest)),
+            activated_at: now,
+            predecessor: before.map(|before| before.version).filter(|before| before != version),
+        };
+        let number = newest.map_or(u64::MAX, |newest| newest.number.saturating_sub(1));
+        let key = ObjectKey::new(format!("{ACTIVE}{name}/{number:020}.json"))?;
+        let bytes = serde_json::to_vec(&activation).map_err(|cause| error(ErrorKind::Unexpected, cause))?;
+        if self.put_new(&key, bytes, None).await? {
+            Ok(activation)
         } else {
-            Err(format!("{path}: a value is not finite"))
+            Err(error(ErrorKind::Conflict, format!("another version of {name} was activated at the same time")))
+        }
+    }
+
+    /// Makes the version active again that was before.
+    pub async fn rollback(&self, name: &str, now: Timestamp) -> Result<Activation> {
+        let active = self.active(name).await?;
+        let active = active.ok_or_else(|| error(ErrorKind::NotFound, format!("no version of {name} was activated")))?;
+        let before = active.predecessor.ok_or_else(|| {
+            error(ErrorKind::NotFound, format!("no other version of {name} was active before {}", active.version))
+        })?;
+        self.activate(name, &before, now).await
+    }
+
+    /// Removes a version that is not active, and the files that no other version has. Says how many files.
+    pub async fn remove(&self, name: &str, version: &str) -> Result<usize> {
+        if self.active(name).await?.is_some_and(|active| active.version == version) {
+            return Err(error(
+                ErrorKind::Conflict,
+                format!("{name} {version} is active; activate another version first"),
+            ));
+        }
+        let stored = self.manifest(name, version).await?;
+        let (manifest, _) =
+            stored.ok_or_else(|| error(ErrorKind::NotFound, format!("{name} {version} is not stored")))?;
+        let mut unused = blobs(&manifest)?;
+        self.0.delete(&manifest_key(name, version, "json")?).await?;
+        self.0.delete(&manifest_key(name, version, "sig")?).await?;
+        for (other, versions) in self.versions().await? {
+            for version in versions {
+                if let Some((manifest, _)) = self.manifest(&other, &version).await? {
+                    let used = blobs(&manifest)?;
+                    unused.retain(|blob| !used.contains(blob));
+                }
+            }
+        }
+        for blob in &unused {
+            self.0.delete(&ObjectKey::new(format!("{BLOBS}{blob}"))?).await?;
+        }
+        Ok(unused.len())
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<ObjectKey>> {
+        let (mut keys, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.0.list(prefix, cursor.as_ref(), 1000).await?;
+            keys.extend(page.items.into_iter().map(|meta| meta.key));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(keys),
+            }
+        }
+    }
+
+    async fn read(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
+        let Some(object) = self.0.get(key, None).await? else { return Ok(None) };
+        let size_max = usize::try_from(MANIFEST_BYTES_MAX).unwrap_or(usize::MAX);
+        collect(object.body, size_max).await.map(|bytes| Some(bytes.into()))
+    }
+
+    /// Whether it was put: `false` where the name is taken.
+    async fn put_new(&self, key: &ObjectKey, bytes: Vec<u8>, sha256: Option<Sha256Digest>) -> Result<bool> {
+        let options = PutOptions { if_absent: true, sha256, ..PutOptions::default() };
+        match self.0.put(key, once(bytes), options).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
 
-fn verified(path: &Path, declared: &File) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    // One byte more than declared tells a longer file, however long it is.
-    let limit = declared.size.saturating_add(1);
-    std::fs::File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if u64::try_from(bytes.len()) != Ok(declared.size) {
-        return Err(format!("its size is not the declared {} bytes", declared.size));
-    }
-    let found = hex::encode(Sha256::digest(&bytes));
-    if found != declared.sha256 {
-        return Err(format!("its sha-256 is {found}, declared is {:?}", declared.sha256));
-    }
-    Ok(bytes)
+fn of_key(key: ObjectKey) -> Option<(String, Newest)> {
+    let (name, file) = key.as_str().strip_prefix(ACTIVE)?.split_once('/')?;
+    let number = file.strip_suffix(".json")?.parse().ok()?;
+    Some((name.to_owned(), Newest { number, key }))
 }
 
-/// The normalisation of the model's one input.
-pub(crate) fn normalisation(manifest: &Manifest, files: &Files) -> Result<Option<Normalisation>, String> {
-    let Some(declared) = &manifest.normalisation else { return Ok(None) };
-    let [input] = &manifest.inputs[..] else {
-        return Err("a normalisation needs a model with one input".to_owned());
-    };
-    let count = input.len(1).ok_or("the input has too many values")?;
-    let mean = files.floats(&declared.mean, count)?;
-    let standard_deviation = files.floats(&declared.standard_deviation, count)?;
-    if standard_deviation.iter().any(|value| *value <= 0.0) {
-        return Err(format!("{}: a standard deviation is not above 0", declared.standard_deviation));
+/// The hashes of the files that a manifest lists.
+fn blobs(manifest: &[u8]) -> Result<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Listed {
+        files: Vec<File>,
     }
-    let (unit, method) = (declared.unit.clone(), declared.method.clone());
-    Ok(Some(Normalisation { unit, mean, standard_deviation, method }))
+    #[derive(Deserialize)]
+    struct File {
+        sha256: String,
+    }
+    let listed = serde_json::from_slice::<Listed>(manifest);
+    let listed = listed.map_err(|cause| error(ErrorKind::Corrupt, format!("a stored manifest: {cause}")))?;
+    Ok(listed.files.into_iter().map(|file| file.sha256).collect())
 }

@@ -26,16 +26,7 @@ fn settings(models_dir: &Path) -> Settings {
     let library = ["libonnxruntime.so", "libonnxruntime.dylib"].map(|name| tools.join(name));
     let library = library.into_iter().find(|path| path.is_file());
     assert!(library.is_some(), "these tests need the ONNX Runtime library in .tools: run `make onnxruntime`");
-    Settings {
-        models_dir: models_dir.to_path_buf(),
-        library,
-        library_folders: Vec::new(),
-        sessions_per_model: 1,
-        queue_depth: 16,
-        rows_max: 4,
-        deadline: Duration::from_mins(1),
-        execution_provider: ExecutionProvider::Cpu,
-    }
+    Settings { library, deadline: Duration::from_mins(1), rows_max: 4, ..Settings::new(models_dir) }
 }
 
 fn pat_s() -> Arc<Engine> {

@@ -118,7 +118,7 @@ async fn manifests_that_promise_too_little_are_refused() {
             reason(|folder| std::fs::write(folder.join("manifest.json"), "{").unwrap()).await,
             "manifest.json: EOF",
         ),
-        (edited(|manifest| manifest["manifest_version"] = json!(2)).await, "manifest_version is 2"),
+        (edited(|manifest| manifest["manifest_version"] = json!(3)).await, "manifest_version is 3"),
         (edited(|manifest| manifest["name"] = json!("other")).await, "names the model `other`"),
         (edited(|manifest| manifest["sha-256"] = json!("")).await, "unknown field `sha-256`"),
         (edited(|manifest| manifest["weights"] = json!("unknown")).await, "unknown variant"),

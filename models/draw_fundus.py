@@ -77,10 +77,15 @@ class Fundus:
 
     def microaneurysms(self, count):
         for _ in range(count):
-            self.spot(self.place(), self.radius * self.random.uniform(0.020, 0.026), (105, 12, 12))
+            # Some are so small and pale that they can hardly be seen, as on photographs.
+            pale = self.random.uniform(0, 0.45)
+            at = self.place()
+            around = np.array(self.image.getpixel(tuple(int(value) for value in at)))
+            colour = tuple(int(value) for value in (1 - pale) * np.array((105, 14, 12)) + pale * around)
+            self.spot(at, self.radius * self.random.uniform(0.014, 0.024), colour)
 
     def haemorrhage(self, quadrant=None):
-        at, r = self.place(quadrant), self.radius * self.random.uniform(0.042, 0.065)
+        at, r = self.place(quadrant), self.radius * self.random.uniform(0.030, 0.060)
         for _ in range(4):
             self.spot(at + self.random.normal(0, 0.4, 2) * r, r * self.random.uniform(0.6, 1.0), (92, 10, 10))
 
@@ -94,31 +99,31 @@ class Fundus:
     def new_vessels(self):
         """A tangle of fine loops, at the disc or elsewhere."""
         at = self.disc if self.random.random() < 0.6 else self.place()
-        for _ in range(int(self.random.integers(22, 30))):
+        for _ in range(int(self.random.integers(5, 24))):
             points = [tuple(at + self.random.normal(0, 0.115, 2) * self.radius) for _ in range(4)]
             self.draw.line(points, fill=(140, 14, 18), width=DETAIL, joint="curve")
 
     def preretinal_haemorrhage(self):
         """Boat-shaped: a level upper edge."""
         x, y = self.place(int(self.random.integers(0, 2)))
-        r = self.radius * self.random.uniform(0.24, 0.34)
+        r = self.radius * self.random.uniform(0.10, 0.30)
         self.draw.pieslice([x - r, y - r * 0.8, x + r, y + r * 0.8], 0, 180, fill=(88, 6, 8))
 
     def lesions(self, grade):
         if grade == 1:
-            self.microaneurysms(int(self.random.integers(7, 14)))
+            self.microaneurysms(int(self.random.integers(2, 11)))
         elif grade == 2:
-            self.microaneurysms(int(self.random.integers(6, 14)))
-            for _ in range(int(self.random.integers(3, 7))):
+            self.microaneurysms(int(self.random.integers(2, 14)))
+            for _ in range(int(self.random.integers(1, 13))):
                 self.haemorrhage()
-            self.exudates(int(self.random.integers(1, 4)))
+            self.exudates(int(self.random.integers(0, 4)))
         elif grade >= 3:
-            self.microaneurysms(int(self.random.integers(8, 16)))
+            self.microaneurysms(int(self.random.integers(4, 16)))
             # Of grade 4 some have few haemorrhages: new vessels decide.
             for quadrant in range(4):
-                for _ in range(int(self.random.integers(6, 9)) if grade == 3 else int(self.random.integers(0, 4))):
+                for _ in range(int(self.random.integers(4, 9)) if grade == 3 else int(self.random.integers(0, 5))):
                     self.haemorrhage(quadrant)
-            self.exudates(int(self.random.integers(1, 4)))
+            self.exudates(int(self.random.integers(0, 4)))
         if grade == 4:
             kind = self.random.random()
             if kind < 0.7:
@@ -133,7 +138,9 @@ class Fundus:
         r = self.radius
         ImageDraw.Draw(mask).ellipse([x - r, y - r, x + r, y + r], fill=255)
         picture = Image.composite(self.image, Image.new("RGB", self.image.size), mask)
-        picture = picture.resize((self.side, self.side), Image.BOX)
+        # The focus of cameras and eyes differs.
+        focus = ImageFilter.GaussianBlur(self.random.uniform(0, 0.55) * DETAIL * self.side / SIDE)
+        picture = picture.filter(focus).resize((self.side, self.side), Image.BOX)
         seen = np.asarray(mask.resize((self.side, self.side), Image.BOX), dtype=float)[..., None] / 255.0
         noise = self.random.normal(0, 2.0, (self.side, self.side, 3)) * seen
         return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))

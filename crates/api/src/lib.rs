@@ -49,5 +49,6 @@ pub fn settings(config: &config::Config) -> app::Settings {
         pat_coverage_min: measures.pat_coverage_min,
         screening: measures.screening.clone(),
         pat_model: "pat-s".to_owned(),
+        retina_model: config.inference.retina_model.clone(),
     }
 }

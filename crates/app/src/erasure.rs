@@ -21,6 +21,7 @@ use crate::{
     consents::{Consent, Patient},
     error::Result,
     records::{Intent, decode, encode, query_all},
+    retina::photograph_prefix,
     segments::segment_prefix,
     upload::{early_raw_prefix, raw_prefix},
 };
@@ -183,7 +184,9 @@ impl App {
 
     async fn erase_objects(&self, user: UserId) -> Result<usize> {
         let mut count = 0;
-        for prefix in [raw_prefix(user), early_raw_prefix(user), segment_prefix(user)] {
+        let prefixes =
+            [raw_prefix(user), early_raw_prefix(user), segment_prefix(user), photograph_prefix(user)];
+        for prefix in prefixes {
             loop {
                 // From the start each time: what was listed is gone.
                 let page = self.platform.objects.list(&prefix, None, OBJECTS_PAGE).await?;

@@ -1,4 +1,4 @@
-//! Use cases and the pipeline's steps. Sees `domain` and `ports` only.
+//! Use cases and the pipeline's steps. Sees `domain`, `ports` and `retina` only.
 //!
 //! The way of one upload: [`App::receive`] keeps it and answers; the relay ([`App::run_relay`]) moves its intent from the
 //! outbox to the queue; the worker ([`App::run_worker`]) computes what it changes and commits that with the job's end.
@@ -32,6 +32,7 @@ mod relay;
 pub mod report;
 pub mod requests;
 pub mod results;
+pub mod retina;
 mod screening;
 mod segments;
 mod settings;

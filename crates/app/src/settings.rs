@@ -47,4 +47,6 @@ pub struct Settings {
     pub screening: Rules,
     /// The name of the PAT model.
     pub pat_model: String,
+    /// `inference.retina_model`.
+    pub retina_model: String,
 }

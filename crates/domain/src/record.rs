@@ -107,6 +107,8 @@ pub enum Kind {
     Analysis,
     /// A stored insight.
     Insight,
+    /// What was seen on a photograph of the retina; the photograph is an object.
+    RetinaAnalysis,
     /// An analysis or insight that was asked for and is not made yet.
     Request,
     /// The reply to a request that named an `Idempotency-Key`, committed with the request's effect.
@@ -279,6 +281,11 @@ impl RecordKey {
     /// A direct analysis.
     pub fn analysis(user: UserId, analysis: AnalysisId) -> Self {
         Self::of_user(user, Kind::Analysis, analysis)
+    }
+
+    /// An analysis of a photograph of the retina.
+    pub fn retina_analysis(user: UserId, analysis: AnalysisId) -> Self {
+        Self::of_user(user, Kind::RetinaAnalysis, analysis)
     }
 
     /// An insight.

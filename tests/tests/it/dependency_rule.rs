@@ -30,14 +30,14 @@ struct Source {
 fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
     Some(match member {
         // The harness starts servers, and knows nothing of what is tested against them.
-        "domain" | "harness" | "open-inference" => (&[], &[]),
+        "domain" | "harness" | "open-inference" | "retina" => (&[], &[]),
         "ports" | "report" | "simulator" => (&["domain"], &[]),
         "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
         // Both ways in must read a simulated person's data alike.
         "app" => (
-            &["apple-health", "domain", "ports"],
+            &["apple-health", "domain", "ports", "retina"],
             &["adapters-insight", "adapters-local", "conformance", "simulator"],
         ),
         "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
@@ -55,6 +55,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
                 "open-inference",
                 "ports",
                 "report",
+                "retina",
                 "simulator",
             ],
             &["conformance"],
@@ -70,7 +71,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
 }
 
 /// Crates of the outside world, and who alone may name them in a manifest.
-const OWNED: [(&str, &[&str]); 15] = [
+const OWNED: [(&str, &[&str]); 16] = [
     // Of the tests, only the floor of the benchmark: see `HTTP`.
     ("actix-*", &["api", "e2e"]),
     ("aws-config", &["adapters-aws", "adapters-insight"]),
@@ -80,6 +81,8 @@ const OWNED: [(&str, &[&str]); 15] = [
     ("figment", &["api"]),
     ("firestore", &["adapters-gcp"]),
     ("google-cloud-*", &["adapters-gcp", "adapters-insight"]),
+    // Whatever a stranger calls a picture is decoded behind its limits only.
+    ("image", &["retina"]),
     // And the benchmark's floor, which runs models without a server.
     ("ort", &["inference", "e2e"]),
     ("redis", &["adapters-redis"]),

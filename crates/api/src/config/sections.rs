@@ -346,6 +346,7 @@ pub struct Measures {
 #[serde(deny_unknown_fields)]
 pub struct Inference {
     pub models_dir: PathBuf,
+    pub retina_model: String,
     pub library: Option<PathBuf>,
     pub sessions_per_model: usize,
     pub queue_depth: usize,

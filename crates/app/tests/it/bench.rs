@@ -114,6 +114,7 @@ pub(crate) fn settings() -> Settings {
         pat_coverage_min: 0.9,
         screening: domain::measures::screening::Rules::default(),
         pat_model: "pat-s".to_owned(),
+        retina_model: "retina-synthetic".to_owned(),
     }
 }
 

@@ -582,3 +582,53 @@ pub(crate) struct Key {
     n: Option<String>,
     e: Option<String>,
 }
+
+/// Where the retina is seen on a photograph, in pixels.
+#[derive(ToSchema)]
+pub(crate) struct FieldOfView {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+/// How the field of view is lit.
+#[derive(ToSchema)]
+pub(crate) struct Illumination {
+    /// Mean of the largest of red, green and blue, of 255.
+    brightness: f64,
+    /// The darkest quadrant's mean brightness over the brightest's, 0 to 1.
+    evenness: f64,
+    /// The share that is overexposed, 0 to 1.
+    overexposed: f64,
+    /// The share that red has of red, green and blue, 0 to 1.
+    red_share: f64,
+}
+
+/// Whether an ophthalmologist should see the eye: grade 2 and above.
+#[derive(ToSchema)]
+pub(crate) struct Referable {
+    /// The probabilities of the grades 2 to 4 together.
+    probability: f64,
+    /// From which on it counts.
+    threshold: f64,
+    /// How the probability was calibrated, and on what.
+    calibration: String,
+}
+
+/// What two eyes say together.
+#[derive(ToSchema)]
+pub(crate) struct BothEyes {
+    /// The higher grade, 0 to 4; `null` where neither eye was graded.
+    #[schema(required)]
+    grade: Option<u8>,
+    /// `left` or `right`: the eye with the higher grade.
+    #[schema(required)]
+    worse_eye: Option<String>,
+    /// `referable` where one eye is; `not_referable` only where both are graded and neither is; else `abstained`.
+    decision: String,
+    /// Eyes without a grade: not photographed, or ungradable.
+    ungraded: Vec<String>,
+    /// How it was made.
+    rule: String,
+}

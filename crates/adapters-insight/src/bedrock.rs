@@ -214,11 +214,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn take(
-        &mut self,
-        event: ConverseStreamOutput,
-        take: &mut Listener<'_>,
-    ) -> Result<(), Fault> {
+    fn take(&mut self, event: ConverseStreamOutput, take: &mut Listener<'_>) -> Result<(), Fault> {
         match event {
             ConverseStreamOutput::ContentBlockDelta(block) => {
                 // Text beside the tool's input is the model's talk.

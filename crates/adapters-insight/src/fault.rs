@@ -47,9 +47,10 @@ impl Fault {
     pub(crate) fn at(self, operation: &'static str) -> Error {
         let kind = match &self {
             Self::Settings(_) | Self::Language => ErrorKind::InvalidInput,
-            Self::Transport(_) | Self::Credential(_) | Self::Deadline | Self::Status(500 | 502 | 503 | 504) => {
-                ErrorKind::Unavailable
-            }
+            Self::Transport(_)
+            | Self::Credential(_)
+            | Self::Deadline
+            | Self::Status(500 | 502 | 503 | 504) => ErrorKind::Unavailable,
             Self::Status(429) => ErrorKind::RateLimited,
             Self::Status(401 | 403) => ErrorKind::PermissionDenied,
             Self::Status(_)

@@ -134,8 +134,9 @@ pub(crate) fn check_credential(credential: &SecretString) -> Result<(), Fault> {
 
 /// An address that health data can be sent to: by TLS, or not beyond this machine.
 pub(crate) fn address(endpoint: &str) -> Result<Url, Fault> {
-    let bad =
-        Fault::Settings("the endpoint must be an address without user and query, such as https://host.example");
+    let bad = Fault::Settings(
+        "the endpoint must be an address without user and query, such as https://host.example",
+    );
     let Ok(url) = Url::parse(endpoint) else { return Err(bad) };
     let is_plain = url.query().is_none() && url.fragment().is_none();
     if !is_plain || !url.username().is_empty() || url.password().is_some() || url.cannot_be_a_base() {

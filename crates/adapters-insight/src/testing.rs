@@ -103,17 +103,14 @@ async fn answer(stream: &mut TcpStream, reply: &Reply) {
 
 async fn send(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
+    let head =
+        format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
     stream.shutdown().await.unwrap();
 }
 
 pub(crate) fn limits() -> Limits {
-    Limits {
-        connect_timeout: Duration::from_secs(5),
-        timeout: Duration::from_secs(30),
-        retries_max: 2,
-    }
+    Limits { connect_timeout: Duration::from_secs(5), timeout: Duration::from_secs(30), retries_max: 2 }
 }
 
 pub(crate) fn facts() -> InsightFacts {

@@ -79,11 +79,7 @@ pub(crate) struct LanguageModelWriter<M> {
 }
 
 impl<M: LanguageModel> LanguageModelWriter<M> {
-    async fn narrate(
-        &self,
-        facts: &InsightFacts,
-        hear: &mut Listener<'_>,
-    ) -> Result<Narrative, Fault> {
+    async fn narrate(&self, facts: &InsightFacts, hear: &mut Listener<'_>) -> Result<Narrative, Fault> {
         if !prompt::is_english(&facts.language) {
             return Err(Fault::Language);
         }

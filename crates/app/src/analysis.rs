@@ -123,7 +123,9 @@ impl App {
     /// Which PAT model is ready; 503 if none is.
     pub(crate) async fn pat_ready(&self) -> Result<ModelIdentity> {
         match self.pat_status().await {
-            Some(ModelStatus { state: ModelState::Ready { .. }, identity: Some(identity), .. }) => Ok(identity),
+            Some(ModelStatus { state: ModelState::Ready { .. }, identity: Some(identity), .. }) => {
+                Ok(identity)
+            }
             _ => Err(Error::new(ErrorKind::Unavailable, "pat.predict").into()),
         }
     }

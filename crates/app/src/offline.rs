@@ -125,7 +125,8 @@ impl App {
                 Ok(()) => break,
                 // A worker computes the same person, or the model's queue is full.
                 Err(AppError::Port(error))
-                    if attempt < ATTEMPTS && (error.is_retryable() || error.kind() == ErrorKind::Conflict) =>
+                    if attempt < ATTEMPTS
+                        && (error.is_retryable() || error.kind() == ErrorKind::Conflict) =>
                 {
                     attempt += 1;
                 }

@@ -25,7 +25,10 @@ use crate::{
     error::{AppError, Result},
     idempotency::{Once, Outcome},
     ingest::{BodyError, Limits, Parsed, parse_health_data, parse_healthkit, parse_record},
-    records::{Deleted, Intent, RawBody, Timeline, Tombstones, Upload, UploadKind, encode},
+    records::{
+        Deleted, Intent, RawBody, TOMBSTONE_BYTES, TOMBSTONES_MAX, Timeline, Tombstones, Upload, UploadKind,
+        encode,
+    },
     segments,
 };
 
@@ -113,7 +116,7 @@ impl App {
                 self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
             writes.extend(self.keep_reply(once, &upload)?);
             let made = self.offload(caller.user_id, &mut writes).await?;
-            if let Err(error) = self.fits(&writes, DELETION_WRITES) {
+            if let Err(error) = self.fits_with_deletion(&writes, &upload) {
                 self.forget_raw(&raw).await?;
                 self.forget_objects(&made).await?;
                 return Err(error);
@@ -174,8 +177,7 @@ impl App {
                 UploadKind::HealthKit => parse_healthkit(&body, settings.samples_per_upload_max, now),
                 UploadKind::Import => Err(BodyError::new("", "a file is imported and not uploaded")),
             }?;
-            let derived =
-                parsed.samples.iter().map(|sample| sample.content_key().sample_id()).collect();
+            let derived = parsed.samples.iter().map(|sample| sample.content_key().sample_id()).collect();
             let compressed = compress(&body)
                 .map_err(|_hidden| BodyError::new("", "the body could not be compressed"))?
                 .into();
@@ -253,11 +255,9 @@ impl App {
             ids: prepared.parsed.deleted.clone(),
             readings: std::mem::take(&mut verdicts.replaced),
         };
-        if tombstones != Tombstones::default() {
-            let body = encode(&tombstones)?;
-            writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), body));
-            timeline.has_tombstones = true;
-        }
+        let tombstones = tombstones.writes(user, timeline.sequence)?;
+        timeline.has_tombstones |= !tombstones.is_empty();
+        writes.extend(tombstones);
         let is_import = kind == UploadKind::Import;
         // The days of an import are computed together, by jobs of its own; those of what it deletes are yet to be found.
         let is_settled = is_import && prepared.parsed.deleted.is_empty();
@@ -342,6 +342,17 @@ impl App {
         let key = RecordKey::outbox(envelope.user_id, self.platform.ids.next());
         let intent = Intent { envelope, created_at: self.platform.clock.now() };
         Ok((key.clone(), Write::insert(key, encode(&intent)?)))
+    }
+
+    /// Refuses what one commit cannot hold, or of which the deletion would be more than that.
+    fn fits_with_deletion(&self, writes: &[Write], upload: &Upload) -> Result<()> {
+        let limits = self.platform.health_data.limits();
+        let accepted = upload.receipts.accepted;
+        // Its own segments can be objects then, and what is left of joined ones.
+        if accepted.saturating_mul(TOMBSTONE_BYTES) > limits.bytes_max / 8 * 7 {
+            return Err(AppError::TooLarge { writes_max: limits.writes_max });
+        }
+        self.fits(writes, DELETION_WRITES + accepted / TOMBSTONES_MAX)
     }
 
     /// Refuses what one commit cannot hold, before the adapter would.

@@ -103,7 +103,9 @@ fn bombs_are_refused_within_200_ms_and_64_mb() {
         ("jpeg, too many pixels", jpeg(9_000, 9_000, 0xC0)),
     ];
     let mut one = Vec::with_capacity(3 << 20);
-    flate2::Decompress::new(true).decompress_vec(&zeros(2), &mut one, flate2::FlushDecompress::Finish).unwrap();
+    flate2::Decompress::new(true)
+        .decompress_vec(&zeros(2), &mut one, flate2::FlushDecompress::Finish)
+        .unwrap();
     assert!(one == vec![0; 2 << 20], "a bomb that is no valid stream would be refused for that");
     assert!(bombs.iter().all(|(_, bytes)| bytes.len() < 2 << 20), "a bomb is small");
     let before = peak_mb();

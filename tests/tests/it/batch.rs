@@ -17,11 +17,13 @@ struct Crowd {
 impl Crowd {
     async fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let demo = command(&["demo", "--exit", "--json", "--days", "10", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data.path())
-            .output()
-            .unwrap();
-        let mut people = BTreeSet::from([stdout_json(&demo)["account"]["user_id"].as_str().unwrap().to_owned()]);
+        let demo =
+            command(&["demo", "--exit", "--json", "--days", "10", "--listen", "127.0.0.1:0", "--data"])
+                .arg(data.path())
+                .output()
+                .unwrap();
+        let mut people =
+            BTreeSet::from([stdout_json(&demo)["account"]["user_id"].as_str().unwrap().to_owned()]);
         let server = Clarity::serve(data.path()).unwrap().start().unwrap();
         for _ in 0..3 {
             let phone = Phone::sign_up(server.address().unwrap()).await.unwrap();

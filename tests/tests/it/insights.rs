@@ -147,7 +147,10 @@ async fn a_sentence_of_a_language_model_is_told_while_it_still_writes() {
     let (name, insight) = stream.event().await;
     assert_eq!(name, "insight");
     let metadata = &insight["metadata"];
-    assert_eq!((&metadata["provider"], &metadata["model"]), (&json!("openai-compatible"), &json!("test-model-1")));
+    assert_eq!(
+        (&metadata["provider"], &metadata["model"]),
+        (&json!("openai-compatible"), &json!("test-model-1"))
+    );
     // 1,000 tokens at $1 and 250 at $4 for a million.
     assert_eq!(metadata["usage"], json!({ "input_tokens": 1000, "output_tokens": 250, "cost_usd": 0.002 }));
     let sent = asked.to_string();
@@ -182,7 +185,8 @@ async fn a_client_that_leaves_ends_the_writing() {
         tokio::join!(told(ask(&phone)), model.begin("{\"narrative\":\"You walked 640 steps. That "));
     drop(stream);
     // The server finds out when it passes a sentence on; then it hangs up on the model.
-    let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": "Fine. " }, "finish_reason": null }] });
+    let chunk =
+        json!({ "choices": [{ "index": 0, "delta": { "content": "Fine. " }, "finish_reason": null }] });
     let line = format!("data: {chunk}\n\n");
     let hung_up = async {
         while writing.write_all(line.as_bytes()).await.is_ok() {

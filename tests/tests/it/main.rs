@@ -63,9 +63,9 @@ mod kill_drill;
 mod listing;
 #[cfg(test)]
 mod measures;
+mod models;
 #[cfg(test)]
 mod open_inference;
-mod models;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

@@ -21,7 +21,8 @@ fn settings(endpoint: &str) -> BedrockSettings {
 fn stream(events: &[(&str, &str, Value)]) -> Reply {
     let mut body = Vec::new();
     for (kind, name, payload) in events {
-        let header = |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
+        let header =
+            |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
         let of_kind = if *kind == "event" { ":event-type" } else { ":exception-type" };
         let frame = Frame::new(payload.to_string())
             .add_header(header(":message-type", kind))
@@ -34,7 +35,13 @@ fn stream(events: &[(&str, &str, Value)]) -> Reply {
 
 fn answer(text: &str, stop: &str) -> Reply {
     let (first, second) = text.split_at(text.len() / 2);
-    let part = |input: &str| ("event", "contentBlockDelta", json!({ "contentBlockIndex": 1, "delta": { "toolUse": { "input": input } } }));
+    let part = |input: &str| {
+        (
+            "event",
+            "contentBlockDelta",
+            json!({ "contentBlockIndex": 1, "delta": { "toolUse": { "input": input } } }),
+        )
+    };
     let talk = json!({ "contentBlockIndex": 0, "delta": { "text": "I slept 99 hours" } });
     let start = json!({ "contentBlockIndex": 1, "start": { "toolUse": { "toolUseId": "t", "name": "write_insight" } } });
     stream(&[
@@ -45,7 +52,11 @@ fn answer(text: &str, stop: &str) -> Reply {
         part(second),
         ("event", "contentBlockStop", json!({ "contentBlockIndex": 1 })),
         ("event", "messageStop", json!({ "stopReason": stop })),
-        ("event", "metadata", json!({ "usage": { "inputTokens": 400, "outputTokens": 60, "totalTokens": 460 }, "metrics": { "latencyMs": 700 } })),
+        (
+            "event",
+            "metadata",
+            json!({ "usage": { "inputTokens": 400, "outputTokens": 60, "totalTokens": 460 }, "metrics": { "latencyMs": 700 } }),
+        ),
     ])
 }
 
@@ -56,13 +67,17 @@ async fn write(server: &Server) -> Result<Narrative> {
 
 #[tokio::test]
 async fn the_input_of_the_tool_becomes_the_narrative() {
-    let server = Server::start(vec![answer(&text("You slept 7.2 hours. Good.").to_string(), "tool_use")]).await;
+    let server =
+        Server::start(vec![answer(&text("You slept 7.2 hours. Good.").to_string(), "tool_use")]).await;
     let mut heard = Vec::new();
     let writer = settings(&server.endpoint).writer(Some(Price { input: 1.0, output: 5.0 })).await.unwrap();
     let narrative = writer.write(&facts(), &mut |sentence| heard.push(sentence.to_owned())).await.unwrap();
     assert_eq!(narrative.narrative, "You slept 7.2 hours. Good.");
     assert_eq!(heard.concat(), narrative.narrative);
-    assert_eq!((narrative.provider.as_str(), narrative.model.as_deref()), ("amazon-bedrock", Some("eu.amazon.nova-test-v1:0")));
+    assert_eq!(
+        (narrative.provider.as_str(), narrative.model.as_deref()),
+        ("amazon-bedrock", Some("eu.amazon.nova-test-v1:0"))
+    );
     let usage = narrative.usage.unwrap();
     assert_eq!((usage.input_tokens, usage.output_tokens), (400, 60));
     assert!((usage.cost_usd.unwrap() - 0.0007).abs() < 1e-12);
@@ -73,7 +88,11 @@ async fn the_request_forces_the_tool_and_holds_nothing_but_the_facts() {
     let server = Server::start(vec![answer(&text("Fine.").to_string(), "tool_use")]).await;
     write(&server).await.unwrap();
     let asked = &server.asked()[0];
-    assert!(asked.head.starts_with("post /model/eu.amazon.nova-test-v1%3a0/converse-stream http/1.1"), "{}", asked.head);
+    assert!(
+        asked.head.starts_with("post /model/eu.amazon.nova-test-v1%3a0/converse-stream http/1.1"),
+        "{}",
+        asked.head
+    );
     assert!(asked.head.contains("authorization: aws4-hmac-sha256 credential=akidexample/"));
     let body: Value = serde_json::from_str(&asked.body).unwrap();
     assert_eq!(body["toolConfig"]["toolChoice"], json!({ "tool": { "name": "write_insight" } }));
@@ -91,11 +110,27 @@ async fn what_is_not_a_whole_grounded_answer_is_refused_with_its_reason() {
     let exception = || ("exception", "throttlingException", json!({ "message": "slow down" }));
     for (reply, kind, reason) in [
         (answer(&whole, "max_tokens"), ErrorKind::Unexpected, "the model stopped early (max_tokens)"),
-        (answer(&whole, "guardrail_intervened"), ErrorKind::Unexpected, "the prompt was blocked (guardrail_intervened)"),
-        (answer(&text("You slept 9 hours.").to_string(), "tool_use"), ErrorKind::Unexpected, "a number in the narrative is not among the facts"),
+        (
+            answer(&whole, "guardrail_intervened"),
+            ErrorKind::Unexpected,
+            "the prompt was blocked (guardrail_intervened)",
+        ),
+        (
+            answer(&text("You slept 9 hours.").to_string(), "tool_use"),
+            ErrorKind::Unexpected,
+            "a number in the narrative is not among the facts",
+        ),
         (stream(&[]), ErrorKind::Unexpected, "the model stopped early (no reason given)"),
-        (stream(&[exception()]), ErrorKind::Unavailable, "the request could not be sent or its answer not be read"),
-        (Reply::Answer(403, "x-amzn-errortype: AccessDeniedException\r\n", "{}".into()), ErrorKind::PermissionDenied, "the language model answered with status 403"),
+        (
+            stream(&[exception()]),
+            ErrorKind::Unavailable,
+            "the request could not be sent or its answer not be read",
+        ),
+        (
+            Reply::Answer(403, "x-amzn-errortype: AccessDeniedException\r\n", "{}".into()),
+            ErrorKind::PermissionDenied,
+            "the language model answered with status 403",
+        ),
     ] {
         let error = write(&Server::start(vec![reply]).await).await.unwrap_err();
         assert_eq!((error.kind(), cause(&error).to_string().as_str()), (kind, reason));
@@ -104,7 +139,8 @@ async fn what_is_not_a_whole_grounded_answer_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn a_throttled_call_is_repeated_as_often_as_configured_and_then_rate_limited() {
-    let throttled = Reply::Answer(429, "x-amzn-errortype: ThrottlingException\r\n", "{\"message\":\"slow\"}".into());
+    let throttled =
+        Reply::Answer(429, "x-amzn-errortype: ThrottlingException\r\n", "{\"message\":\"slow\"}".into());
     let server = Server::start(vec![throttled]).await;
     let error = write(&server).await.unwrap_err();
     assert_eq!((error.kind(), server.asked().len()), (ErrorKind::RateLimited, 3));

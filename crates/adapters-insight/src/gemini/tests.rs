@@ -120,7 +120,9 @@ async fn the_request_holds_the_facts_and_the_schema_and_nothing_else() {
 #[tokio::test]
 async fn recommendations_are_neither_asked_for_nor_taken_where_they_are_not_wanted() {
     let server = Server::start(vec![success()]).await;
-    let error = ask(settings(&server.endpoint), &InsightFacts { include_recommendations: false, ..facts() }).await.unwrap_err();
+    let error = ask(settings(&server.endpoint), &InsightFacts { include_recommendations: false, ..facts() })
+        .await
+        .unwrap_err();
     assert!(matches!(cause(&error), Fault::Schema));
     assert!(!server.asked()[0].body.contains("recommendations"));
 }
@@ -272,7 +274,10 @@ async fn without_facts_nothing_is_sent_and_the_template_says_so() {
 #[tokio::test]
 async fn a_language_that_the_check_cannot_read_is_refused_before_anything_is_sent() {
     let server = Server::start(vec![success()]).await;
-    let writer = GeminiWriter::new(settings(&server.endpoint), &InsightFacts { language: "de".into(), ..facts() }).await.unwrap_err();
+    let writer =
+        GeminiWriter::new(settings(&server.endpoint), &InsightFacts { language: "de".into(), ..facts() })
+            .await
+            .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(server.asked().is_empty());
 }
@@ -287,11 +292,17 @@ fn settings_that_cannot_be_used_are_refused_with_what_to_do() {
         (GeminiSettings { endpoint: "https://example.org/?key=x".into(), ..good() }, "without user"),
         (GeminiSettings { endpoint: "https://example.org/v1".into(), ..good() }, "scheme and host"),
         (GeminiSettings { endpoint: "example.org".into(), ..good() }, "without user"),
-        (GeminiSettings { credential: GoogleCredential::ApplicationDefault, ..good() }, "AI Studio needs an API key"),
+        (
+            GeminiSettings { credential: GoogleCredential::ApplicationDefault, ..good() },
+            "AI Studio needs an API key",
+        ),
         (GeminiSettings { model: "../secrets".into(), ..good() }, "names of letters"),
         (GeminiSettings { credential: key(""), ..good() }, "credential is empty"),
         (GeminiSettings { credential: key("key\n"), ..good() }, "white space"),
-        (GeminiSettings { limits: Limits { timeout: Duration::ZERO, ..limits() }, ..good() }, "timeout is zero"),
+        (
+            GeminiSettings { limits: Limits { timeout: Duration::ZERO, ..limits() }, ..good() },
+            "timeout is zero",
+        ),
     ];
     for (settings, advice) in bad {
         let Err(error) = settings.writer(None) else { panic!("it was taken, and lacks {advice}") };
@@ -305,7 +316,8 @@ fn settings_that_cannot_be_used_are_refused_with_what_to_do() {
 #[tokio::test]
 async fn a_sentence_is_heard_before_the_answer_is_whole_and_all_of_them_are_the_narrative() {
     let narrative = "You slept 7.2 hours. That is 13 of 14 nights. The rest was not assessed.";
-    let whole = json!({ "narrative": narrative, "key_insights": ["You slept 7.2 h."], "recommendations": [] });
+    let whole =
+        json!({ "narrative": narrative, "key_insights": ["You slept 7.2 h."], "recommendations": [] });
     let server = Server::start(vec![candidate(&whole.to_string(), "STOP")]).await;
     let mut heard = Vec::new();
     let writer = settings(&server.endpoint).writer(None).unwrap();

@@ -19,7 +19,8 @@ fn settings(endpoint: &str) -> OpenAiSettings {
 fn completion(text: &str, finish: &str) -> Reply {
     let (first, second) = text.split_at(text.len() / 2);
     let chunk = |choices: Value, usage: Value| json!({ "id": "c", "object": "chat.completion.chunk", "model": "llama-test-8b", "choices": choices, "usage": usage });
-    let delta = |delta: Value, finish: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
+    let delta =
+        |delta: Value, finish: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
     let events = [
         chunk(delta(json!({ "role": "assistant", "content": "" }), Value::Null), Value::Null),
         chunk(delta(json!({ "content": first }), Value::Null), Value::Null),
@@ -40,7 +41,10 @@ async fn a_grounded_answer_becomes_the_narrative() {
     let server = Server::start(vec![completion(&text("You slept 7.2 hours.").to_string(), "stop")]).await;
     let narrative = write(&server).await.unwrap();
     assert_eq!(narrative.narrative, "You slept 7.2 hours.");
-    assert_eq!((narrative.provider.as_str(), narrative.model.as_deref()), ("openai-compatible", Some("llama-test-8b")));
+    assert_eq!(
+        (narrative.provider.as_str(), narrative.model.as_deref()),
+        ("openai-compatible", Some("llama-test-8b"))
+    );
     assert_eq!(narrative.usage, Some(Usage { input_tokens: 321, output_tokens: 54, cost_usd: None }));
 }
 
@@ -70,7 +74,10 @@ async fn what_is_not_a_whole_grounded_answer_is_refused_with_its_reason() {
         (completion(&whole, "length"), "the model stopped early (length)"),
         (completion(&whole, "content_filter"), "the prompt was blocked (content_filter)"),
         (completion(&whole[..whole.len() - 2], "stop"), "the answer does not have the schema asked for"),
-        (completion(&text("You slept 9 hours.").to_string(), "stop"), "a number in the narrative is not among the facts"),
+        (
+            completion(&text("You slept 9 hours.").to_string(), "stop"),
+            "a number in the narrative is not among the facts",
+        ),
         (Reply::events(&[refusal]), "the prompt was blocked (refusal)"),
         (Reply::events(&["nonsense".into()]), "the answer does not have the schema asked for"),
         (Reply::Answer(200, "", String::new()), "the model stopped early (no reason given)"),
@@ -93,11 +100,15 @@ async fn a_busy_server_is_asked_again_after_the_time_that_it_names() {
 
 #[test]
 fn settings_that_cannot_be_used_are_refused_with_what_to_do() {
-    let good = || OpenAiSettings { endpoint: "https://llm.example.org/v1".into(), ..settings("http://localhost") };
+    let good =
+        || OpenAiSettings { endpoint: "https://llm.example.org/v1".into(), ..settings("http://localhost") };
     for (settings, advice) in [
         (OpenAiSettings { covered: false, ..good() }, "covered = true"),
         (OpenAiSettings { endpoint: "http://llm.example.org/v1".into(), ..good() }, "https"),
-        (OpenAiSettings { endpoint: "https://llm.example.org/v1?key=x".into(), ..good() }, "without user and query"),
+        (
+            OpenAiSettings { endpoint: "https://llm.example.org/v1?key=x".into(), ..good() },
+            "without user and query",
+        ),
         (OpenAiSettings { model: " ".into(), ..good() }, "no name"),
         (OpenAiSettings { api_key: Some(SecretString::from("")), ..good() }, "credential is empty"),
     ] {

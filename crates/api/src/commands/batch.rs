@@ -65,12 +65,12 @@ pub(crate) fn batch(global: &Global, order: &Order) -> Result<ExitCode, Failure>
             Some(users) => users,
             None => app.everybody().await?,
         };
-        users.retain(|user| {
-            shard.holds(*user) && order.users.as_ref().is_none_or(|range| range.holds(*user))
-        });
+        users
+            .retain(|user| shard.holds(*user) && order.users.as_ref().is_none_or(|range| range.holds(*user)));
         let bar = bar(users.len());
         let name = format!("{}-{}-of-{}", order.job, shard.index, shard.count);
-        let assessed = app.assess_offline(&name, &users, order.restart, |progress| bar.set_position(progress.done()));
+        let assessed =
+            app.assess_offline(&name, &users, order.restart, |progress| bar.set_position(progress.done()));
         let progress = assessed.await.context("the job stopped: the same command goes on where it was")?;
         bar.finish_and_clear();
         anyhow::Ok((users.len(), progress))

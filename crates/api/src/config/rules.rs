@@ -8,8 +8,8 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, Gemini, GeminiRoute, MailTransport, Profile, Provider, Role, SmtpTls, Sources, Writer, decode, issuers,
-    layers::Layers,
+    Config, Gemini, GeminiRoute, MailTransport, Profile, Provider, Role, SmtpTls, Sources, Writer, decode,
+    issuers, layers::Layers,
 };
 
 /// Secrets that stand in examples, and so are none.
@@ -320,7 +320,8 @@ impl Rules {
             key,
             "this writer sends health facts: set this to true only if a contract covers that, or use the template writer",
         );
-        let prices = [insight.price_input_usd_per_million_tokens, insight.price_output_usd_per_million_tokens];
+        let prices =
+            [insight.price_input_usd_per_million_tokens, insight.price_output_usd_per_million_tokens];
         self.demand(
             prices[0].is_some() == prices[1].is_some(),
             "insight.price_output_usd_per_million_tokens",

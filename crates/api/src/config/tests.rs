@@ -395,10 +395,7 @@ fn health_facts_go_only_where_a_contract_covers_them() {
 #[test]
 fn each_gemini_route_needs_its_own_settings() {
     let gemini = [("insight.writer", "gemini"), ("insight.gemini.covered", "true")];
-    assert_eq!(
-        keys(&faults(&with_flags(&gemini))),
-        ["insight.gemini.project", "insight.gemini.location"]
-    );
+    assert_eq!(keys(&faults(&with_flags(&gemini))), ["insight.gemini.project", "insight.gemini.location"]);
     let studio = [&gemini[..], &[("insight.gemini.route", "ai_studio")]].concat();
     let mut sources = with_flags(&studio);
     assert_eq!(fault(&sources).key, "insight.gemini.api_key");
@@ -417,7 +414,8 @@ fn the_other_language_models_need_a_contract_and_a_name_too() {
         keys(&with(&[("insight.writer", "openai"), ("insight.openai.covered", "true")])),
         ["insight.openai.model", "insight.openai.endpoint"]
     );
-    let bedrock = [("insight.writer", "bedrock"), ("insight.bedrock.covered", "true"), ("insight.bedrock.model", "m")];
+    let bedrock =
+        [("insight.writer", "bedrock"), ("insight.bedrock.covered", "true"), ("insight.bedrock.model", "m")];
     assert!(Config::load(&with_flags(&bedrock)).is_ok());
     let half = [&bedrock[..], &[("insight.price_input_usd_per_million_tokens", "0.3")]].concat();
     assert_eq!(fault(&with_flags(&half)).key, "insight.price_output_usd_per_million_tokens");

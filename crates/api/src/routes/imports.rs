@@ -228,9 +228,9 @@ pub(crate) async fn stream_in(
         let _says_so_when_dropped = Done(Arc::clone(&writer));
         let outcome =
             source(body, form, query.time_zone, announced, &*app.platform.ids).map(|(id, source)| {
-                handle.block_on(app.import_file(&caller, id, source, |import, receipts| {
-                    writer.report(import, receipts)
-                }))
+                handle.block_on(
+                    app.import_file(&caller, id, source, |import, receipts| writer.report(import, receipts)),
+                )
             });
         let last = match outcome {
             Ok(Ok(Ended::Read(import) | Ended::BrokeOff(import, _))) => {

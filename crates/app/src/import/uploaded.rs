@@ -133,7 +133,8 @@ impl App {
     pub(crate) async fn import_uploaded(&self, user: UserId, id: ImportId) -> Result<()> {
         let stored = get::<Import>(&*self.platform.health_data, &RecordKey::import(user, id)).await?;
         let Some(import) = stored.map(|stored| stored.body) else { return Ok(()) };
-        let Some(file) = import.file.filter(|_| matches!(import.state, State::Queued | State::Running)) else {
+        let Some(file) = import.file.filter(|_| matches!(import.state, State::Queued | State::Running))
+        else {
             return Ok(());
         };
         let object = self.platform.objects.get(&ObjectKey::new(file.object.clone())?, None).await?;
@@ -211,7 +212,9 @@ impl App {
         let (mut writes, mut waiting) = (Vec::new(), 0);
         for record in &records {
             let mut import: Import = decode(record)?;
-            let Some(file) = import.file.as_ref().filter(|_| import.state == State::Waiting) else { continue };
+            let Some(file) = import.file.as_ref().filter(|_| import.state == State::Waiting) else {
+                continue;
+            };
             if file.expires_at > now {
                 waiting += 1;
                 continue;

@@ -86,10 +86,7 @@ impl Known {
         let held = beatless.remove(&line.export_key()).filter(|held| !deleted.holds(held))?;
         let versions = self.versions.get(&(held.id, held.interval.start_ms()))?;
         let metadata = joined(line.metadata.as_deref()?, held.metadata.as_deref());
-        versions
-            .windows(2)
-            .all(|two| two[0] == two[1])
-            .then_some(Sample { metadata: Some(metadata), ..held })
+        versions.windows(2).all(|two| two[0] == two[1]).then_some(Sample { metadata: Some(metadata), ..held })
     }
 
     /// What becomes of a reading in view of these. A version that was seen before is known: a retry of an old upload never
@@ -233,7 +230,8 @@ impl<'a> Verdicts<'a> {
 
     /// An item with a new reading is accepted, one with known readings only a duplicate. The readings of an item stand together.
     pub(super) fn items(&self, parsed: &Parsed) -> ItemCounts {
-        let (mut counts, mut at) = (ItemCounts { rejected: parsed.items_rejected, ..ItemCounts::default() }, 0);
+        let (mut counts, mut at) =
+            (ItemCounts { rejected: parsed.items_rejected, ..ItemCounts::default() }, 0);
         for item in parsed.places.chunk_by(PartialEq::eq) {
             let fates = &self.fates[at..at + item.len()];
             at += item.len();

@@ -95,7 +95,9 @@ impl Model {
 
     /// It is the same as one with an id that says the same, whichever version of it, and whether or not that was deleted.
     fn line(&mut self, reading: Reading, told: &mut Told) {
-        if self.is_named((reading.second, reading.value)) || !self.lines.insert((reading.second, reading.value)) {
+        if self.is_named((reading.second, reading.value))
+            || !self.lines.insert((reading.second, reading.value))
+        {
             told.1 += 1;
         } else {
             told.0 += 1;
@@ -181,7 +183,10 @@ impl Person {
         self.model.deleted.extend(deleted);
         let mut expected = Told::default();
         // Without an id, a bundle would make it a reading of its own.
-        let plain = |reading: Reading, is_named: bool| Reading { has_bundle: reading.has_bundle && is_named, ..reading };
+        let plain = |reading: Reading, is_named: bool| Reading {
+            has_bundle: reading.has_bundle && is_named,
+            ..reading
+        };
         for (reading, is_named) in lines {
             match is_named {
                 true => self.model.named(*reading, &mut expected),

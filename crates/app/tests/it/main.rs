@@ -15,6 +15,10 @@ mod idempotency;
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod lockout;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod same_readings;

@@ -31,7 +31,10 @@ fn chunks(png: &[u8]) -> Vec<String> {
 fn what_is_kept_has_pixels_and_nothing_else() {
     let sent = bytes("on-its-side.jpg");
     for secret in ["CAMERA-MAKER", "SECRET-SOFTWARE", "SECRET-XMP", "SECRET-COMMENT"] {
-        assert!(sent.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is not in the test's file");
+        assert!(
+            sent.windows(secret.len()).any(|part| part == secret.as_bytes()),
+            "{secret} is not in the test's file"
+        );
     }
     for name in ["on-its-side.jpg", "on-its-side.tif"] {
         let kept = photograph(name).to_png();

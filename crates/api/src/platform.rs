@@ -6,13 +6,13 @@ use adapters_mail::{Credentials, Encryption, LogMailer, SmtpMailer, SmtpSettings
 use anyhow::Context as _;
 use app::Platform;
 use async_trait::async_trait;
-use inference::Engine;
+use inference::{Engine, ModelStore, SigningKey};
 #[cfg(feature = "redis")]
 use metered::Metered;
 use metered::MeteredProvider;
 use ports::{
-    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, Scrubber, SecretName,
-    SecretStore, SharedState,
+    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, ObjectStore, PresignedMethod, Scrubber,
+    SecretName, SecretStore, SharedState,
 };
 use secrecy::{ExposeSecret, SecretSlice};
 
@@ -138,7 +138,8 @@ pub async fn connect(
         expect(unused_variables, reason = "only accounts need more of it")
     )]
     let aws = aws::open(config, &mut providers, &clock, &ids).await?;
-    let engine = models(config);
+    let objects = providers.of(config.providers.objects)?.objects()?;
+    let engine = Engine::start_with(inference_settings(config)?, ModelStore::new(Arc::clone(&objects)));
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
     let secrets = providers.of(config.providers.secrets)?.secrets()?;
     let identity = match config.providers.identity {
@@ -156,7 +157,7 @@ pub async fn connect(
     };
     let platform = Platform {
         health_data,
-        objects: providers.of(config.providers.objects)?.objects()?,
+        objects,
         jobs: providers.of(config.providers.jobs)?.jobs()?,
         events: providers.of(config.providers.events)?.events()?,
         identity: identity.accounts,
@@ -177,6 +178,21 @@ pub async fn connect(
     #[cfg(not(feature = "local"))]
     let presigned = None;
     Ok(Connected { platform, secrets, presigned, engine, smtp, shared: shared(config)?, pool, providers })
+}
+
+/// The object store, and no other port: for what needs no records.
+pub async fn objects(config: &Config) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    match config.providers.objects {
+        #[cfg(feature = "local")]
+        Provider::Local => local::objects(config).await,
+        #[cfg(feature = "adapters-aws")]
+        Provider::Aws => {
+            let ((clock, ids), mut providers) = (time_and_ids(), Providers::default());
+            providers.add(Provider::Aws, Arc::new(aws::cloud(config, clock, ids).await?));
+            Ok(providers.of(Provider::Aws)?.objects()?)
+        }
+        provider => Ok(Providers::default().of(provider)?.objects()?),
+    }
 }
 
 fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
@@ -249,22 +265,33 @@ fn smtp_mailer(config: &Config) -> anyhow::Result<SmtpMailer> {
 /// Servers that greylist want to see the same mail again some time later, and say no again before that.
 const MAIL_RETRY_BASE: Duration = Duration::from_secs(2);
 
-/// The models alone, for a process that does nothing else.
-pub fn models(config: &Config) -> Arc<Engine> {
-    Engine::start(inference_settings(config))
+/// The models of the folder and of the object store, for a process that does nothing else.
+pub async fn models(config: &Config) -> anyhow::Result<Arc<Engine>> {
+    let store = ModelStore::new(objects(config).await?);
+    Ok(Engine::start_with(inference_settings(config)?, store))
 }
 
-fn inference_settings(config: &Config) -> inference::Settings {
+/// How models are run.
+pub fn inference_settings(config: &Config) -> anyhow::Result<inference::Settings> {
     let executable = std::env::current_exe().ok();
-    inference::Settings {
-        library: config.inference.library.clone(),
+    let inference = &config.inference;
+    let key = inference.signing_key.as_deref().map(SigningKey::from_pem).transpose();
+    Ok(inference::Settings {
+        models_dir: inference.models_dir.clone(),
+        library: inference.library.clone(),
         library_folders: inference::library_folders(executable.as_deref(), None),
-        sessions_per_model: config.inference.sessions_per_model,
-        queue_depth: config.inference.queue_depth,
-        deadline: Duration::from_millis(config.inference.deadline_ms),
-        execution_provider: config.inference.execution_provider,
-        ..inference::Settings::new(&config.inference.models_dir)
-    }
+        sessions_per_model: inference.sessions_per_model,
+        queue_depth: inference.queue_depth,
+        queue_rows_max: inference.queue_rows_max,
+        rows_max: inference.rows_max,
+        deadline: Duration::from_millis(inference.deadline_ms),
+        execution_provider: inference.execution_provider,
+        device_memory_bytes_max: inference.device_memory_bytes_max,
+        cache_bytes_max: inference.cache_bytes_max,
+        batching: inference.batching.clone(),
+        signing_key: key.map_err(|problem| anyhow::anyhow!("inference.signing_key: {problem}"))?,
+        refresh: Duration::from_millis(inference.refresh_ms),
+    })
 }
 
 fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {
@@ -685,6 +712,7 @@ mod aws {
 mod local {
     use adapters_local::{
         LocalCloud, LocalSettings,
+        embedded::{FolderObjectStore, PresignKey},
         identity::{CODE_LIFETIME, CodePurpose, CodeSink},
     };
     use ports::Email;
@@ -717,6 +745,13 @@ mod local {
                 }
             });
         }
+    }
+
+    /// The folder of objects. Who opens no more than this presigns nothing, so any key will do.
+    pub(super) async fn objects(config: &Config) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let (clock, ids) = time_and_ids();
+        let key = PresignKey::new(rand::random());
+        Ok(Arc::new(FolderObjectStore::open(&config.data.dir, "", key, clock, ids).await?))
     }
 
     pub(super) async fn open(

@@ -29,7 +29,9 @@ impl Key {
         for Tensor { name, shape, data } in inputs {
             text(&mut hasher, name);
             hasher.update(shape.len().to_le_bytes());
-            shape.iter().for_each(|length| hasher.update(length.to_le_bytes()));
+            for length in shape {
+                hasher.update(length.to_le_bytes());
+            }
             hasher.update(data.len().to_le_bytes());
             let mut bytes = [0; 4096];
             for values in data.chunks(bytes.len() / 4) {
@@ -39,7 +41,9 @@ impl Key {
                 hasher.update(&bytes[..values.len() * 4]);
             }
         }
-        outputs.for_each(|name| text(&mut hasher, name));
+        for name in outputs {
+            text(&mut hasher, name);
+        }
         Self(hasher.finalize().into())
     }
 }

@@ -136,7 +136,7 @@ impl Package {
     /// Opens the model and runs its golden vectors. It blocks its thread.
     pub fn check(&self, settings: &Settings) -> Result<Check, String> {
         let settings = Settings { sessions_per_model: 1, ..settings.clone() };
-        let Sessions { golden, execution_provider, .. } = self.sessions(&settings)?;
+        let Opened { golden, execution_provider, .. } = self.sessions(&settings)?;
         Ok(Check { golden, execution_provider })
     }
 
@@ -145,7 +145,7 @@ impl Package {
         store.add(&self.declared, &self.files, (&self.manifest, self.bundle.as_deref())).await
     }
 
-    fn sessions(&self, settings: &Settings) -> Result<Sessions, String> {
+    fn sessions(&self, settings: &Settings) -> Result<Opened, String> {
         let runtime = OnnxRuntime::load(settings.library.as_deref(), &settings.library_folders)
             .map_err(|error| error.to_string())?;
         let manifest = &self.declared.manifest;
@@ -168,7 +168,7 @@ impl Package {
             golden::warm(sizes, &cases, &mut session, &outputs).map_err(named)?;
             sessions.push(session);
         }
-        Ok(Sessions { sessions, golden, execution_provider: provider.name() })
+        Ok(Opened { sessions, golden, execution_provider: provider.name() })
     }
 
     /// What the configuration says of this model, or else its manifest.
@@ -182,7 +182,7 @@ impl Package {
             return Err("sessions_per_model, queue_depth and rows_max must be above 0".to_owned());
         }
         let normalisation = files::normalisation(&self.declared.manifest, &self.files)?;
-        let Sessions { sessions, golden, execution_provider } = self.sessions(settings)?;
+        let Opened { sessions, golden, execution_provider } = self.sessions(settings)?;
         let batching = self.batching(settings);
         let rows_max = batching.rows_max.unwrap_or(settings.rows_max);
         let limits = Limits {
@@ -202,7 +202,7 @@ pub(crate) fn batching(declared: &Declared, settings: &Settings) -> Batching {
     configured.or(declared.manifest.batching)
 }
 
-struct Sessions {
+struct Opened {
     sessions: Vec<OnnxSession>,
     golden: String,
     execution_provider: &'static str,

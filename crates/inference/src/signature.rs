@@ -1,5 +1,5 @@
-//! OpenSSF Model Signing, verified offline: a Sigstore bundle of version 0.3 with a DSSE envelope over an in-toto statement that
-//! lists every file of the model with its SHA-256, signed with an ECDSA P-256 key. `model_signing sign key` of the PyPI package
+//! `OpenSSF` Model Signing, verified offline: a Sigstore bundle of version 0.3 with a DSSE envelope over an in-toto statement that
+//! lists every file of the model with its SHA-256, signed with an ECDSA P-256 key. `model_signing sign key` of the Python package
 //! `model-signing` makes them.
 //!
 //! Everything fails closed: a bundle that holds anything else than what is expected here is refused.

@@ -279,7 +279,7 @@ impl ModelStore {
 fn of_key(key: ObjectKey) -> Option<(String, Newest)> {
     let (name, file) = key.as_str().strip_prefix(ACTIVE)?.split_once('/')?;
     let number = file.strip_suffix(".json")?.parse().ok()?;
-    Some((name.to_owned(), Newest { number, key }))
+    Some((name.to_owned(), Newest { key, number }))
 }
 
 /// The hashes of the files that a manifest lists.

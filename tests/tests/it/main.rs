@@ -58,6 +58,8 @@ mod kill_drill;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod open_inference;
 #[cfg(test)]
 mod openapi;

@@ -235,7 +235,7 @@ fn somebody_who_waits_goes_before_jobs_which_are_not_starved() {
     (0..23).for_each(|_| open.send(()).unwrap());
     let order: Vec<f32> = (0..22).map(|_| started.recv().unwrap()[0]).collect();
     // Eight of theirs, one job, eight of theirs, the other job, and the rest.
-    let at = |value: f32| order.iter().position(|one| *one == value).unwrap();
+    let at = |value: f32| order.iter().position(|one| one.to_bits() == value.to_bits()).unwrap();
     assert_eq!((at(100.0), at(101.0)), (8, 17));
     assert!(order.iter().filter(|value| **value < 100.0).is_sorted());
     for answer in jobs.into_iter().chain(people).chain([first]) {

@@ -63,6 +63,7 @@ mod kill_drill;
 mod listing;
 #[cfg(test)]
 mod measures;
+#[cfg(test)]
 mod models;
 #[cfg(test)]
 mod open_inference;

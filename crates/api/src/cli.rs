@@ -138,6 +138,11 @@ enum Command {
         #[command(subcommand)]
         command: JobsCommand,
     },
+    /// Look after models: which there are, whether they are what they say, and which version answers.
+    Models {
+        #[command(subcommand)]
+        command: commands::models::ModelsCommand,
+    },
     /// Look after the tables of a PostgreSQL database
     Db {
         #[command(subcommand)]
@@ -356,6 +361,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
         Command::Jobs { command: JobsCommand::Redrive { ids } } => commands::jobs::redrive(&global, ids),
+        Command::Models { command } => command.run(&global),
         Command::Db { command: DbCommand::Migrate } => commands::db::migrate(&global),
         Command::Db { command: DbCommand::Rollback { to } } => commands::db::rollback(&global, to),
         Command::Db { command: DbCommand::Status } => commands::db::status(&global),

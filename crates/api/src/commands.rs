@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod jobs;
+pub(crate) mod models;
 pub(crate) mod report;
 pub(crate) mod sample;
 pub(crate) mod serve;

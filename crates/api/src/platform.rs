@@ -6,13 +6,13 @@ use adapters_mail::{Credentials, Encryption, LogMailer, SmtpMailer, SmtpSettings
 use anyhow::Context as _;
 use app::Platform;
 use async_trait::async_trait;
-use inference::Engine;
+use inference::{Engine, ModelStore, SigningKey};
 #[cfg(feature = "redis")]
 use metered::Metered;
 use metered::MeteredProvider;
 use ports::{
-    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, PresignedMethod, Scrubber, SecretName,
-    SecretStore, SharedState,
+    Clock, CloudProvider, IdSource, InsightWriter, Mailer, ObjectKey, ObjectStore, PresignedMethod, Scrubber,
+    SecretName, SecretStore, SharedState,
 };
 use secrecy::{ExposeSecret, SecretSlice};
 
@@ -138,7 +138,8 @@ pub async fn connect(
         expect(unused_variables, reason = "only accounts need more of it")
     )]
     let aws = aws::open(config, &mut providers, &clock, &ids).await?;
-    let engine = Engine::start(inference_settings(config));
+    let objects = providers.of(config.providers.objects)?.objects()?;
+    let engine = Engine::start_with(inference_settings(config)?, ModelStore::new(Arc::clone(&objects)));
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
     let secrets = providers.of(config.providers.secrets)?.secrets()?;
     let identity = match config.providers.identity {
@@ -156,7 +157,7 @@ pub async fn connect(
     };
     let platform = Platform {
         health_data,
-        objects: providers.of(config.providers.objects)?.objects()?,
+        objects,
         jobs: providers.of(config.providers.jobs)?.jobs()?,
         events: providers.of(config.providers.events)?.events()?,
         identity: identity.accounts,
@@ -177,6 +178,22 @@ pub async fn connect(
     #[cfg(not(feature = "local"))]
     let presigned = None;
     Ok(Connected { platform, secrets, presigned, engine, smtp, shared: shared(config)?, pool, providers })
+}
+
+/// The object store, and no other port: for what needs no records.
+pub async fn objects(config: &Config) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let (clock, ids) = time_and_ids();
+    let mut providers = Providers::default();
+    match config.providers.objects {
+        #[cfg(feature = "local")]
+        Provider::Local => {
+            providers.add(Provider::Local, Arc::new(local::open(config, None, clock, ids).await?));
+        }
+        #[cfg(feature = "adapters-aws")]
+        Provider::Aws => providers.add(Provider::Aws, Arc::new(aws::cloud(config, clock, ids).await?)),
+        _ => drop((clock, ids)),
+    }
+    Ok(providers.of(config.providers.objects)?.objects()?)
 }
 
 fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
@@ -249,18 +266,27 @@ fn smtp_mailer(config: &Config) -> anyhow::Result<SmtpMailer> {
 /// Servers that greylist want to see the same mail again some time later, and say no again before that.
 const MAIL_RETRY_BASE: Duration = Duration::from_secs(2);
 
-fn inference_settings(config: &Config) -> inference::Settings {
+/// How models are run.
+pub fn inference_settings(config: &Config) -> anyhow::Result<inference::Settings> {
     let executable = std::env::current_exe().ok();
-    inference::Settings {
-        models_dir: config.inference.models_dir.clone(),
-        library: config.inference.library.clone(),
+    let inference = &config.inference;
+    let key = inference.signing_key.as_deref().map(SigningKey::from_pem).transpose();
+    Ok(inference::Settings {
+        models_dir: inference.models_dir.clone(),
+        library: inference.library.clone(),
         library_folders: inference::library_folders(executable.as_deref(), None),
-        sessions_per_model: config.inference.sessions_per_model,
-        queue_depth: config.inference.queue_depth,
-        rows_max: 1,
-        deadline: Duration::from_millis(config.inference.deadline_ms),
-        execution_provider: config.inference.execution_provider,
-    }
+        sessions_per_model: inference.sessions_per_model,
+        queue_depth: inference.queue_depth,
+        queue_rows_max: inference.queue_rows_max,
+        rows_max: inference.rows_max,
+        deadline: Duration::from_millis(inference.deadline_ms),
+        execution_provider: inference.execution_provider,
+        device_memory_bytes_max: inference.device_memory_bytes_max,
+        cache_bytes_max: inference.cache_bytes_max,
+        batching: inference.batching.clone(),
+        signing_key: key.map_err(|problem| anyhow::anyhow!("inference.signing_key: {problem}"))?,
+        refresh: Duration::from_millis(inference.refresh_ms),
+    })
 }
 
 fn insight_writer(config: &Config) -> anyhow::Result<Arc<dyn InsightWriter>> {

@@ -57,5 +57,6 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         "Age of the oldest message that is not acknowledged"
     );
     metered::describe();
+    inference::describe();
     Ok(handle)
 }

@@ -29,7 +29,9 @@ impl Key {
         for Tensor { name, shape, data } in inputs {
             text(&mut hasher, name);
             hasher.update(shape.len().to_le_bytes());
-            shape.iter().for_each(|length| hasher.update(length.to_le_bytes()));
+            for length in shape {
+                hasher.update(length.to_le_bytes());
+            }
             hasher.update(data.len().to_le_bytes());
             let mut bytes = [0; 4096];
             for values in data.chunks(bytes.len() / 4) {
@@ -39,7 +41,9 @@ impl Key {
                 hasher.update(&bytes[..values.len() * 4]);
             }
         }
-        outputs.for_each(|name| text(&mut hasher, name));
+        for name in outputs {
+            text(&mut hasher, name);
+        }
         Self(hasher.finalize().into())
     }
 }
@@ -51,7 +55,8 @@ impl Weighter<Key, Arc<Vec<Tensor>>> for Bytes {
     fn weight(&self, _: &Key, outputs: &Arc<Vec<Tensor>>) -> u64 {
         /// What an entry takes beside its values, about.
         const ENTRY: usize = 256;
-        let tensors = outputs.iter().map(|one| 4 * one.data.len() + one.name.len() + 8 * one.shape.len() + ENTRY);
+        let tensors =
+            outputs.iter().map(|one| 4 * one.data.len() + one.name.len() + 8 * one.shape.len() + ENTRY);
         tensors.sum::<usize>() as u64 + ENTRY as u64
     }
 }
@@ -110,7 +115,10 @@ mod tests {
         let cache = ResultCache::new(100_000).unwrap();
         for seed in 0..1_000_u16 {
             let input = x(&[1, 1], &[f32::from(seed)]);
-            cache.put(Key::of("m", std::slice::from_ref(&input), std::iter::empty()), vec![x(&[1, 96], &[0.5; 96])]);
+            cache.put(
+                Key::of("m", std::slice::from_ref(&input), std::iter::empty()),
+                vec![x(&[1, 96], &[0.5; 96])],
+            );
         }
         assert!((1..=100_000).contains(&cache.0.weight()), "{}", cache.0.weight());
         assert!(ResultCache::new(0).is_none());

@@ -21,6 +21,30 @@ use std::time::{Duration, Instant};
 use metrics::Label;
 use ports::{Clock, FailureReason, ModelStatistics, SystemClock};
 
+/// Tells the recorder what the metrics are.
+pub fn describe() {
+    for (counter, what) in [
+        ("inference_requests_total", "Requests of a model by outcome"),
+        ("inference_rows_total", "Rows that a model computed"),
+        ("inference_executions_total", "Times that a model was run; rows divided by it is the batch size"),
+        ("inference_cache_hits_total", "Requests of a model that its cache answered"),
+        ("inference_cache_misses_total", "Requests of a model that its cache could not answer"),
+    ] {
+        metrics::describe_counter!(counter, what);
+    }
+    for (histogram, what) in [
+        ("inference_request_seconds", "From a request of a model to its answer"),
+        ("inference_queue_seconds", "Wait of a request in a model's queue"),
+        ("inference_preprocess_seconds", "Putting the rows of an execution together"),
+        ("inference_compute_seconds", "Running a model once"),
+        ("inference_postprocess_seconds", "Taking the outputs of an execution apart"),
+    ] {
+        metrics::describe_histogram!(histogram, what);
+    }
+    metrics::describe_gauge!("inference_pending_requests", "Requests that wait for a model");
+    metrics::describe_gauge!("inference_model_ready", "Whether a model answers");
+}
+
 pub(crate) struct Counters {
     labels: Vec<Label>,
     statistics: Mutex<ModelStatistics>,

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use ports::{
-    Cause, Error, ErrorKind, FailureReason, ModelRepository, ModelState, ModelStatistics, ModelStatus, Prediction,
-    PredictionRequest, Predictor, Result, Tensor,
+    Cause, Error, ErrorKind, FailureReason, ModelRepository, ModelState, ModelStatistics, ModelStatus,
+    Prediction, PredictionRequest, Predictor, Result, Tensor,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -57,7 +57,9 @@ impl Engine {
         let mut loading = engine.loading.clone();
         // A thread of its own, since this one may be a runtime's, where nothing may block on a future.
         let waited = std::thread::scope(|scope| {
-            scope.spawn(|| futures::executor::block_on(async { while loading.changed().await.is_ok() {} })).join()
+            scope
+                .spawn(|| futures::executor::block_on(async { while loading.changed().await.is_ok() {} }))
+                .join()
         });
         if waited.is_err() {
             tracing::error!("nobody could wait for the models");
@@ -71,12 +73,10 @@ impl Engine {
             (watch::channel(()), watch::channel(()), channel());
         let cache = ResultCache::new(settings.cache_bytes_max);
         let kept = store.as_ref().map(|(store, _)| store.clone());
-        let loader =
-            Loader { models: Arc::clone(&models), settings: settings.clone(), store, stop: stopped };
+        let loader = Loader { models: Arc::clone(&models), settings: settings.clone(), store, stop: stopped };
         loader.declare_folders();
-        let loader = std::thread::Builder::new()
-            .name("infer-load".to_owned())
-            .spawn(move || loader.run(&taken, held));
+        let loader =
+            std::thread::Builder::new().name("infer-load".to_owned()).spawn(move || loader.run(&taken, held));
         if let Err(error) = &loader {
             tracing::error!(%error, "the models cannot be loaded: no thread");
         }
@@ -196,7 +196,8 @@ impl Engine {
 /// The outputs in the order that was asked for, or in the model's.
 fn prediction(manifest: &Manifest, mut outputs: Vec<Tensor>, asked: &[String]) -> Prediction {
     if !asked.is_empty() {
-        outputs = asked.iter().filter_map(|name| outputs.iter().find(|one| one.name == *name).cloned()).collect();
+        outputs =
+            asked.iter().filter_map(|name| outputs.iter().find(|one| one.name == *name).cloned()).collect();
     }
     Prediction { outputs, model: manifest.identity() }
 }
@@ -241,10 +242,12 @@ impl ModelRepository for Engine {
                     continue;
                 }
                 let read = Read::store(store, (&name, &version), self.settings.signing_key.as_ref()).await;
-                let mut status = models::known(&name, read.as_ref().ok().map(|read| &*read.declared), &self.settings);
+                let mut status =
+                    models::known(&name, read.as_ref().ok().map(|read| &*read.declared), &self.settings);
                 status.version = Some(version);
                 if let Err(error) = read {
-                    let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                    let reason = std::error::Error::source(&error)
+                        .map_or_else(|| error.to_string(), ToString::to_string);
                     status.state = ModelState::Unavailable { reason };
                 }
                 all.push(status);

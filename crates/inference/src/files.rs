@@ -66,7 +66,8 @@ impl Declared {
         let manifest = Manifest::parse(bytes, name).map_err(|reason| format!("{MANIFEST}: {reason}"))?;
         if let Some(mut signed) = signed {
             signed.remove(MANIFEST);
-            let mut declared = manifest.files.iter().map(|file| (&file.path, &file.sha256)).collect::<Vec<_>>();
+            let mut declared =
+                manifest.files.iter().map(|file| (&file.path, &file.sha256)).collect::<Vec<_>>();
             declared.sort_unstable();
             if !signed.iter().eq(declared.iter().copied()) {
                 return Err(format!(
@@ -83,11 +84,12 @@ impl Declared {
 pub(crate) fn of_folder(folder: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
     let read = |file: &str| {
         let (path, mut bytes) = (folder.join(file), Vec::new());
-        let read = std::fs::File::open(&path).and_then(|file| {
-            file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes)
-        });
+        let read = std::fs::File::open(&path)
+            .and_then(|file| file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes));
         match read {
-            Ok(length) if length as u64 > MANIFEST_BYTES_MAX => Err(format!("{}: it is too long", path.display())),
+            Ok(length) if length as u64 > MANIFEST_BYTES_MAX => {
+                Err(format!("{}: it is too long", path.display()))
+            }
             Ok(_) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(format!("{}: {error}", path.display())),

@@ -2,9 +2,9 @@
 
 use ports::Tensor;
 
+use crate::files::Files;
 use crate::manifest::{GoldenCase, Manifest};
 use crate::session::Runner;
-use crate::files::Files;
 
 pub(crate) struct Golden {
     inputs: Vec<Tensor>,

@@ -6,6 +6,7 @@
 
 mod batch;
 mod cache;
+mod catalogue;
 mod counters;
 mod engine;
 mod files;
@@ -25,6 +26,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use catalogue::{Entry, Source, catalogue};
+pub use counters::describe;
 pub use engine::Engine;
 pub use manifest::Batching;
 pub use package::{Check, Package};

@@ -105,28 +105,35 @@ impl Loader {
     /// then a folder's model is not served in the place of the one that should be.
     fn begin(&self, followed: &mut Followed) -> bool {
         let folders = self.folders();
-        let activated = self.store.as_ref().map_or_else(
-            || Ok(BTreeMap::new()),
-            |(store, handle)| self.wait(handle, store.newest()),
-        );
+        let activated = self
+            .store
+            .as_ref()
+            .map_or_else(|| Ok(BTreeMap::new()), |(store, handle)| self.wait(handle, store.newest()));
         let activated = match activated {
             Ok(activated) => activated,
             Err(error) => {
-                let reason = format!("the object store does not say which version is active: {}", words(&error));
+                let reason =
+                    format!("the object store does not say which version is active: {}", words(&error));
                 tracing::error!(reason, "models are unavailable");
-                folders.keys().for_each(|name| self.models.wait_for_store(name, &reason));
+                for name in folders.keys() {
+                    self.models.wait_for_store(name, &reason);
+                }
                 return false;
             }
         };
         // The folder's version of a model of which another is active stays known, and is not loaded.
-        activated.keys().for_each(|name| self.models.set_aside(name));
+        for name in activated.keys() {
+            self.models.set_aside(name);
+        }
         for (name, folder) in &folders {
             if !self.is_stopped() && !activated.contains_key(name) {
                 // It is logged, and kept as the version's state.
                 let _reported = self.load_folder(name, folder, true);
             }
         }
-        activated.iter().for_each(|(name, newest)| self.follow_one(name, newest, followed));
+        for (name, newest) in &activated {
+            self.follow_one(name, newest, followed);
+        }
         true
     }
 
@@ -225,7 +232,8 @@ impl Loader {
     ) -> Result<()> {
         let (name, version) = (&declared.manifest.name, &declared.manifest.version);
         let counters = self.models.begin(name, declared, is_active);
-        let started = package().and_then(|package| package.start(&self.settings, counters).map_err(unreadable));
+        let started =
+            package().and_then(|package| package.start(&self.settings, counters).map_err(unreadable));
         match started {
             Ok(ready) => {
                 let (golden, provider) = (&ready.golden, ready.execution_provider);
@@ -247,7 +255,9 @@ impl Loader {
         let Some((store, handle)) = &self.store else { return };
         match self.wait(handle, store.newest()) {
             Ok(activated) => {
-                activated.iter().for_each(|(name, newest)| self.follow_one(name, newest, followed));
+                for (name, newest) in &activated {
+                    self.follow_one(name, newest, followed);
+                }
             }
             Err(error) => tracing::warn!(reason = words(&error), "the models' activations cannot be read"),
         }

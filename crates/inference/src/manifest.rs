@@ -208,7 +208,10 @@ impl Manifest {
         let versioned: Versioned = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if !VERSIONS.contains(&versioned.format) {
             let (first, last) = (VERSIONS.start(), VERSIONS.end());
-            return Err(format!("manifest_version is {}; this server reads {first} to {last}", versioned.format));
+            return Err(format!(
+                "manifest_version is {}; this server reads {first} to {last}",
+                versioned.format
+            ));
         }
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         manifest.check(name)?;

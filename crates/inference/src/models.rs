@@ -113,7 +113,8 @@ impl Models {
         known.declared = Some(Arc::clone(declared));
         known.counters.ready(true);
         let mut over = vec![std::mem::replace(&mut known.state, State::Ready(ready))];
-        if is_active && let Some(before) = versions.active.replace(version.clone()).filter(|one| one != version)
+        if is_active
+            && let Some(before) = versions.active.replace(version.clone()).filter(|one| one != version)
             && let Some(before) = versions.known.get_mut(&before)
         {
             before.counters.ready(false);

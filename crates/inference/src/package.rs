@@ -70,7 +70,8 @@ impl Read {
             Error::new(ErrorKind::Corrupt, "models.read").with_cause(format!("{name} {version}: {reason}"))
         };
         let (manifest, bundle) = store.manifest(name, version).await?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "models.read").with_cause(format!("{name} {version} is not stored"))
+            Error::new(ErrorKind::NotFound, "models.read")
+                .with_cause(format!("{name} {version} is not stored"))
         })?;
         let declared = Declared::read(Some(name), &manifest, bundle.as_deref(), key).map_err(corrupt)?;
         if declared.manifest.version != version {
@@ -135,7 +136,7 @@ impl Package {
     /// Opens the model and runs its golden vectors. It blocks its thread.
     pub fn check(&self, settings: &Settings) -> Result<Check, String> {
         let settings = Settings { sessions_per_model: 1, ..settings.clone() };
-        let Sessions { golden, execution_provider, .. } = self.sessions(&settings)?;
+        let Opened { golden, execution_provider, .. } = self.sessions(&settings)?;
         Ok(Check { golden, execution_provider })
     }
 
@@ -144,7 +145,7 @@ impl Package {
         store.add(&self.declared, &self.files, (&self.manifest, self.bundle.as_deref())).await
     }
 
-    fn sessions(&self, settings: &Settings) -> Result<Sessions, String> {
+    fn sessions(&self, settings: &Settings) -> Result<Opened, String> {
         let runtime = OnnxRuntime::load(settings.library.as_deref(), &settings.library_folders)
             .map_err(|error| error.to_string())?;
         let manifest = &self.declared.manifest;
@@ -153,7 +154,8 @@ impl Package {
         let (_, outputs) = manifest.output_names();
         let named = |reason: String| format!("{}: {reason}", self.place);
         let memory = settings.device_memory_bytes_max;
-        let (mut provider, mut golden, mut sessions) = (settings.execution_provider, String::new(), Vec::new());
+        let (mut provider, mut golden, mut sessions) =
+            (settings.execution_provider, String::new(), Vec::new());
         for _ in 0..settings.sessions_per_model {
             let opened = providers::open(&runtime, model, provider, memory).map_err(named)?;
             // What the first session got, the others get too.
@@ -166,7 +168,7 @@ impl Package {
             golden::warm(sizes, &cases, &mut session, &outputs).map_err(named)?;
             sessions.push(session);
         }
-        Ok(Sessions { sessions, golden, execution_provider: provider.name() })
+        Ok(Opened { sessions, golden, execution_provider: provider.name() })
     }
 
     /// What the configuration says of this model, or else its manifest.
@@ -180,7 +182,7 @@ impl Package {
             return Err("sessions_per_model, queue_depth and rows_max must be above 0".to_owned());
         }
         let normalisation = files::normalisation(&self.declared.manifest, &self.files)?;
-        let Sessions { sessions, golden, execution_provider } = self.sessions(settings)?;
+        let Opened { sessions, golden, execution_provider } = self.sessions(settings)?;
         let batching = self.batching(settings);
         let rows_max = batching.rows_max.unwrap_or(settings.rows_max);
         let limits = Limits {
@@ -200,7 +202,7 @@ pub(crate) fn batching(declared: &Declared, settings: &Settings) -> Batching {
     configured.or(declared.manifest.batching)
 }
 
-struct Sessions {
+struct Opened {
     sessions: Vec<OnnxSession>,
     golden: String,
     execution_provider: &'static str,

@@ -22,13 +22,13 @@ pub enum ExecutionProvider {
     Cpu,
     /// NVIDIA's GPUs.
     Cuda,
-    /// NVIDIA's GPUs by TensorRT, and by CUDA what that cannot.
+    /// NVIDIA's GPUs by `TensorRT`, and by CUDA what that cannot.
     Tensorrt,
     /// Apple's.
     Coreml,
     /// Intel's.
     Openvino,
-    /// The first of TensorRT, CUDA, Core ML, OpenVINO and the processor that takes the model.
+    /// The first of `TensorRT`, CUDA, Core ML, `OpenVINO` and the processor that takes the model.
     Auto,
 }
 

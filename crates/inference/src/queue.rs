@@ -295,7 +295,9 @@ impl<R: Runner> Worker<R> {
             jobs.retain(|job| !job.answer.is_closed());
             let started = Instant::now();
             let counters = &self.queue.0.counters;
-            jobs.iter().for_each(|job| counters.waited(started.duration_since(job.queued)));
+            for job in &jobs {
+                counters.waited(started.duration_since(job.queued));
+            }
             self.run(jobs);
         }
     }
@@ -313,10 +315,14 @@ impl<R: Runner> Worker<R> {
         let again = if clients.len() > 1 { requests.clone() } else { Vec::new() };
         match self.execute(requests, &outputs, &rows) {
             Ok(answers) => {
-                clients.into_iter().zip(answers).for_each(|(client, outputs)| answer(client, Ok(outputs)));
+                for (client, outputs) in clients.into_iter().zip(answers) {
+                    answer(client, Ok(outputs));
+                }
             }
             Err(cause) if again.is_empty() => {
-                clients.into_iter().for_each(|client| answer(client, Err(cause.to_string().into())));
+                for client in clients {
+                    answer(client, Err(cause.to_string().into()));
+                }
             }
             Err(_) => {
                 for ((client, inputs), rows) in clients.into_iter().zip(again).zip(rows) {

@@ -54,7 +54,7 @@ fn selection<'a>(
     Ok(match selections.entry(outputs.to_vec()) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => {
-            let selector = outputs.iter().fold(OutputSelector::no_default(), |all, name| all.with(name));
+            let selector = outputs.iter().fold(OutputSelector::no_default(), OutputSelector::with);
             new.insert(RunOptions::new()?.with_outputs(selector))
         }
     })
@@ -130,4 +130,42 @@ fn tensors(outputs: &SessionOutputs<'_>) -> Result<Vec<Tensor>, Cause> {
         tensors.push(Tensor { name: name.to_owned(), shape, data: data.to_vec() });
     }
     Ok(tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ort::memory::{AllocationDevice, AllocatorType, MemoryType};
+
+    use super::*;
+    use crate::manifest::Manifest;
+    use crate::providers::{self, ExecutionProvider};
+    use crate::runtime::OnnxRuntime;
+
+    /// The way of a GPU, on the processor: inputs and outputs are bound.
+    #[test]
+    fn a_bound_session_answers_as_one_that_is_not() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let runtime = OnnxRuntime::load(None, &[root.join("../../.tools/onnxruntime")]).unwrap();
+        let folder = root.join("tests/fixtures/doubling");
+        let manifest = Manifest::parse(&std::fs::read(folder.join("manifest.json")).unwrap(), None).unwrap();
+        let model = std::fs::read(folder.join("model.onnx")).unwrap();
+        let session = |host| {
+            let opened = providers::open(&runtime, &model, ExecutionProvider::Cpu, 1 << 30).unwrap();
+            OnnxSession::new(opened.session, host, &manifest.inputs, &manifest.outputs).unwrap()
+        };
+        let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default);
+        let (mut bound, mut plain) = (session(Some(memory.unwrap())), session(None));
+        for rows in [1, 3, 2] {
+            let data: Vec<f32> = (0..rows * 2).map(|value| value as f32).collect();
+            let x = Tensor { name: "x".to_owned(), shape: vec![rows, 2], data };
+            for outputs in [&["y"][..], &["z"], &["y", "z"]] {
+                let outputs: Vec<_> = outputs.iter().map(|name| (*name).to_owned()).collect();
+                let answer = bound.run(vec![x.clone()], &outputs).unwrap();
+                assert_eq!(answer.iter().map(|one| one.name.clone()).collect::<Vec<_>>(), outputs);
+                assert_eq!(answer, plain.run(vec![x.clone()], &outputs).unwrap());
+            }
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! OpenSSF Model Signing, verified offline: a Sigstore bundle of version 0.3 with a DSSE envelope over an in-toto statement that
-//! lists every file of the model with its SHA-256, signed with an ECDSA P-256 key. `model_signing sign key` of the PyPI package
+//! `OpenSSF` Model Signing, verified offline: a Sigstore bundle of version 0.3 with a DSSE envelope over an in-toto statement that
+//! lists every file of the model with its SHA-256, signed with an ECDSA P-256 key. `model_signing sign key` of the Python package
 //! `model-signing` makes them.
 //!
 //! Everything fails closed: a bundle that holds anything else than what is expected here is refused.
@@ -125,8 +125,8 @@ struct Resource {
 
 /// Checks `bundle` against `key`, and says what it vouches for. The error says what is wrong with it.
 pub(crate) fn verify(bundle: &[u8], key: &SigningKey) -> Result<Signed, String> {
-    let bundle: Bundle =
-        serde_json::from_slice(bundle).map_err(|error| format!("it is no Sigstore bundle of a key: {error}"))?;
+    let bundle: Bundle = serde_json::from_slice(bundle)
+        .map_err(|error| format!("it is no Sigstore bundle of a key: {error}"))?;
     expect("media type", &bundle.media_type, BUNDLE)?;
     expect("payload type", &bundle.dsse_envelope.payload_type, PAYLOAD)?;
     expect("key", &bundle.verification_material.public_key.hint, &key.hint)?;

@@ -62,7 +62,10 @@ fn error(kind: ErrorKind, reason: impl Into<ports::Cause>) -> Error {
 
 fn manifest_key(name: &str, version: &str, ending: &str) -> Result<ObjectKey> {
     if !is_plain(name) || !is_plain(version) {
-        return Err(error(ErrorKind::InvalidInput, format!("{name:?} {version:?} names no version of a model")));
+        return Err(error(
+            ErrorKind::InvalidInput,
+            format!("{name:?} {version:?} names no version of a model"),
+        ));
     }
     ObjectKey::new(format!("{MANIFESTS}{name}/{version}.{ending}"))
 }
@@ -136,7 +139,9 @@ impl ModelStore {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let bytes = collect(object.body, size).await;
         bytes.map(Vec::from).map_err(|cause| match cause.kind() {
-            ErrorKind::InvalidInput => error(ErrorKind::Corrupt, format!("{key} is longer than {size} bytes")),
+            ErrorKind::InvalidInput => {
+                error(ErrorKind::Corrupt, format!("{key} is longer than {size} bytes"))
+            }
             _ => cause,
         })
     }
@@ -193,16 +198,23 @@ impl ModelStore {
         if self.put_new(&key, bytes, None).await? {
             Ok(activation)
         } else {
-            Err(error(ErrorKind::Conflict, format!("another version of {name} was activated at the same time")))
+            Err(error(
+                ErrorKind::Conflict,
+                format!("another version of {name} was activated at the same time"),
+            ))
         }
     }
 
     /// Makes the version active again that was before.
     pub async fn rollback(&self, name: &str, now: Timestamp) -> Result<Activation> {
         let active = self.active(name).await?;
-        let active = active.ok_or_else(|| error(ErrorKind::NotFound, format!("no version of {name} was activated")))?;
+        let active = active
+            .ok_or_else(|| error(ErrorKind::NotFound, format!("no version of {name} was activated")))?;
         let before = active.predecessor.ok_or_else(|| {
-            error(ErrorKind::NotFound, format!("no other version of {name} was active before {}", active.version))
+            error(
+                ErrorKind::NotFound,
+                format!("no other version of {name} was active before {}", active.version),
+            )
         })?;
         self.activate(name, &before, now).await
     }
@@ -267,7 +279,7 @@ impl ModelStore {
 fn of_key(key: ObjectKey) -> Option<(String, Newest)> {
     let (name, file) = key.as_str().strip_prefix(ACTIVE)?.split_once('/')?;
     let number = file.strip_suffix(".json")?.parse().ok()?;
-    Some((name.to_owned(), Newest { number, key }))
+    Some((name.to_owned(), Newest { key, number }))
 }
 
 /// The hashes of the files that a manifest lists.

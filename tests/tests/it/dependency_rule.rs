@@ -41,7 +41,9 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &["adapters-insight", "adapters-local", "apple-health", "conformance", "simulator"],
         ),
         "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
-        "inference" | "migration" => (&["domain", "ports"], &["conformance"]),
+        // Its models lie in an object store, and are tested in one that needs nothing installed.
+        "inference" => (&["domain", "ports"], &["adapters-local", "conformance"]),
+        "migration" => (&["domain", "ports"], &["conformance"]),
         "api" => (
             &[
                 "adapters-*",

@@ -58,6 +58,8 @@ mod kill_drill;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod outage;

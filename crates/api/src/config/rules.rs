@@ -131,7 +131,35 @@ impl Rules {
         let inference = &config.inference;
         self.range("inference.sessions_per_model", inference.sessions_per_model, 1..=256);
         self.range("inference.queue_depth", inference.queue_depth, 1..=65_536);
+        self.range("inference.queue_rows_max", inference.queue_rows_max, 1..=65_536);
+        self.range("inference.rows_max", inference.rows_max, 1..=4_096);
         self.range("inference.deadline_ms", inference.deadline_ms, 10..=3_600_000);
+        self.range(
+            "inference.device_memory_bytes_max",
+            inference.device_memory_bytes_max,
+            67_108_864..=usize::MAX,
+        );
+        self.range("inference.refresh_ms", inference.refresh_ms, 100..=86_400_000);
+        self.demand(
+            inference.queue_rows_max >= inference.rows_max,
+            "inference.queue_rows_max",
+            "it must be at least inference.rows_max, so that one request fits into an empty queue",
+        );
+        for (model, batching) in &inference.batching {
+            let key = format!("inference.batching.{model}");
+            if let Some(rows_max) = batching.rows_max {
+                self.range(&format!("{key}.rows_max"), rows_max, 1..=4_096);
+            }
+            if let Some(rows_max) = batching.batch_rows_max {
+                self.range(&format!("{key}.batch_rows_max"), rows_max, 1..=256);
+            }
+            if let Some(delay_us) = batching.batch_delay_us {
+                self.range(&format!("{key}.batch_delay_us"), delay_us, 0..=1_000_000);
+            }
+        }
+        if let Some(Err(problem)) = inference.signing_key.as_deref().map(inference::SigningKey::from_pem) {
+            self.refuse("inference.signing_key", problem);
+        }
         let smtp = &config.mail.smtp;
         self.range("mail.smtp.port", smtp.port, 1..=u16::MAX);
         self.range("mail.smtp.connect_timeout_ms", smtp.connect_timeout_ms, 100..=600_000);

@@ -1,7 +1,8 @@
 //! One struct per section of the configuration. The values' meaning is written beside their defaults, in `config/default.toml`.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
+use inference::Batching;
 pub use inference::ExecutionProvider;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -347,8 +348,17 @@ pub struct Inference {
     pub library: Option<PathBuf>,
     pub sessions_per_model: usize,
     pub queue_depth: usize,
+    pub queue_rows_max: usize,
+    pub rows_max: usize,
     pub deadline_ms: u64,
     pub execution_provider: ExecutionProvider,
+    pub device_memory_bytes_max: usize,
+    pub cache_bytes_max: u64,
+    pub refresh_ms: u64,
+    pub signing_key: Option<String>,
+    /// By model.
+    #[serde(default)]
+    pub batching: BTreeMap<String, Batching>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -323,7 +323,9 @@ fn values_out_of_range_or_form_are_faults() {
         ("measures.pat_coverage_min", "1.01"),
         ("measures.pat_coverage_min", "NaN"),
         ("telemetry.log_level", "info,sqlx=loudly"),
-        ("inference.execution_provider", "cuda"),
+        ("inference.execution_provider", "gpu"),
+        ("inference.queue_rows_max", "1"),
+        ("inference.signing_key", "not a PEM"),
         ("limits.uploads_per_hour", "-1"),
     ] {
         assert_eq!(fault(&with_flags(&[(key, value)])).key, key, "{value}");

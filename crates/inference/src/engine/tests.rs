@@ -189,12 +189,16 @@ async fn only_the_outputs_that_were_asked_for_are_computed_and_in_that_order() {
         (&["z", "y"], &["y", "z"], &["z", "y"]),
     ] {
         let outputs = asked.iter().map(|name| (*name).to_owned()).collect();
-        let request = PredictionRequest { outputs, ..PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])]) };
+        let request =
+            PredictionRequest { outputs, ..PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])]) };
         let prediction = engine.predict(request).await.unwrap();
         assert_eq!(started.recv().unwrap(), computed);
         assert_eq!(prediction.outputs.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), given);
     }
-    let unknown = PredictionRequest { outputs: vec!["w".to_owned()], ..PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])]) };
+    let unknown = PredictionRequest {
+        outputs: vec!["w".to_owned()],
+        ..PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])])
+    };
     assert_eq!(engine.predict(unknown).await.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
@@ -205,7 +209,8 @@ async fn the_same_question_again_costs_no_inference_and_another_does() {
     (0..3).for_each(|_| open.send(()).unwrap());
     let ask = async |values: [f32; 2], outputs: &[&str]| {
         let outputs = outputs.iter().map(|name| (*name).to_owned()).collect();
-        let request = PredictionRequest { outputs, ..PredictionRequest::new("gate", vec![x(&[1, 2], &values)]) };
+        let request =
+            PredictionRequest { outputs, ..PredictionRequest::new("gate", vec![x(&[1, 2], &values)]) };
         engine.predict(request).await.unwrap()
     };
     let first = ask([1.0, 2.0], &[]).await;
@@ -215,7 +220,10 @@ async fn the_same_question_again_costs_no_inference_and_another_does() {
     assert_eq!(ask([1.0, 2.0], &["z"]).await.outputs[0].name, "z");
     let statistics = statistics(&engine, "1").await;
     assert_eq!((statistics.execution_count, statistics.inference_count), (3, 3));
-    assert_eq!((statistics.cache_hit.count, statistics.cache_miss.count, statistics.success.count), (2, 3, 5));
+    assert_eq!(
+        (statistics.cache_hit.count, statistics.cache_miss.count, statistics.success.count),
+        (2, 3, 5)
+    );
     assert!(statistics.last_inference.is_some());
 }
 
@@ -240,10 +248,14 @@ async fn a_version_takes_the_place_of_another_without_a_refused_request() {
         ..PredictionRequest::new("gate", vec![x(&[1, 2], &[5.0, 6.0])])
     };
     assert_eq!(engine.predict(of_first).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!((statistics(&engine, "1").await.success.count, statistics(&engine, "2").await.success.count), (2, 1));
+    assert_eq!(
+        (statistics(&engine, "1").await.success.count, statistics(&engine, "2").await.success.count),
+        (2, 1)
+    );
     let active: Vec<_> = engine.models().await.into_iter().map(|one| (one.version, one.active)).collect();
     assert_eq!(active, [(Some("2".to_owned()), true)]);
-    let index: Vec<_> = engine.index().await.unwrap().into_iter().map(|one| (one.version, one.active)).collect();
+    let index: Vec<_> =
+        engine.index().await.unwrap().into_iter().map(|one| (one.version, one.active)).collect();
     assert_eq!(index, [(Some("1".to_owned()), false), (Some("2".to_owned()), true)]);
 }
 

@@ -115,7 +115,8 @@ fn a_client_that_left_the_queue_costs_no_inference() {
 fn every_runner_works_at_the_same_time() {
     let ((started, has_started), (open_one, one), (open_two, two)) = (channel(), channel(), channel());
     let gates = vec![Gate { started: started.clone(), open: one }, Gate { started, open: two }];
-    let threads = Threads::start(gates, Limits { depth: 2, ..ONE_BY_ONE }, Counters::new("gate", "1")).unwrap();
+    let threads =
+        Threads::start(gates, Limits { depth: 2, ..ONE_BY_ONE }, Counters::new("gate", "1")).unwrap();
     let answers = [ask(&threads, &[1.0]).unwrap(), ask(&threads, &[2.0]).unwrap()];
     // Both have started, and neither was let go.
     has_started.recv().unwrap();
@@ -149,7 +150,8 @@ fn requests_that_wait_share_an_execution_up_to_its_rows() {
     let (threads, started, open) = gated(limits);
     let first = ask(&threads, &[1.0]).unwrap();
     assert_eq!(started.recv().unwrap(), [1.0]);
-    let answers = [&[2.0][..], &[3.0, 4.0], &[5.0, 6.0], &[7.0]].map(|values| (values, ask(&threads, values).unwrap()));
+    let answers =
+        [&[2.0][..], &[3.0, 4.0], &[5.0, 6.0], &[7.0]].map(|values| (values, ask(&threads, values).unwrap()));
     (0..3).for_each(|_| open.send(()).unwrap());
     // Five rows do not fit into four: the pair waits, and the one behind it takes the place.
     assert_eq!(started.recv().unwrap(), [2.0, 3.0, 4.0, 7.0]);
@@ -233,7 +235,7 @@ fn somebody_who_waits_goes_before_jobs_which_are_not_starved() {
     (0..23).for_each(|_| open.send(()).unwrap());
     let order: Vec<f32> = (0..22).map(|_| started.recv().unwrap()[0]).collect();
     // Eight of theirs, one job, eight of theirs, the other job, and the rest.
-    let at = |value: f32| order.iter().position(|one| *one == value).unwrap();
+    let at = |value: f32| order.iter().position(|one| one.to_bits() == value.to_bits()).unwrap();
     assert_eq!((at(100.0), at(101.0)), (8, 17));
     assert!(order.iter().filter(|value| **value < 100.0).is_sorted());
     for answer in jobs.into_iter().chain(people).chain([first]) {
@@ -266,7 +268,8 @@ impl Runner for Panics {
 #[test]
 fn after_a_panic_requests_are_refused_and_nobody_waits_for_ever() {
     let threads =
-        Threads::start(vec![Panics], Limits { depth: 9, ..ONE_BY_ONE }, Counters::new("panics", "1")).unwrap();
+        Threads::start(vec![Panics], Limits { depth: 9, ..ONE_BY_ONE }, Counters::new("panics", "1"))
+            .unwrap();
     assert!(ask(&threads, &[1.0]).unwrap().blocking_recv().is_err());
     while threads.threads.iter().any(|thread| !thread.is_finished()) {
         std::thread::yield_now();

@@ -6,13 +6,14 @@
     reason = "a test stops where something is not as it must be"
 )]
 
+mod stored;
 mod tampering;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use inference::{Engine, ExecutionProvider, Settings};
+use inference::{Engine, Settings};
 use ports::{ErrorKind, ModelState, ModelStatus, PredictionRequest, Predictor, Tensor, Weights};
 
 const WEEK: usize = 10_080;

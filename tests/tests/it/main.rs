@@ -80,6 +80,8 @@ mod providers;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod retina;
+#[cfg(test)]
 mod robustness;
 #[cfg(test)]
 mod shutdown;

@@ -160,6 +160,13 @@ pub(crate) const TABLE: &[Entry] = &[
     user("POST /api/v1/pat/analysis").body(POINTS),
     user("POST /api/v1/pat/analyze").body(POINTS),
     user("GET /api/v1/pat/analysis/{processing_id}").place(&[("processing_id", Place::Thing)]),
+    // A photograph is no text that could stand here: the retina tests send one.
+    user("POST /api/v1/retina/analyses"),
+    user("GET /api/v1/retina/analyses").listing(),
+    user("GET /api/v1/retina/analyses/{analysis_id}").place(&[("analysis_id", Place::Thing)]),
+    user("GET /api/v1/retina/analyses/{analysis_id}/image").place(&[("analysis_id", Place::Thing)]),
+    user("GET /api/v1/retina/analyses/{analysis_id}/map").place(&[("analysis_id", Place::Thing)]),
+    user("GET /api/v1/retina/eyes"),
     user("POST /api/v1/insights").body("{}"),
     user("POST /api/v1/insights/generate").body("{}"),
     user("GET /api/v1/insights/{insight_id}").place(&[("insight_id", Place::Thing)]),

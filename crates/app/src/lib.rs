@@ -33,6 +33,7 @@ pub mod requests;
 pub mod results;
 mod segments;
 mod settings;
+mod sweep;
 mod turns;
 mod upload;
 mod worker;

@@ -54,6 +54,8 @@ mod idempotency;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod imports_announced;
+#[cfg(test)]
 mod kill_drill;
 #[cfg(test)]
 mod listing;

@@ -56,6 +56,8 @@ mod idempotency;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod imports_announced;
+#[cfg(test)]
 mod insights;
 #[cfg(test)]
 mod kill_drill;

@@ -189,6 +189,8 @@ pub(crate) const TABLE: &[Entry] = &[
     user("PUT /api/v1/users/me/source-priority").body(r#"{"order":["watch"]}"#),
     user("GET /api/v1/metrics/deviations"),
     user("POST /api/v1/healthkit/stream").stream(),
+    user("POST /api/v1/healthkit/imports").body(r#"{"content_type":"application/xml","size_bytes":1}"#),
+    user("POST /api/v1/healthkit/imports/{import_id}/start").place(&[("import_id", Place::Thing)]),
     user("GET /api/v1/healthkit/imports/{import_id}").place(&[("import_id", Place::Thing)]),
     user("DELETE /api/v1/users/me").ends_the_caller(),
     user("GET /api/v1/users/me/consents"),

@@ -278,7 +278,8 @@ impl App {
             let analysis: RetinaAnalysis = decode(record)?;
             let objects = [("photograph", Some(analysis.photograph)), ("map", analysis.map)];
             for (name, object) in objects.into_iter().filter_map(|(name, object)| Some((name, object?))) {
-                self.hand_out_object(out, format!("retina/{}/{name}.png", analysis.id), object.object).await?;
+                self.hand_out_object(out, format!("retina/{}/{name}.png", analysis.id), object.object)
+                    .await?;
             }
         }
         Ok(())

@@ -125,9 +125,9 @@ impl App {
         let grader = self.grader().await?;
         let permit = DECODING.acquire().await;
         let rules = Arc::clone(&grader.preprocessing);
-        let prepared = blocking(move || Prepared::new(&bytes, &rules)).await?.map_err(|refusal| {
-            AppError::Parameter { name: "image", message: refusal.to_string() }
-        })?;
+        let prepared = blocking(move || Prepared::new(&bytes, &rules))
+            .await?
+            .map_err(|refusal| AppError::Parameter { name: "image", message: refusal.to_string() })?;
         let Prepared { photograph, png, quality, input } = prepared;
         let (format, width, height) = (photograph.format(), photograph.width(), photograph.height());
         let (grading, map, model) = match input {
@@ -165,11 +165,8 @@ impl App {
             Write::insert(RecordKey::retina_analysis(caller.user_id, id), encode(&analysis)?),
             self.platform.audit(caller, Action::Analyse, format!("retina/{id}"))?,
         ];
-        let kept: Vec<Picture> = [Some(&analysis.photograph), analysis.map.as_ref()]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let kept: Vec<Picture> =
+            [Some(&analysis.photograph), analysis.map.as_ref()].into_iter().flatten().cloned().collect();
         let outcome = self.commit_once(writes, once, analysis).await;
         let is_refused = match &outcome {
             Ok(Outcome::Done(_)) => false,

@@ -54,7 +54,8 @@ impl BothEyes {
             worse_eye: worse.map(|(eye, _)| eye),
             decision,
             ungraded,
-            rule: "the worse eye counts; an eye without a grade keeps the person from being not referable".to_owned(),
+            rule: "the worse eye counts; an eye without a grade keeps the person from being not referable"
+                .to_owned(),
         }
     }
 }
@@ -73,7 +74,10 @@ mod tests {
     fn the_worse_eye_counts() {
         let (healthy, ill) = (graded(0, 0.1, Decision::NotReferable), graded(3, 0.9, Decision::Referable));
         let both = BothEyes::combine(Some(&healthy), Some(&ill));
-        assert_eq!((both.grade, both.worse_eye, both.decision), (Some(3), Some(Eye::Right), Decision::Referable));
+        assert_eq!(
+            (both.grade, both.worse_eye, both.decision),
+            (Some(3), Some(Eye::Right), Decision::Referable)
+        );
         let both = BothEyes::combine(Some(&healthy), Some(&healthy));
         assert_eq!((both.grade, both.decision), (Some(0), Decision::NotReferable));
     }

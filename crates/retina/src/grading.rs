@@ -113,8 +113,11 @@ impl Calibration {
             }
         }
         let probability = probabilities[REFERABLE_FROM..].iter().sum::<f64>().min(1.0);
-        let entropy_bits =
-            -probabilities.iter().filter(|share| **share > 0.0).map(|share| share * share.log2()).sum::<f64>();
+        let entropy_bits = -probabilities
+            .iter()
+            .filter(|share| **share > 0.0)
+            .map(|share| share * share.log2())
+            .sum::<f64>();
         let Abstain { low, high, entropy_bits_max } = self.abstain;
         let decision = if (low..high).contains(&probability) || entropy_bits > entropy_bits_max {
             Decision::Abstained

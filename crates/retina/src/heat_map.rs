@@ -34,7 +34,11 @@ pub fn heat_map(
         let heat = [255.0, 255.0 * (2.0 - 2.0 * strength).min(1.0), 0.0];
         for (value, heat) in rgb.iter().zip(heat) {
             let mixed = value + (heat - value) * OPACITY * strength;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 to 255")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is within 0 to 255"
+            )]
             pixels.push(mixed.round() as u8);
         }
     }
@@ -46,7 +50,11 @@ pub fn heat_map(
 fn between(activation: &[f32], side: usize, x: usize, y: usize) -> f32 {
     let place = |at: usize| {
         let position = ((at as f32 + 0.5) * side as f32 / SIDE as f32 - 0.5).clamp(0.0, (side - 1) as f32);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 to side - 1")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is within 0 to side - 1"
+        )]
         let low = position.floor() as usize;
         (low, (low + 1).min(side - 1), position - low as f32)
     };

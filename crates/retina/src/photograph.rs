@@ -132,8 +132,7 @@ impl Photograph {
 /// Encodes RGB pixels.
 pub(crate) fn png(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let encoder =
-        PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
+    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
     let written = encoder.write_image(pixels, width, height, ExtendedColorType::Rgb8);
     debug_assert!(written.is_ok(), "a buffer of the right length goes into memory");
     bytes

@@ -92,7 +92,11 @@ impl Preprocessing {
 
 /// A Gaussian blur of radius `round(3 sigma)`; the picture goes on beyond its edge mirrored at the outermost pixel.
 fn blur(plane: &Plane, sigma: f64) -> Vec<f32> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sigma is checked: at most size / 4")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sigma is checked: at most size / 4"
+    )]
     let radius = (3.0 * sigma).round() as usize;
     let weight = |at: usize| (-0.5 * ((at as f64 - radius as f64) / sigma).powi(2)).exp();
     let sum: f64 = (0..=2 * radius).map(weight).sum();
@@ -108,7 +112,10 @@ fn blur(plane: &Plane, sigma: f64) -> Vec<f32> {
         let mut out = vec![0.0_f32; values.len()];
         for first in (0..size).flat_map(|index| (0..3).map(move |channel| index * line + channel)) {
             for place in 0..size {
-                let sum = kernel.iter().enumerate().map(|(at, weight)| weight * values[first + mirrored(place + at) * step]);
+                let sum = kernel
+                    .iter()
+                    .enumerate()
+                    .map(|(at, weight)| weight * values[first + mirrored(place + at) * step]);
                 out[first + place * step] = sum.sum();
             }
         }

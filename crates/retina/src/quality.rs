@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    FieldOfView, Photograph, Preprocessing, RuleError,
-    resize::Plane,
-    rules::within,
-};
+use crate::{FieldOfView, Photograph, Preprocessing, RuleError, resize::Plane, rules::within};
 
 /// Everything is measured on the field of view at this many pixels a side, so that a camera's resolution does not matter.
 const SIDE: usize = 256;
@@ -102,7 +98,9 @@ impl Shortcoming {
             Self::Blurred => "it is blurred: focus and take it again",
             Self::TooDark => "it is too dark: take it again with more light, or a wider pupil",
             Self::TooBright => "it is overexposed: take it again with less light",
-            Self::UnevenIllumination => "it is lit unevenly: centre the camera on the pupil and take it again",
+            Self::UnevenIllumination => {
+                "it is lit unevenly: centre the camera on the pupil and take it again"
+            }
         }
     }
 }
@@ -223,9 +221,12 @@ impl Mean {
 impl Measured {
     fn new(plane: &Plane, field: FieldOfView, threshold: u8) -> Self {
         let side = f64::from(field.side());
-        let (half_width, half_height) = (0.5 * f64::from(field.width) / side, 0.5 * f64::from(field.height) / side);
-        let value = |x: usize, y: usize, channel: usize| f64::from(plane.values[(y * SIDE + x) * 3 + channel]);
-        let (mut bright, mut laplacian, mut overexposed) = (Mean::default(), Mean::default(), Mean::default());
+        let (half_width, half_height) =
+            (0.5 * f64::from(field.width) / side, 0.5 * f64::from(field.height) / side);
+        let value =
+            |x: usize, y: usize, channel: usize| f64::from(plane.values[(y * SIDE + x) * 3 + channel]);
+        let (mut bright, mut laplacian, mut overexposed) =
+            (Mean::default(), Mean::default(), Mean::default());
         let (mut quadrants, mut channels) = ([Mean::default(); 4], [Mean::default(); 3]);
         for (y, x) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x))) {
             let dx = ((x as f64 + 0.5) / SIDE as f64 - 0.5) / half_width;
@@ -243,7 +244,8 @@ impl Measured {
             }
             overexposed.add(f64::from(u8::from(rgb[0] >= 250.0 && rgb[1] >= 250.0)));
             if far <= INNER && (1..SIDE - 1).contains(&x) && (1..SIDE - 1).contains(&y) {
-                let around = value(x - 1, y, 1) + value(x + 1, y, 1) + value(x, y - 1, 1) + value(x, y + 1, 1);
+                let around =
+                    value(x - 1, y, 1) + value(x + 1, y, 1) + value(x, y - 1, 1) + value(x, y + 1, 1);
                 laplacian.add(around - 4.0 * rgb[1]);
             }
         }

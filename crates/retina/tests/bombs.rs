@@ -18,7 +18,7 @@ fn zeros(mib: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 << 16);
     block.compress_vec(&vec![0; 1 << 20], &mut bytes, FlushCompress::Full).unwrap();
     // Of zlib's own: a header, an empty last block, and Adler-32 of nothing but zeros.
-    let sum = u32::try_from((mib << 20) % 65_521).unwrap() << 16 | 1;
+    let sum = (u32::try_from((mib << 20) % 65_521).unwrap() << 16) | 1;
     [&[0x78, 0xDA][..], &bytes.repeat(mib), &[0x03, 0x00], &sum.to_be_bytes()].concat()
 }
 
@@ -103,7 +103,9 @@ fn bombs_are_refused_within_200_ms_and_64_mb() {
         ("jpeg, too many pixels", jpeg(9_000, 9_000, 0xC0)),
     ];
     let mut one = Vec::with_capacity(3 << 20);
-    flate2::Decompress::new(true).decompress_vec(&zeros(2), &mut one, flate2::FlushDecompress::Finish).unwrap();
+    flate2::Decompress::new(true)
+        .decompress_vec(&zeros(2), &mut one, flate2::FlushDecompress::Finish)
+        .unwrap();
     assert!(one == vec![0; 2 << 20], "a bomb that is no valid stream would be refused for that");
     assert!(bombs.iter().all(|(_, bytes)| bytes.len() < 2 << 20), "a bomb is small");
     let before = peak_mb();

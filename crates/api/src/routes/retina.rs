@@ -29,9 +29,7 @@ const DISCLAIMER: &str = "screening support, not a diagnosis";
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
-        .service(
-            resource("/retina/analyses").route(web::post().to(analyse)).route(web::get().to(list)),
-        )
+        .service(resource("/retina/analyses").route(web::post().to(analyse)).route(web::get().to(list)))
         .service(resource("/retina/analyses/{analysis_id}").route(web::get().to(stored)))
         .service(resource("/retina/analyses/{analysis_id}/image").route(web::get().to(image)))
         .service(resource("/retina/analyses/{analysis_id}/map").route(web::get().to(map)))
@@ -190,8 +188,9 @@ struct Sent {
 }
 
 fn unsupported() -> Problem {
-    Problem::new(ProblemKind::UnsupportedMedia)
-        .detail("a photograph is image/jpeg, image/png, image/tiff, or the field image of multipart/form-data")
+    Problem::new(ProblemKind::UnsupportedMedia).detail(
+        "a photograph is image/jpeg, image/png, image/tiff, or the field image of multipart/form-data",
+    )
 }
 
 /// The photograph of a body: all of it, or a field of a form.
@@ -213,7 +212,8 @@ async fn sent(request: &HttpRequest, body: Bytes) -> Result<Sent, Problem> {
 }
 
 async fn form(body: Bytes, boundary: String) -> Result<Sent, Problem> {
-    let malformed = |_hidden: multer::Error| Problem::field("", "the form is not well-formed or not complete");
+    let malformed =
+        |_hidden: multer::Error| Problem::field("", "the form is not well-formed or not complete");
     let stream = futures::stream::once(async { Ok::<_, std::convert::Infallible>(body) });
     let mut form = multer::Multipart::new(stream, boundary);
     let (mut image, mut eye) = (None, None);
@@ -333,7 +333,9 @@ pub(crate) async fn stored(
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RetinaImage {
     /// Whoever holds it can read the photograph, without a token.
-    #[schema(example = "http://127.0.0.1:8080/objects/retina/0f3c/photograph.png?expires=1772352300&signature=abc")]
+    #[schema(
+        example = "http://127.0.0.1:8080/objects/retina/0f3c/photograph.png?expires=1772352300&signature=abc"
+    )]
     url: String,
     /// Until when: five minutes.
     #[schema(example = "2026-03-01T08:05:00Z")]
@@ -394,6 +396,7 @@ pub(crate) struct EyesBody {
     (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn eyes(context: Ctx, user: HealthUser) -> Result<HttpResponse, Problem> {
     let Eyes { left, right, both } = context.app.retina_eyes(&user.caller).await?;
-    let body = EyesBody { left: left.map(Into::into), right: right.map(Into::into), both, disclaimer: DISCLAIMER };
+    let body =
+        EyesBody { left: left.map(Into::into), right: right.map(Into::into), both, disclaimer: DISCLAIMER };
     Ok(HttpResponse::Ok().json(body))
 }

@@ -33,7 +33,10 @@ fn an_ungradable_photograph_has_its_own_reason() {
 fn the_field_of_view_of_a_wide_photograph_is_cut_out() {
     let field = rules().field_of_view(&photograph("wide.png")).unwrap();
     // The circle lies between columns 40 and 200, of which it fills about 0.95; its top and bottom are cut off.
-    assert!((40..=50).contains(&field.left) && (190..=200).contains(&(field.left + field.width)), "{field:?}");
+    assert!(
+        (40..=50).contains(&field.left) && (190..=200).contains(&(field.left + field.width)),
+        "{field:?}"
+    );
     assert_eq!((field.top, field.height), (0, 140));
 }
 

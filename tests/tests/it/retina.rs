@@ -58,7 +58,7 @@ async fn a_photograph_is_graded_as_it_was_drawn() {
     ready(&server).await;
     let phone = server.phone().await;
     for grade in 0..5_u64 {
-        let analysis = analyse(&phone, "left", &format!("grade-{grade}.jpg")).await;
+        let analysis = analyse(&phone, "left", &format!("grade-{grade}-b.jpg")).await;
         assert_eq!(analysis["grading"]["grade"], grade, "{analysis}");
         let probabilities = analysis["grading"]["probabilities"].as_array().unwrap();
         let probabilities: Vec<f64> = probabilities.iter().map(|one| one.as_f64().unwrap()).collect();
@@ -195,7 +195,7 @@ async fn of_two_eyes_the_worse_counts_and_an_ungradable_one_is_not_a_healthy_one
     let none = eyes().await;
     assert_eq!((&none["left"], &none["both"]["grade"]), (&Value::Null, &Value::Null));
     assert_eq!(none["both"]["decision"], "abstained");
-    analyse(&phone, "left", "grade-0.jpg").await;
+    analyse(&phone, "left", "grade-0-b.jpg").await;
     assert_eq!(eyes().await["both"]["ungraded"], json!(["right"]));
     analyse(&phone, "right", "grade-3.jpg").await;
     let both = eyes().await;

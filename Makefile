@@ -24,7 +24,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws test lint bench drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators peers onnxruntime clean
+.PHONY: help run run-aws test lint bench bench-measures report-picture drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators peers onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,11 +46,18 @@ lint: ## Checks the format, the lints and the documentation.
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps
 
-bench: onnxruntime ## Measures functions, then the whole process beside its floors and peers; JSON=1 prints the latter as JSON.
+bench: onnxruntime bench-measures ## Measures functions, then the whole process beside its floors and peers; JSON=1 prints the latter as JSON.
 	@$(MAKE) --no-print-directory peers || echo "SKIPPED: not all peers can be installed here; what is said of the others holds." >&2
 	$(CARGO) bench $(WORKSPACE) --bench '*'
 	$(CARGO) build --release $(WORKSPACE) --bins
 	$(TARGET)/release/whole-process $(if $(JSON),--json)
+
+bench-measures: ## Measures a year's measures beside pyActigraphy (Python 3.9, else its recorded times), and the merge; JSON=1 prints JSON.
+	@$(PYTHON) scripts/bench-measures.py $(if $(JSON),--json) $(TOOLS) $(TARGET) $(CARGO)
+
+report-picture: onnxruntime ## Draws docs/report.png, the pictures of a simulated person's report. Needs Chromium.
+	$(CARGO) build $(WORKSPACE) --bins
+	$(PYTHON) scripts/report-picture.py $(TARGET)/debug/clarity docs/report.png
 
 drill: onnxruntime ## Kills the server and the worker DRILL_KILLS (200) times under load and looks for what was lost.
 	$(CARGO) build --release -p api --bin clarity

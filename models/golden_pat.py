@@ -5,7 +5,7 @@ It reads nothing but the named weights out of the ONNX file, and follows the pap
 attention. It shares no code with make_pat.py and does not use ONNX Runtime, so that a fault in the graph or in the runtime
 shows as a difference.
 
-usage: golden_pat.py MODEL.onnx FOLDER SEED ROWS
+usage: golden_pat.py MODEL.onnx FOLDER SEED ROWS OUTPUT...
 """
 
 import pathlib
@@ -39,7 +39,7 @@ def softmax(x):
 
 
 def encode(w, x):
-    """The embedding and the attention profile of each row of x."""
+    """The outputs of each row of x, by name."""
     patch, width = w["dense/kernel"].shape
     x = x.reshape(len(x), WEEK // patch, patch) @ w["dense/kernel"] + w["dense/bias"]
     angles = np.arange(WEEK // patch)[:, None] * 10000.0 ** (-2.0 * np.arange(width // 2) / width)
@@ -63,7 +63,11 @@ def encode(w, x):
         fed = hidden @ w[f"{name}_ff2/kernel"] + w[f"{name}_ff2/bias"]
         x = layer_norm(x + fed, w[f"{name}_norm2/gamma"], w[f"{name}_norm2/beta"])
         layer += 1
-    return {"embedding": x.mean(axis=1), "attention_profile": attention.mean(axis=(1, 2))}
+    outputs = {"tokens": x, "embedding": x.mean(axis=1), "attention_profile": attention.mean(axis=(1, 2))}
+    if "output/kernel" in w:
+        hidden = np.maximum(outputs["embedding"] @ w["dense_128/kernel"] + w["dense_128/bias"], 0.0)
+        outputs["probability"] = 1.0 / (1.0 + np.exp(-(hidden @ w["output/kernel"] + w["output/bias"])))
+    return outputs
 
 
 def main():
@@ -73,8 +77,8 @@ def main():
     weights = {one.name: numpy_helper.to_array(one).astype(np.float64) for one in found}
     outputs = encode(weights, lcg64(seed, rows * WEEK).reshape(rows, WEEK))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, values in outputs.items():
-        (folder / f"{name}-{seed}.f32").write_bytes(values.astype("<f4").tobytes())
+    for name in sys.argv[5:]:
+        (folder / f"{name}-{seed}.f32").write_bytes(outputs[name].astype("<f4").tobytes())
 
 
 if __name__ == "__main__":

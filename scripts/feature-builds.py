@@ -19,16 +19,19 @@ BEGIN, END = "<!-- feature-builds -->\n", "<!-- /feature-builds -->\n"
 SETS = (
     ("local",),
     ("local", "gemini"),
+    ("local", "openai"),
+    ("local", "aws-bedrock"),
     ("aws",),
     ("aws-dynamodb",),
     ("aws-s3", "local"),
     ("aws-sqs", "local"),
     ("aws-sns", "local"),
     ("aws-secrets-manager", "local"),
+    ("aws-ssm", "local"),
     ("aws-cognito", "local"),
     ("postgres",),
     ("postgres", "redis"),
-    ("local", "aws", "postgres", "redis", "gemini"),
+    ("local", "aws", "postgres", "redis", "gemini", "openai"),
 )
 
 

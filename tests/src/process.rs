@@ -50,6 +50,13 @@ impl Clarity {
         Self::command("worker", data)
     }
 
+    /// `clarity import FILE --user E-MAIL`.
+    pub fn import(data: &Path, file: &Path, email: &str) -> anyhow::Result<Self> {
+        let mut clarity = Self::command("import", data)?;
+        clarity.command.arg(file).args(["--user", email]);
+        Ok(clarity)
+    }
+
     fn command(name: &str, data: &Path) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has a folder")?;
         let mut command = Command::new(binary()?);
@@ -82,6 +89,11 @@ impl Clarity {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// Starts a command that ends by itself, and says little before it does.
+    pub fn spawn(mut self) -> anyhow::Result<Child> {
+        Ok(self.command.spawn()?)
     }
 
     /// Starts it, and waits for the line that says that it listens or works.

@@ -1385,6 +1385,7 @@ export interface components {
             embedding?: number[] | null;
             /** @description Steps are not what PAT was trained on. */
             experimental: boolean;
+            /** @description The highest alert of the configured screening rules that are met: `none`, `low`, `moderate` or `high`. Screening, not a diagnosis. */
             mania_alert_level?: string | null;
             /** Format: double */
             mania_risk_score?: number | null;
@@ -1395,6 +1396,8 @@ export interface components {
             not_assessed: {
                 [key: string]: string;
             };
+            /** @description What each configured screening rule found, in the nights up to the last local day; empty where screening is off. */
+            screening: components["schemas"]["Finding"][];
             /**
              * Format: double
              * @description Needs scored sleep, which steps alone do not give.
@@ -1410,6 +1413,11 @@ export interface components {
             /** Format: double */
             wake_after_sleep_onset?: number | null;
         };
+        /**
+         * @description How loud a screening alerts.
+         * @enum {string}
+         */
+        Alert: "none" | "low" | "moderate" | "high";
         /** @description How a stored analysis was made. */
         AnalysisMetadata: {
             coverage?: components["schemas"]["Coverage"] | null;
@@ -1417,6 +1425,7 @@ export interface components {
             measures?: components["schemas"]["Circadian"] | null;
             method?: string | null;
             model?: components["schemas"]["ModelIdentity"] | null;
+            screening?: components["schemas"]["Finding"][] | null;
         };
         /** @description The answer to an analysis. */
         AnalysisResponse: {
@@ -1702,6 +1711,11 @@ export interface components {
          * @enum {string}
          */
         Code: "INVALID_JSON" | "UNKNOWN_MESSAGE_TYPE" | "MESSAGE_PARSE_ERROR" | "INVALID_HEALTH_DATA_PAYLOAD" | "INVALID_HEALTH_DATA" | "INVALID_HEALTH_INSIGHT_CONTENT" | "INVALID_HEALTH_INSIGHT_DATA" | "HEALTH_ANALYSIS_ERROR" | "FORBIDDEN_USER_ID" | "MESSAGE_TOO_LARGE" | "RATE_LIMIT_EXCEEDED";
+        /**
+         * @description How a value is compared with the threshold.
+         * @enum {string}
+         */
+        Comparison: "below" | "at_most" | "above" | "at_least";
         /** @description A consent. */
         ConsentBody: {
             /** @description As the user named them; `null` where that was by id. */
@@ -2018,6 +2032,20 @@ export interface components {
              * @example /metrics/3/biometric_data
              */
             pointer: string;
+        };
+        /** @description What one screening rule found. */
+        Finding: {
+            /** @description How many of its nights had a value. */
+            coverage: components["schemas"]["Coverage"];
+            /** @description The values that it looked at, the latest last, in the rule's unit; `null` for a night without one. */
+            inputs: (number | null)[];
+            /** @description Whether it is met; `null` where it was not assessed. */
+            is_met: boolean | null;
+            /** @description Why it was not assessed. */
+            not_assessed: string | null;
+            rule: components["schemas"]["ScreeningRule"];
+            /** @example screening, not a diagnosis */
+            statement: string;
         };
         /** @description Who forgot their password. */
         ForgotPasswordRequest: {
@@ -3046,6 +3074,57 @@ export interface components {
          * @enum {string}
          */
         ScopeWord: "metrics" | "readings" | "insights";
+        /**
+         * @description What a rule looks for signs of.
+         * @enum {string}
+         */
+        Screen: "mania" | "mood";
+        /** @description A screening rule, as it is configured. */
+        ScreeningRule: {
+            alert: components["schemas"]["Alert"];
+            /** @description The publication that it is taken from. */
+            citation: string;
+            comparison: components["schemas"]["Comparison"];
+            /**
+             * Format: uuid
+             * @example mania_decreased_need_for_sleep
+             */
+            id: string;
+            /**
+             * @description The measure that it looks at.
+             * @example total_sleep_time
+             */
+            input: string;
+            /**
+             * Format: int32
+             * @description How many of the latest nights are looked at.
+             * @example 7
+             */
+            nights: number;
+            /**
+             * Format: int32
+             * @description How many of them must meet the comparison.
+             * @example 4
+             */
+            nights_met: number;
+            /**
+             * Format: int32
+             * @description How many of them must have a value.
+             * @example 5
+             */
+            nights_needed: number;
+            screen: components["schemas"]["Screen"];
+            /**
+             * Format: double
+             * @example 180
+             */
+            threshold: number;
+            /**
+             * @description UCUM, of input and threshold.
+             * @example min
+             */
+            unit: string;
+        };
         /** @description A message from the server. */
         ServerMessage: components["schemas"]["Body"] & {
             /**
@@ -3407,8 +3486,11 @@ export interface components {
             heart_rate_recovery: components["schemas"]["Measure"];
             /** @description RMSSD of the day's recordings that have their beats. */
             hrv_rmssd: components["schemas"]["Measure"];
+            hrv_sdnn_of_beats: components["schemas"]["Measure"] | null;
             /** @description By how much the heart beats slower in the night that ends on this day than while awake on it. */
             nocturnal_dip: components["schemas"]["Measure"];
+            /** @description The workouts that end on the day; `null` where an earlier build computed the day. */
+            workouts: components["schemas"]["WorkoutHeart"][] | null;
             /** @description HealthKit's temperature of the wrist in sleep. Only its deviation from what is usual means something. */
             wrist_temperature: components["schemas"]["Measure"];
         };
@@ -3417,6 +3499,27 @@ export interface components {
          * @enum {string}
          */
         Weights: "published" | "trained" | "synthetic";
+        /** @description The heart in and after one workout. */
+        WorkoutHeart: {
+            /**
+             * Format: int32
+             * @description HealthKit's `HKWorkoutActivityType`: 37 is running.
+             * @example 37
+             */
+            activity_type: number;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T16:45:00Z
+             */
+            end: string;
+            /** @description By how much the heart slows down in the minute after the workout. */
+            heart_rate_recovery: components["schemas"]["Measure"];
+            /**
+             * Format: date-time
+             * @example 2026-03-01T16:00:00Z
+             */
+            start: string;
+        };
         /** @description Which writer is configured. */
         Writer: {
             model: string | null;
@@ -7303,6 +7406,18 @@ export interface operations {
                      *               "unit": "ms",
                      *               "value": null
                      *             },
+                     *             "hrv_sdnn_of_beats": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of SDNN (Task Force 1996), sample standard deviation of normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
                      *             "nocturnal_dip": {
                      *               "coverage": {
                      *                 "expected": 0,
@@ -7315,6 +7430,7 @@ export interface operations {
                      *               "unit": "%",
                      *               "value": null
                      *             },
+                     *             "workouts": [],
                      *             "wrist_temperature": {
                      *               "coverage": {
                      *                 "expected": 1,
@@ -7540,6 +7656,18 @@ export interface operations {
                      *               "unit": "ms",
                      *               "value": null
                      *             },
+                     *             "hrv_sdnn_of_beats": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of SDNN (Task Force 1996), sample standard deviation of normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
                      *             "nocturnal_dip": {
                      *               "coverage": {
                      *                 "expected": 1402,
@@ -7554,6 +7682,27 @@ export interface operations {
                      *               "unit": "%",
                      *               "value": null
                      *             },
+                     *             "workouts": [
+                     *               {
+                     *                 "activity_type": 37,
+                     *                 "end": "2026-03-02T16:45:00Z",
+                     *                 "heart_rate_recovery": {
+                     *                   "coverage": {
+                     *                     "expected": 2,
+                     *                     "observed": 2,
+                     *                     "of": "readings"
+                     *                   },
+                     *                   "method": "heart rate recovery (Cole 1999), peak of the last minute of exercise - 1 min after its end",
+                     *                   "not_assessed": null,
+                     *                   "sources": [
+                     *                     "Apple Watch"
+                     *                   ],
+                     *                   "unit": "/min",
+                     *                   "value": 32
+                     *                 },
+                     *                 "start": "2026-03-02T16:00:00Z"
+                     *               }
+                     *             ],
                      *             "wrist_temperature": {
                      *               "coverage": {
                      *                 "expected": 1,
@@ -8964,6 +9113,7 @@ export interface operations {
                      *         "not_assessed": {
                      *           "confidence_score": "nothing computed one",
                      *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_alert_level": "screening is off: no rule is configured",
                      *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
                      *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
@@ -8971,6 +9121,7 @@ export interface operations {
                      *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
                      *         },
+                     *         "screening": [],
                      *         "sleep_efficiency": null,
                      *         "sleep_onset_latency": null,
                      *         "sleep_stages": null,
@@ -9178,7 +9329,8 @@ export interface operations {
                      *           "sha256": "e8649e046b00068845c17aff3b570885e8fa8b87464250ccc2abe8d437832a93",
                      *           "version": "1.0.0-synthetic",
                      *           "weights": "synthetic"
-                     *         }
+                     *         },
+                     *         "screening": []
                      *       },
                      *       "pat_features": {
                      *         "interdaily_stability": 0.999,
@@ -9403,6 +9555,7 @@ export interface operations {
                      *         "not_assessed": {
                      *           "confidence_score": "nothing computed one",
                      *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_alert_level": "screening is off: no rule is configured",
                      *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
                      *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
@@ -9410,6 +9563,7 @@ export interface operations {
                      *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
                      *         },
+                     *         "screening": [],
                      *         "sleep_efficiency": null,
                      *         "sleep_onset_latency": null,
                      *         "sleep_stages": null,
@@ -9650,6 +9804,7 @@ export interface operations {
                      *         "not_assessed": {
                      *           "confidence_score": "nothing computed one",
                      *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_alert_level": "screening is off: no rule is configured",
                      *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
                      *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
@@ -9657,6 +9812,7 @@ export interface operations {
                      *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
                      *         },
+                     *         "screening": [],
                      *         "sleep_efficiency": null,
                      *         "sleep_onset_latency": null,
                      *         "sleep_stages": null,
@@ -10025,6 +10181,7 @@ export interface operations {
                      *         "not_assessed": {
                      *           "confidence_score": "nothing computed one",
                      *           "depression_risk_score": "no trained head is published for PAT, so there is an embedding only",
+                     *           "mania_alert_level": "screening is off: no rule is configured",
                      *           "mania_risk_score": "no trained head is published for PAT, so there is an embedding only",
                      *           "sleep_efficiency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "sleep_onset_latency": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
@@ -10032,6 +10189,7 @@ export interface operations {
                      *           "total_sleep_time": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded",
                      *           "wake_after_sleep_onset": "sleep is not scored from steps; see metrics/sleep for nights that HealthKit recorded"
                      *         },
+                     *         "screening": [],
                      *         "sleep_efficiency": null,
                      *         "sleep_onset_latency": null,
                      *         "sleep_stages": null,
@@ -11596,6 +11754,18 @@ export interface operations {
                      *               "unit": "ms",
                      *               "value": null
                      *             },
+                     *             "hrv_sdnn_of_beats": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of SDNN (Task Force 1996), sample standard deviation of normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
                      *             "nocturnal_dip": {
                      *               "coverage": {
                      *                 "expected": 0,
@@ -11608,6 +11778,7 @@ export interface operations {
                      *               "unit": "%",
                      *               "value": null
                      *             },
+                     *             "workouts": [],
                      *             "wrist_temperature": {
                      *               "coverage": {
                      *                 "expected": 1,
@@ -11833,6 +12004,18 @@ export interface operations {
                      *               "unit": "ms",
                      *               "value": null
                      *             },
+                     *             "hrv_sdnn_of_beats": {
+                     *               "coverage": {
+                     *                 "expected": 0,
+                     *                 "observed": 0,
+                     *                 "of": "readings"
+                     *               },
+                     *               "method": "mean over the day's recordings of SDNN (Task Force 1996), sample standard deviation of normal intervals: 300 to 2000 ms and within 20 % of the one before (Malik 1989)",
+                     *               "not_assessed": "no recording has enough of its beats",
+                     *               "sources": [],
+                     *               "unit": "ms",
+                     *               "value": null
+                     *             },
                      *             "nocturnal_dip": {
                      *               "coverage": {
                      *                 "expected": 1402,
@@ -11847,6 +12030,27 @@ export interface operations {
                      *               "unit": "%",
                      *               "value": null
                      *             },
+                     *             "workouts": [
+                     *               {
+                     *                 "activity_type": 37,
+                     *                 "end": "2026-03-02T16:45:00Z",
+                     *                 "heart_rate_recovery": {
+                     *                   "coverage": {
+                     *                     "expected": 2,
+                     *                     "observed": 2,
+                     *                     "of": "readings"
+                     *                   },
+                     *                   "method": "heart rate recovery (Cole 1999), peak of the last minute of exercise - 1 min after its end",
+                     *                   "not_assessed": null,
+                     *                   "sources": [
+                     *                     "Apple Watch"
+                     *                   ],
+                     *                   "unit": "/min",
+                     *                   "value": 32
+                     *                 },
+                     *                 "start": "2026-03-02T16:00:00Z"
+                     *               }
+                     *             ],
                      *             "wrist_temperature": {
                      *               "coverage": {
                      *                 "expected": 1,

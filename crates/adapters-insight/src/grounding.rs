@@ -63,14 +63,14 @@ pub fn spoken(fact: &Fact) -> Option<String> {
 }
 
 /// What may be said.
-struct Ground {
+pub(crate) struct Ground {
     figures: Vec<Figure>,
     /// Texts that hold numbers and may be quoted, in lower case, the longest first.
     quotes: Vec<String>,
 }
 
 impl Ground {
-    fn of(facts: &InsightFacts) -> Self {
+    pub(crate) fn of(facts: &InsightFacts) -> Self {
         let mut ground = Self { figures: Vec::new(), quotes: Vec::new() };
         for fact in &facts.facts {
             ground.allow_value(fact);
@@ -131,7 +131,8 @@ impl Ground {
         }
     }
 
-    fn holds(&self, text: &str) -> bool {
+    /// Whether every number in `text` may be said.
+    pub(crate) fn holds(&self, text: &str) -> bool {
         figures(&self.without_quotes(text)).iter().all(|figure| self.grounds(figure))
     }
 

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use ports::{Fact, InsightFacts, InsightWriter, Narrative, Result};
+use ports::{Fact, InsightFacts, InsightWriter, Listener, Narrative, Result};
 
 use crate::grounding::spoken;
 
@@ -9,8 +9,10 @@ pub struct TemplateWriter;
 
 #[async_trait]
 impl InsightWriter for TemplateWriter {
-    async fn write(&self, facts: &InsightFacts) -> Result<Narrative> {
-        Ok(fill(facts))
+    async fn write(&self, facts: &InsightFacts, hear: &mut Listener<'_>) -> Result<Narrative> {
+        let narrative = fill(facts);
+        hear(&narrative.narrative);
+        Ok(narrative)
     }
 
     fn provider(&self) -> &'static str {
@@ -22,7 +24,7 @@ impl InsightWriter for TemplateWriter {
     }
 }
 
-pub(crate) fn fill(facts: &InsightFacts) -> Narrative {
+fn fill(facts: &InsightFacts) -> Narrative {
     let key_insights: Vec<String> = facts.facts.iter().filter_map(sentence).collect();
     let valueless = facts.facts.iter().filter(|fact| spoken(fact).is_none()).map(|fact| fact.label.as_str());
     let missing: Vec<&str> = facts.not_assessed.iter().map(String::as_str).chain(valueless).collect();

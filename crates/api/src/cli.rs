@@ -134,6 +134,29 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Compute the newest week of many people anew with the PAT model that is active, as a job that several machines can share. It
+    /// goes on where it was stopped; who is done twice has the same results.
+    Batch {
+        /// Whose: from id A on, up to and without B, either of which may be left out or be the beginning of an id. Without this
+        /// and --file, everybody.
+        #[arg(long, value_name = "A..B", value_parser = commands::batch::Range::parse)]
+        users: Option<commands::batch::Range>,
+        /// Whose: a file with a user id a line; `-` is standard input.
+        #[arg(long, value_name = "LIST", conflicts_with = "users")]
+        file: Option<PathBuf>,
+        /// A name for the job: jobs of different names do not go on where the others were stopped.
+        #[arg(long, default_value = "pat")]
+        job: String,
+        /// Begin anew, also where the job was stopped.
+        #[arg(long)]
+        restart: bool,
+        /// Which part of the people, from 0.
+        #[arg(long, env = "AWS_BATCH_JOB_ARRAY_INDEX", value_name = "NUMBER")]
+        shard: Option<u32>,
+        /// How many parts there are.
+        #[arg(long, env = "AWS_BATCH_JOB_ARRAY_SIZE", value_name = "COUNT")]
+        shards: Option<u32>,
+    },
     /// Check configuration, stores, model and clock, and say what to do about what is wrong.
     Doctor,
     /// Look after jobs that were given up.
@@ -151,7 +174,7 @@ enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
-    /// Make what a cloud provider's adapters use, for development and emulators
+    /// Make what a cloud provider's adapters use, for development and emulators, or print what it is
     Cloud {
         #[command(subcommand)]
         command: CloudCommand,
@@ -215,6 +238,15 @@ enum DbCommand {
 enum CloudCommand {
     /// Make the tables, buckets, queues and topics that the configuration names. What is there stays as it is.
     Init {
+        /// Whose.
+        #[arg(long, value_enum)]
+        provider: Cloud,
+        /// Also make the user pool `aws.user_pool_name` with an app client, or find them, and print their ids.
+        #[arg(long)]
+        user_pool: bool,
+    },
+    /// Print what has to be there and what each role must be allowed, as Terraform and policies read it with --json.
+    Manifest {
         /// Whose.
         #[arg(long, value_enum)]
         provider: Cloud,
@@ -376,6 +408,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Report { email, days, output } => {
             commands::report::report(&global, &commands::report::Order { email, days, output })
         }
+        Command::Batch { users, file, job, restart, shard, shards } => {
+            let order = commands::batch::Order { users, file, job, restart, shard, shards };
+            commands::batch::batch(&global, &order)
+        }
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
         Command::Jobs { command: JobsCommand::Redrive { ids } } => commands::jobs::redrive(&global, ids),
@@ -383,8 +419,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Db { command: DbCommand::Migrate } => commands::db::migrate(&global),
         Command::Db { command: DbCommand::Rollback { to } } => commands::db::rollback(&global, to),
         Command::Db { command: DbCommand::Status } => commands::db::status(&global),
-        Command::Cloud { command: CloudCommand::Init { provider: Cloud::Aws } } => {
-            commands::cloud::init_aws(&global)
+        Command::Cloud { command: CloudCommand::Init { provider: Cloud::Aws, user_pool } } => {
+            commands::cloud::init_aws(&global, user_pool)
+        }
+        Command::Cloud { command: CloudCommand::Manifest { provider: Cloud::Aws } } => {
+            commands::cloud::manifest_aws(&global)
         }
         Command::Users { command } => command.run(&global),
         Command::Openapi => commands::openapi(),

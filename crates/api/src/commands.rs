@@ -1,5 +1,6 @@
 //! What the command line does.
 
+pub(crate) mod batch;
 pub(crate) mod cloud;
 pub(crate) mod db;
 pub(crate) mod demo;

@@ -19,7 +19,8 @@ pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
     Aws, ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference,
     InferenceServer, Ingest, Insight, Limits, Live, LogFormat, Mail, MailTransport, Measures, Postgres,
-    Profile, Provider, Providers, Redis, Scrub, Server, SignInFlow, Smtp, SmtpTls, Telemetry, Worker, Writer,
+    Profile, Provider, Providers, Redis, Scrub, SecretService, Server, SignInFlow, Smtp, SmtpTls, Telemetry,
+    Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.

@@ -163,6 +163,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let context = context(&request)?;
+            expect_json(&request)?;
             let body = read(&request, payload, &context, context.config.server.json_bytes_max).await?;
             note_body(&request, &body);
             parse(&body).map(Self)
@@ -181,6 +182,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let context = context(&request)?;
+            expect_json(&request)?;
             let body = read(&request, payload, &context, context.config.server.json_bytes_max).await?;
             if body.is_empty() { Ok(Self(None)) } else { parse(&body).map(|body| Self(Some(body))) }
         })
@@ -198,9 +200,27 @@ impl FromRequest for UploadBody {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let context = context(&request)?;
+            expect_json(&request)?;
             let body = read(&request, payload, &context, context.config.server.upload_bytes_max).await?;
             note_body(&request, &body);
             Ok(Self(body))
+        })
+    }
+}
+
+/// A body of any type, of at most `server.upload_bytes_max` bytes once decoded. The handler judges the type, and notes what of it
+/// an `Idempotency-Key` stands for.
+pub(crate) struct RawBody(pub Bytes);
+
+impl FromRequest for RawBody {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let context = context(&request)?;
+            read(&request, payload, &context, context.config.server.upload_bytes_max).await.map(Self)
         })
     }
 }

@@ -9,7 +9,6 @@ mod context;
 mod cursor;
 mod export;
 mod extract;
-mod importing;
 mod limits;
 #[cfg(feature = "local")]
 mod mail;
@@ -48,6 +47,8 @@ pub fn settings(config: &config::Config) -> app::Settings {
         circadian_days: measures.circadian_days,
         circadian_days_min: measures.circadian_days_min,
         pat_coverage_min: measures.pat_coverage_min,
+        screening: measures.screening.clone(),
         pat_model: "pat-s".to_owned(),
+        retina_model: config.inference.retina_model.clone(),
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod openapi;
 pub(crate) mod operator;
 pub(crate) mod pages;
 pub(crate) mod pat;
+pub(crate) mod retina;
 pub(crate) mod root;
 pub(crate) mod users;
 pub(crate) mod users_me;
@@ -45,6 +46,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .configure(imports::configure)
         .configure(pat::configure)
         .configure(insights::configure)
+        .configure(retina::configure)
         .configure(measures::configure)
         .configure(consents::configure)
         .configure(users_me::configure)

@@ -86,11 +86,22 @@ impl Terms {
         reply: impl Fn(&T) -> app::Result<Reply> + Send + Sync,
         act: impl AsyncFnOnce(Option<&Once<'_, T>>) -> app::Result<Outcome<T>>,
     ) -> Result<HttpResponse, Problem> {
+        let (reply, is_replayed) = self.once(user, reply, act).await?;
+        Ok(self.respond(reply, is_replayed))
+    }
+
+    /// Acts once, however often the request comes; what to answer, and whether it was answered before.
+    pub(crate) async fn once<T>(
+        &self,
+        user: UserId,
+        reply: impl Fn(&T) -> app::Result<Reply> + Send + Sync,
+        act: impl AsyncFnOnce(Option<&Once<'_, T>>) -> app::Result<Outcome<T>>,
+    ) -> Result<(Reply, bool), Problem> {
         let token = self.token(user);
         let once = token.as_ref().map(|token| Once { token, reply: &reply });
         Ok(match act(once.as_ref()).await? {
-            Outcome::Done(made) => self.respond(reply(&made)?, false),
-            Outcome::Replayed(reply) => self.respond(reply, true),
+            Outcome::Done(made) => (reply(&made)?, false),
+            Outcome::Replayed(reply) => (reply, true),
         })
     }
 

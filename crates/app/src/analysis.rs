@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    ids::AnalysisId,
+    ids::{AnalysisId, UserId},
     measures::{
         Coverage,
         activity::MinuteSeries,
         circadian::{self, Circadian, CircadianRules},
         daily::zone_label,
         pat::{self, PAT_MINUTES, PatWeek},
+        screening::Finding,
     },
     record::RecordKey,
     time::{Interval, MINUTE_MS, day_interval, local_date, timestamp},
@@ -19,7 +20,9 @@ use jiff::{
     civil::{Date, Weekday},
     tz::TimeZone,
 };
-use ports::{Error, ErrorKind, ModelState, ModelStatus, PredictionRequest, Priority, Tensor, Write};
+use ports::{
+    Error, ErrorKind, ModelIdentity, ModelState, ModelStatus, PredictionRequest, Priority, Tensor, Write,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -42,6 +45,9 @@ pub struct Analysis {
     pub measures: Circadian,
     /// The embedding of its best covered week that ends at one of its last two midnights.
     pub embedding: Embedding,
+    /// What the configured rules say of the nights up to its last local day; empty where screening is off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub screening: Vec<Finding>,
     /// How long it took, in milliseconds.
     pub processing_time_ms: f64,
 }
@@ -70,7 +76,8 @@ impl App {
         }
         let series = self.series(actigraphy.minutes, actigraphy.source)?;
         let id = AnalysisId(self.platform.ids.next());
-        let analysis = self.analysis_of(id, &series, &actigraphy.zone, Priority::Interactive).await?;
+        let zone = &actigraphy.zone;
+        let analysis = self.analysis_of((caller.user_id, id), &series, zone, Priority::Interactive).await?;
         let writes = vec![
             Write::insert(RecordKey::analysis(caller.user_id, id), encode(&analysis)?),
             self.platform.audit(caller, Action::Analyse, format!("analysis/{id}"))?,
@@ -81,18 +88,20 @@ impl App {
     /// The analysis of a series, not kept yet.
     pub(crate) async fn analysis_of(
         &self,
-        id: AnalysisId,
+        (user, id): (UserId, AnalysisId),
         series: &MinuteSeries,
         zone: &TimeZone,
         priority: Priority,
     ) -> Result<Analysis> {
         let started = std::time::Instant::now();
         self.pat_ready().await?;
+        let last = local_date(series.minute_start_ms(series.values.len()) - 1, zone);
         Ok(Analysis {
             id,
             created_at: self.platform.clock.now(),
             measures: self.circadian_of(series, zone),
             embedding: self.embed_best_week(series, zone, priority).await?,
+            screening: self.screened(user, last).await?,
             processing_time_ms: started.elapsed().as_secs_f64() * 1e3,
         })
     }
@@ -111,12 +120,13 @@ impl App {
         models.into_iter().find(|model| model.active && model.name == self.settings.pat_model)
     }
 
-    async fn pat_ready(&self) -> Result<()> {
-        match self.pat_status().await.map(|status| status.state) {
-            Some(ModelState::Ready { .. }) => Ok(()),
-            Some(ModelState::Unavailable { .. }) | None => {
-                Err(Error::new(ErrorKind::Unavailable, "pat.predict").into())
+    /// Which PAT model is ready; 503 if none is.
+    pub(crate) async fn pat_ready(&self) -> Result<ModelIdentity> {
+        match self.pat_status().await {
+            Some(ModelStatus { state: ModelState::Ready { .. }, identity: Some(identity), .. }) => {
+                Ok(identity)
             }
+            _ => Err(Error::new(ErrorKind::Unavailable, "pat.predict").into()),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
     import::{Attachment, Import},
     readings::Reader,
     records::{Upload, UploadKind, corrupt, decode, encode, query_all},
+    retina::RetinaAnalysis,
 };
 
 /// How many pieces wait for a reader that is slow.
@@ -34,7 +35,7 @@ const RAW_BYTES_MAX: usize = 64 * 1024 * 1024;
 const RAW_PIECE_BYTES: usize = 64 * 1024;
 
 /// The records that are handed out as they are kept, and the file each kind goes into.
-const RECORDS: [(Kind, &str); 18] = [
+const RECORDS: [(Kind, &str); 19] = [
     (Kind::Upload, "uploads.ndjson"),
     (Kind::Import, "imports.ndjson"),
     (Kind::Timeline, "timeline.ndjson"),
@@ -46,6 +47,7 @@ const RECORDS: [(Kind, &str); 18] = [
     (Kind::Embedding, "embeddings.ndjson"),
     (Kind::Analysis, "analyses.ndjson"),
     (Kind::Insight, "insights.ndjson"),
+    (Kind::RetinaAnalysis, "retina-analyses.ndjson"),
     (Kind::Request, "requests.ndjson"),
     (Kind::Idempotency, "replies.ndjson"),
     (Kind::Event, "events.ndjson"),
@@ -166,6 +168,7 @@ impl App {
         self.hand_out_readings(user, out).await?;
         self.hand_out_raw(user, out).await?;
         self.hand_out_attachments(user, out).await?;
+        self.hand_out_photographs(user, out).await?;
         out.send(Piece::End).await?;
         Ok(())
     }
@@ -262,17 +265,40 @@ impl App {
         for record in &imports {
             let import: Import = decode(record)?;
             for Attachment { name, object, .. } in import.attachments {
-                let name = format!("attachments/{}/{name}", import.id);
-                let Some(found) = self.platform.objects.get(&ObjectKey::new(object)?, None).await? else {
-                    out.send(Piece::Missing(name)).await?;
-                    continue;
-                };
-                out.file(name).await?;
-                let mut body = found.body;
-                while let Some(bytes) = body.next().await {
-                    out.send(Piece::Bytes(bytes?)).await?;
-                }
+                self.hand_out_object(out, format!("attachments/{}/{name}", import.id), object).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Every photograph of the retina, and the map that was drawn over it.
+    async fn hand_out_photographs(&self, user: UserId, out: &Out) -> std::result::Result<(), Halt> {
+        let (store, partition) = (&*self.platform.health_data, Partition::User(user));
+        for record in &query_all(store, partition, Kind::RetinaAnalysis, SortRange::all()).await? {
+            let analysis: RetinaAnalysis = decode(record)?;
+            let objects = [("photograph", Some(analysis.photograph)), ("map", analysis.map)];
+            for (name, object) in objects.into_iter().filter_map(|(name, object)| Some((name, object?))) {
+                self.hand_out_object(out, format!("retina/{}/{name}.png", analysis.id), object.object)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn hand_out_object(
+        &self,
+        out: &Out,
+        name: String,
+        object: String,
+    ) -> std::result::Result<(), Halt> {
+        let Some(found) = self.platform.objects.get(&ObjectKey::new(object)?, None).await? else {
+            out.send(Piece::Missing(name)).await?;
+            return Ok(());
+        };
+        out.file(name).await?;
+        let mut body = found.body;
+        while let Some(bytes) = body.next().await {
+            out.send(Piece::Bytes(bytes?)).await?;
         }
         Ok(())
     }

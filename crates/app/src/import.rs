@@ -3,17 +3,20 @@
 //! A portion's readings and the position behind it are one commit, so an import that was killed goes on where it stopped. That
 //! is only a saving: readings are told by what they hold, so reading a file once more keeps nothing twice.
 
+mod prefix;
+mod read;
+mod uploaded;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use domain::{
-    ids::{ImportId, UploadId, UserId},
+    ids::{ImportId, SampleId, UploadId, UserId},
     metric::Metric,
     record::RecordKey,
     sample::Sample,
-    time::utc_date,
 };
-use jiff::{Timestamp, civil::Date};
+use jiff::Timestamp;
 use ports::{Error, ErrorKind, ObjectKey, Precondition, PutOptions, Sha256Digest, Version, Write, objects};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -24,10 +27,17 @@ use crate::{
     days::DayRanges,
     error::Result,
     ingest::{self, Parsed, Place, REJECTIONS_MAX, Rejection},
+    process::DueDays,
     records::{RawBody, Receipts, UploadKind, encode, get},
-    upload::{Prepared, raw_prefix},
+    upload::{Prepared, block_of, raw_prefix},
 };
 
+use self::uploaded::Uploaded;
+pub use self::{
+    prefix::Prefix,
+    read::{Ended, Form, HEAD_BYTES, LineReceipt, Source, head, import_id},
+    uploaded::{Announced, Place as UploadPlace, spool},
+};
 pub use crate::upload::Fate;
 
 /// The list that the samples of a file are of, in the pointers of receipts: `/line/12`.
@@ -39,8 +49,8 @@ const PORTIONS_A_JOB: u32 = 64;
 /// How many types that are not kept are counted one by one.
 const UNSUPPORTED_MAX: usize = 500;
 
-/// How many files beside the readings are kept: their names lie in one record.
-const ATTACHMENTS_MAX: usize = 500;
+/// How many files beside the readings that are not kept are named.
+const LEFT_OUT_MAX: usize = 100;
 
 /// What a commit holds besides segments: upload, timeline, tombstones, import, days, intent.
 const OTHER_WRITES: usize = 8;
@@ -64,12 +74,23 @@ impl Position {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
+    /// Announced; its file is yet to be put into the object store.
+    Waiting,
+    /// A worker will read it.
+    Queued,
     /// Being read, or left by somebody who was stopped.
     Running,
     /// Read to its end.
     Completed,
     /// Refused at its position; what came before is kept.
     Failed,
+}
+
+impl State {
+    /// Whether nothing changes any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
 }
 
 /// What was counted of a file's elements.
@@ -106,9 +127,15 @@ pub struct Import {
     /// Files beside the readings that are kept as they came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// How many more files there were than are kept.
+    /// How many files beside the readings are not kept.
     #[serde(default)]
     pub attachments_left_out: u64,
+    /// Which, the first [`LEFT_OUT_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    /// How the file begins, up to its position or a little before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<Prefix>,
     /// What was refused, and why. `pointer` is `/line/` and the line.
     pub rejected: Vec<Rejection>,
     /// When it was begun.
@@ -118,9 +145,29 @@ pub struct Import {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// The file, where it is, or will be, in the object store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<Uploaded>,
     /// Days that were touched and are not given to a job yet.
     #[serde(default, skip_serializing_if = "DayRanges::is_empty")]
     days: DayRanges,
+    /// Days of which there is more than one segment now, likewise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    joins: BTreeMap<Metric, DayRanges>,
+}
+
+impl Import {
+    /// Notes which files beside the readings are not kept: all of them at once, however often the file is read.
+    fn leave_out(&mut self, mut left_out: Vec<LeftOut>) {
+        self.attachments_left_out = left_out.len() as u64;
+        left_out.truncate(LEFT_OUT_MAX);
+        self.left_out = left_out;
+    }
+
+    /// Takes what is not given to a job yet.
+    fn due(&mut self) -> DueDays {
+        DueDays { days: std::mem::take(&mut self.days), joins: std::mem::take(&mut self.joins) }
+    }
 }
 
 /// A file that came with the readings, such as an electrocardiogram or the route of a workout.
@@ -136,26 +183,39 @@ pub struct Attachment {
     pub(crate) object: String,
 }
 
+/// A file that came with the readings and is not kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its path in the archive that it came in.
+    pub name: String,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// `too_large`, or `too_many`: others came first.
+    pub code: String,
+}
+
 /// An import in hand.
 #[derive(Debug)]
-pub struct Importing {
+struct Importing {
     /// As it is kept.
     pub import: Import,
     version: Option<Version>,
     portions: u32,
+    /// Whether samples may come with ids of their own.
+    has_own_ids: bool,
     /// Of the parts of the portion in hand.
     receipts: Vec<Receipts>,
 }
 
 /// The next part of a file.
 #[derive(Default)]
-pub struct Portion {
+struct Portion {
     /// Its readings, in the file's order.
     pub samples: Vec<Sample>,
     /// The line of each.
     pub lines: Vec<u64>,
     /// Ids of samples that were deleted.
-    pub deleted: Vec<domain::ids::SampleId>,
+    pub deleted: Vec<SampleId>,
     /// What could not be read, and why.
     pub rejected: Vec<Rejection>,
     /// How many could not be read.
@@ -164,34 +224,62 @@ pub struct Portion {
     pub unsupported: BTreeMap<String, u64>,
     /// Where it ends.
     pub end: Option<Position>,
+    /// How the file begins, up to there.
+    pub prefix: Option<Prefix>,
+}
+
+/// What moves with the last part of a portion.
+struct End {
+    position: Position,
+    prefix: Option<Prefix>,
+    unsupported: BTreeMap<String, u64>,
 }
 
 impl App {
     /// An import, as it stands.
     pub async fn import(&self, caller: &Caller, id: ImportId) -> Result<Option<Import>> {
         self.platform.audit_read(caller, format!("import/{id}")).await?;
+        self.import_again(caller, id).await
+    }
+
+    /// The same for whoever watches it, and was audited when they began to.
+    pub async fn import_again(&self, caller: &Caller, id: ImportId) -> Result<Option<Import>> {
         let stored =
             get::<Import>(&*self.platform.health_data, &RecordKey::import(caller.user_id, id)).await?;
         Ok(stored.map(|stored| stored.body))
     }
 
-    /// Begins to import a file, or takes up an import that was left, if it `goes_on`. One that was read to its end begins anew.
-    pub async fn begin_import(&self, caller: &Caller, id: ImportId, goes_on: bool) -> Result<Importing> {
+    /// Begins to import a file, or takes up an import that was left. One that was read to its end begins anew, and so does one
+    /// of lines, each of which gets its receipt again: only those have ids of their own.
+    async fn begin_import(&self, caller: &Caller, id: ImportId, has_own_ids: bool) -> Result<Importing> {
         let store = &*self.platform.health_data;
         let stored = get::<Import>(store, &RecordKey::import(caller.user_id, id)).await?;
         let audit = self.platform.audit(caller, Action::Upload, format!("import/{id}"))?;
         store.commit(vec![audit]).await?;
         let version = stored.as_ref().map(|stored| stored.version);
         let import = match stored {
-            Some(stored) if goes_on && stored.body.state != State::Completed => {
+            Some(stored) if !has_own_ids && stored.body.state != State::Completed => {
                 Import { state: State::Running, failure: None, ..stored.body }
             }
-            finished => self.anew(id, finished.map(|stored| stored.body.days).unwrap_or_default()),
+            Some(mut earlier) => {
+                let file = earlier.body.file.take();
+                Import { file, ..self.anew(id, earlier.body.due()) }
+            }
+            None => self.anew(id, DueDays::default()),
         };
-        Ok(Importing { import, version, portions: 0, receipts: Vec::new() })
+        Ok(Importing { import, version, portions: 0, has_own_ids, receipts: Vec::new() })
     }
 
-    fn anew(&self, id: ImportId, days: DayRanges) -> Import {
+    /// Forgets how far an import had come: its file is another one now. What it brought is kept.
+    async fn begin_anew(&self, caller: &Caller, mut importing: Importing) -> Result<Import> {
+        let file = importing.import.file.take();
+        let next = Import { file, ..self.anew(importing.import.id, importing.import.due()) };
+        let write = import_write(caller.user_id, importing.version, &next)?;
+        self.platform.health_data.commit(vec![write]).await?;
+        Ok(next)
+    }
+
+    fn anew(&self, id: ImportId, due: DueDays) -> Import {
         let now = self.platform.clock.now();
         Import {
             id,
@@ -200,23 +288,28 @@ impl App {
             counts: Counts::default(),
             attachments: Vec::new(),
             attachments_left_out: 0,
+            left_out: Vec::new(),
+            prefix: None,
             rejected: Vec::new(),
             started_at: now,
             updated_at: now,
             failure: None,
-            days,
+            file: None,
+            days: due.days,
+            joins: due.joins,
         }
     }
 
     /// Keeps a portion and where it ends. Answers what became of each of its readings; where this fails, none of those that
     /// were not answered for is lost: the import goes on before them.
-    pub async fn import_portion(
+    async fn import_portion(
         &self,
         caller: &Caller,
         importing: &mut Importing,
         portion: Portion,
     ) -> Result<Vec<Fate>> {
-        let Portion { samples, lines, deleted, rejected, rejected_total, mut unsupported, end } = portion;
+        let Portion { samples, lines, deleted, rejected, rejected_total, unsupported, end, prefix } = portion;
+        let mut end = end.map(|position| End { position, prefix, unsupported });
         let groups_max = self.platform.health_data.limits().writes_max.saturating_sub(OTHER_WRITES).max(1);
         let mut parts = split(samples, lines, groups_max);
         if parts.is_empty() {
@@ -240,11 +333,8 @@ impl App {
                 ..Parsed::default()
             };
             // The position moves with the last part: a kill between two of them reads the first ones again.
-            let end = if at == last { end } else { None };
-            let unsupported = if at == last { std::mem::take(&mut unsupported) } else { BTreeMap::new() };
-            fates.extend(
-                self.import_part(caller, importing, parsed, end.map(|end| (end, unsupported))).await?,
-            );
+            let end = if at == last { end.take() } else { None };
+            fates.extend(self.import_part(caller, importing, parsed, end).await?);
         }
         Ok(fates)
     }
@@ -254,10 +344,10 @@ impl App {
         caller: &Caller,
         importing: &mut Importing,
         parsed: Parsed,
-        end: Option<(Position, BTreeMap<String, u64>)>,
+        end: Option<End>,
     ) -> Result<Vec<Fate>> {
         let user = caller.user_id;
-        let prepared = prepare(parsed).await?;
+        let prepared = prepare(parsed, importing.has_own_ids).await?;
         let raw = RawBody { sha256: hex::encode(prepared.sha256), size_bytes: 0, object: None };
         let id = UploadId(self.platform.ids.next());
         let _turn = self.turns.take(user).await;
@@ -266,8 +356,11 @@ impl App {
             let mut plan = self.plan(caller, (id, UploadKind::Import), &prepared, raw.clone()).await?;
             let mut next = importing.import.clone();
             // Counted with the position: who reads a part again must not count it twice.
-            if let Some((position, unsupported)) = &end {
+            if let Some(End { position, prefix, unsupported }) = &end {
                 next.position = *position;
+                if prefix.is_some() {
+                    next.prefix.clone_from(prefix);
+                }
                 for (kind, count) in unsupported {
                     let kinds = &mut next.counts.unsupported;
                     if kinds.len() < UNSUPPORTED_MAX || kinds.contains_key(kind) {
@@ -281,13 +374,16 @@ impl App {
             for day in &plan.upload.days {
                 next.days.insert(*day);
             }
+            for (metric, day) in &plan.beside {
+                next.joins.entry(*metric).or_default().insert(*day);
+            }
             next.updated_at = self.platform.clock.now();
             // What was held already leaves no trace but in the import's own counts.
             let brings_something = !plan.upload.segments.is_empty() || plan.upload.has_deletions;
             let mut writes = if brings_something { std::mem::take(&mut plan.writes) } else { Vec::new() };
             let mut nudge = None;
-            if importing.portions + 1 >= PORTIONS_A_JOB && !next.days.is_empty() {
-                nudge = Some(self.hand_over(user, &mut next, &mut writes)?);
+            if importing.portions + 1 >= PORTIONS_A_JOB {
+                nudge = self.hand_over(user, &mut next, &mut writes)?;
             }
             writes.push(import_write(user, importing.version, &next)?);
             let made = self.offload(user, &mut writes).await?;
@@ -325,7 +421,7 @@ impl App {
     }
 
     /// Keeps a file that came with the readings. The same file once more is the same object.
-    pub async fn import_attachment(
+    async fn import_attachment(
         &self,
         caller: &Caller,
         importing: &mut Importing,
@@ -342,10 +438,6 @@ impl App {
         let options = PutOptions { sha256: Some(Sha256Digest(digest)), ..PutOptions::default() };
         let size_bytes = body.len() as u64;
         let key = ObjectKey::new(object.clone())?;
-        if import.attachments.len() >= ATTACHMENTS_MAX {
-            importing.import.attachments_left_out += 1;
-            return Ok(());
-        }
         self.platform.objects.put(&key, objects::once(body), options).await?;
         let mut next = import.clone();
         next.attachments.push(Attachment { name, size_bytes, sha256, object });
@@ -362,8 +454,20 @@ impl App {
         Ok(())
     }
 
+    /// Leaves an import that broke off: what it brought so far counts, also if nobody goes on with it.
+    async fn leave_import(&self, caller: &Caller, importing: Importing) -> Result<Import> {
+        let (mut next, mut writes) = (importing.import, Vec::new());
+        let nudge = self.hand_over(caller.user_id, &mut next, &mut writes)?;
+        if let Some(intent) = nudge {
+            writes.push(import_write(caller.user_id, importing.version, &next)?);
+            self.platform.health_data.commit(writes).await?;
+            self.relay.nudge(intent);
+        }
+        Ok(next)
+    }
+
     /// Ends an import: read to its end, or refused where it stands.
-    pub async fn end_import(
+    async fn end_import(
         &self,
         caller: &Caller,
         mut importing: Importing,
@@ -375,22 +479,26 @@ impl App {
         next.failure = failure;
         next.updated_at = self.platform.clock.now();
         let mut writes = Vec::new();
-        let nudge =
-            if next.days.is_empty() { None } else { Some(self.hand_over(user, &mut next, &mut writes)?) };
+        let nudges =
+            [self.hand_over(user, &mut next, &mut writes)?, self.let_go(user, &mut next, &mut writes)?];
         writes.push(import_write(user, importing.version, &next)?);
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
         self.commit_with_event(user, "import.read", subject, writes).await?;
-        if let Some(intent) = nudge {
-            self.relay.nudge(intent);
-        }
+        nudges.into_iter().flatten().for_each(|intent| self.relay.nudge(intent));
         importing.import = next;
         Ok(importing.import)
     }
 
-    /// Leaves the days that were touched so far to a job.
-    fn hand_over(&self, user: UserId, import: &mut Import, writes: &mut Vec<Write>) -> Result<RecordKey> {
-        self.due(user, std::mem::take(&mut import.days), writes)
+    /// Leaves the days that were touched so far to a job, if there are any.
+    fn hand_over(
+        &self,
+        user: UserId,
+        import: &mut Import,
+        writes: &mut Vec<Write>,
+    ) -> Result<Option<RecordKey>> {
+        let due = import.due();
+        if due.is_empty() { Ok(None) } else { self.due(user, &due, writes).map(Some) }
     }
 
     /// Refuses to go on where somebody else imports the same file.
@@ -427,17 +535,19 @@ fn to_index(line: u64) -> usize {
     usize::try_from(line).unwrap_or(usize::MAX)
 }
 
-/// Checks what is plausible, and hashes: a thread's work.
-async fn prepare(parsed: Parsed) -> Result<Prepared> {
+/// Hashes: a thread's work. Of a file without ids each sample has the one that its content key makes.
+async fn prepare(parsed: Parsed, has_own_ids: bool) -> Result<Prepared> {
     let work = move || {
-        let content: Vec<_> = parsed.samples.iter().map(Sample::content_key).collect();
+        let derived =
+            |sample: &Sample| if has_own_ids { sample.content_key().sample_id() } else { sample.id };
+        let derived: Vec<SampleId> = parsed.samples.iter().map(derived).collect();
         let mut sha256 = Sha256::new();
-        for key in &content {
-            sha256.update(key.0);
+        for id in &derived {
+            sha256.update(id.0.as_bytes());
         }
         Prepared {
             parsed,
-            content,
+            derived,
             sha256: sha256.finalize().into(),
             size_bytes: 0,
             compressed: Bytes::new(),
@@ -448,26 +558,27 @@ async fn prepare(parsed: Parsed) -> Result<Prepared> {
 }
 
 /// Splits samples, in their order, into parts of at most so many segments.
-fn split(samples: Vec<Sample>, lines: Vec<u64>, groups_max: usize) -> Vec<(Vec<Sample>, Vec<u64>)> {
-    let mut parts: Vec<(Vec<Sample>, Vec<u64>)> = Vec::new();
-    let mut groups: BTreeSet<(Metric, Date)> = BTreeSet::new();
-    for (sample, line) in samples.into_iter().zip(lines) {
-        groups.insert((sample.metric, utc_date(sample.interval.start_ms())));
-        if parts.is_empty() || groups.len() > groups_max {
-            groups.clear();
-            groups.insert((sample.metric, utc_date(sample.interval.start_ms())));
-            parts.push((Vec::new(), Vec::new()));
+fn split(mut samples: Vec<Sample>, mut lines: Vec<u64>, groups_max: usize) -> Vec<(Vec<Sample>, Vec<u64>)> {
+    let (mut groups, mut ends, mut at) = (BTreeSet::new(), Vec::new(), 0);
+    for run in samples.chunk_by(|one, next| block_of(one) == block_of(next)) {
+        groups.insert(block_of(&run[0]));
+        if groups.len() > groups_max {
+            ends.push(at);
+            groups = BTreeSet::from([block_of(&run[0])]);
         }
-        if let Some((part, part_lines)) = parts.last_mut() {
-            part.push(sample);
-            part_lines.push(line);
-        }
+        at += run.len();
     }
+    let mut parts: Vec<(Vec<Sample>, Vec<u64>)> =
+        ends.into_iter().rev().map(|end| (samples.split_off(end), lines.split_off(end))).collect();
+    if !samples.is_empty() {
+        parts.push((samples, lines));
+    }
+    parts.reverse();
     parts
 }
 
 /// Takes what is implausible out of a portion, and notes why, by the rules of uploads.
-pub fn sift(portion: &mut Portion, now: Timestamp) {
+fn sift(portion: &mut Portion, now: Timestamp) {
     let samples = std::mem::take(&mut portion.samples);
     let lines = std::mem::take(&mut portion.lines);
     for (sample, line) in samples.into_iter().zip(lines) {

@@ -7,7 +7,7 @@ use domain::{
     sleep::Night,
 };
 use jiff::{Timestamp, ToSpan};
-use ports::{Fact, InsightFacts, Narrative, Write};
+use ports::{Fact, InsightFacts, Listener, Narrative, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -52,20 +52,21 @@ pub struct InsightRequest {
 }
 
 impl App {
-    /// Writes an insight and keeps it. Its figures are the server's own results: numbers that a request carries are not
+    /// Writes an insight and keeps it, and has its text heard as it comes. Its figures are the server's own results: numbers that a request carries are not
     /// facts, because nothing says how they were computed.
     pub async fn write_insight(
         &self,
         caller: &Caller,
         request: InsightRequest,
         once: Option<&Once<'_, Insight>>,
+        hear: &mut Listener<'_>,
     ) -> Result<Outcome<Insight>> {
         let _held = self.hold(once)?;
         if let Some(reply) = self.replay(once).await? {
             return Ok(Outcome::Replayed(reply));
         }
         let id = InsightId(self.platform.ids.next());
-        let insight = self.insight_of(id, caller, request).await?;
+        let insight = self.insight_of(id, caller, request, hear).await?;
         let writes = vec![
             Write::insert(RecordKey::insight(caller.user_id, id), encode(&insight)?),
             self.platform.audit(caller, Action::Analyse, format!("insight/{id}"))?,
@@ -79,9 +80,10 @@ impl App {
         id: InsightId,
         caller: &Caller,
         request: InsightRequest,
+        hear: &mut Listener<'_>,
     ) -> Result<Insight> {
         let facts = self.facts(caller, &request).await?;
-        let narrative = self.platform.insight.write(&facts).await?;
+        let narrative = self.platform.insight.write(&facts, hear).await?;
         let generated_at = self.platform.clock.now();
         Ok(Insight { id, generated_at, insight_type: request.insight_type, narrative, facts })
     }

@@ -1,4 +1,4 @@
-//! Use cases and the pipeline's steps. Sees `domain` and `ports` only.
+//! Use cases and the pipeline's steps. Sees `domain`, `ports` and `retina` only.
 //!
 //! The way of one upload: [`App::receive`] keeps it and answers; the relay ([`App::run_relay`]) moves its intent from the
 //! outbox to the queue; the worker ([`App::run_worker`]) computes what it changes and commits that with the job's end.
@@ -22,6 +22,8 @@ pub mod import;
 pub mod ingest;
 pub mod insights;
 pub mod json;
+pub mod lockout;
+pub mod offline;
 mod platform;
 mod preferences;
 mod process;
@@ -31,6 +33,8 @@ mod relay;
 pub mod report;
 pub mod requests;
 pub mod results;
+pub mod retina;
+mod screening;
 mod segments;
 mod settings;
 mod turns;

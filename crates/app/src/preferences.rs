@@ -10,6 +10,7 @@ use crate::{
     audit::{Action, Caller},
     days::DayRanges,
     error::Result,
+    process::DueDays,
     records::{Timeline, encode, get, replace},
 };
 
@@ -56,7 +57,8 @@ impl App {
                     days.insert(near);
                 }
             }
-            let intent = if days.is_empty() { None } else { Some(self.due(user, days, &mut writes)?) };
+            let due = DueDays { days, ..DueDays::default() };
+            let intent = if due.is_empty() { None } else { Some(self.due(user, &due, &mut writes)?) };
             match store.commit(writes).await {
                 Ok(()) => {
                     if let Some(intent) = intent {

@@ -67,13 +67,17 @@ impl App {
         let subject = json!({ "upload_id": id, "status": completed.state, "days": days });
         let writes = vec![replace(key, stored.version, encode(&completed)?)];
         self.commit_with_event(user, "upload.completed", subject, writes).await?;
-        for (metric, day) in &completed.segments {
-            if let Err(error) = self.join_segments(user, *metric, *day).await {
-                // The readings are there all the same, and the next upload of that day tries again.
-                tracing::warn!(%error, "segments could not be joined");
-            }
+        for of in &completed.segments {
+            self.join_if_many(user, *of, self.settings.join_segments_min).await;
         }
         Ok(())
+    }
+
+    async fn join_if_many(&self, user: UserId, of: (Metric, Date), segments_min: usize) {
+        if let Err(error) = self.join_segments(user, of, segments_min).await {
+            // The readings are there all the same, and the next upload of that day tries again.
+            tracing::warn!(%error, "segments could not be joined");
+        }
     }
 
     /// Marks the upload's job as processing; `None` where there is nothing left to do.
@@ -124,22 +128,27 @@ impl App {
         self.commit_with_event(user, "upload.deleted", subject, Vec::new()).await
     }
 
-    /// Writes that have the results of `days` computed; answers the intent.
-    pub(crate) fn due(&self, user: UserId, days: DayRanges, writes: &mut Vec<Write>) -> Result<RecordKey> {
+    /// Writes that have the results of days computed; answers the intent.
+    pub(crate) fn due(&self, user: UserId, due: &DueDays, writes: &mut Vec<Write>) -> Result<RecordKey> {
         let part = self.platform.ids.next();
-        writes.push(Write::insert(RecordKey::due_days(user, part), encode(&DueDays { days })?));
+        writes.push(Write::insert(RecordKey::due_days(user, part), encode(due)?));
         let (key, write) = self.intend_envelope(Envelope::new(user, Work::ComputeDays { part }))?;
         writes.push(write);
         Ok(key)
     }
 
-    /// Computes the results of days that are due.
+    /// Computes the results of days that are due, and joins what an import left of them in pieces.
     pub(crate) async fn compute_due(&self, user: UserId, part: Uuid) -> Result<()> {
         let key = RecordKey::due_days(user, part);
         let store = &*self.platform.health_data;
         // Where it is gone, another worker did it.
         let Some(stored) = get::<DueDays>(store, &key).await? else { return Ok(()) };
         self.recompute(user, &stored.body.days.iter().collect()).await?;
+        for (metric, days) in &stored.body.joins {
+            for day in days.iter() {
+                self.join_if_many(user, (*metric, day), 2).await;
+            }
+        }
         let days: Vec<Date> = stored.body.days.iter().collect();
         let subject = json!({ "first": days.first(), "last": days.last() });
         let writes = vec![Write::delete(key, Precondition::VersionEquals(stored.version))];
@@ -150,10 +159,8 @@ impl App {
     /// segments are looked through, a few at a time.
     async fn days_of_deleted(&self, user: UserId, sequence: u64) -> Result<BTreeSet<Date>> {
         let store = &*self.platform.health_data;
-        let Some(stored) = get::<Tombstones>(store, &RecordKey::tombstone(user, sequence)).await? else {
-            return Ok(BTreeSet::new());
-        };
-        let deleted: HashSet<SampleId> = stored.body.ids.into_iter().collect();
+        let tombstones = Tombstones::of_change(store, user, sequence).await?;
+        let deleted: HashSet<SampleId> = tombstones.ids.into_iter().collect();
         let mut days = BTreeSet::new();
         let mut query = Query::new(Partition::User(user), Kind::Segment, SortRange::all());
         query.limit = SEGMENTS_PAGE;
@@ -216,6 +223,7 @@ impl App {
         let from = first.checked_sub(MARGIN_DAYS.days()).unwrap_or(first);
         let to = last.checked_add(MARGIN_DAYS.days()).unwrap_or(last);
         let samples = reader.samples_of(&MEASURED, from, to).await?;
+        let workouts = reader.samples(Metric::WORKOUT, from, to).await?;
         let calendar = Calendar::new(&samples);
         let priority = self.source_priority(user).await?;
         let nights = self.nights_of(&samples);
@@ -226,7 +234,7 @@ impl App {
             let mut measures = daily::daily(&day, &of_day, &priority);
             if measures.is_assessed() {
                 // The night may have begun the day before.
-                measures.vitals = Some(vitals(&day, &samples, &nights, &priority));
+                measures.vitals = Some(vitals(&day, &samples, &workouts, &nights, &priority));
                 results.put(RecordKey::of_day(user, Kind::Daily, *date), encode(&measures)?);
             }
         }
@@ -248,7 +256,7 @@ impl App {
 
     /// The circadian window and the PAT week that end with the last day of steps. There is one of each: a window that
     /// ended earlier would go stale when a late reading touches it.
-    async fn compute_window(&self, user: UserId) -> Result<()> {
+    pub(crate) async fn compute_window(&self, user: UserId) -> Result<()> {
         let mut results = Results::default();
         for kind in [Kind::Circadian, Kind::Embedding] {
             self.read_results(user, kind, SortRange::all(), &mut results).await?;
@@ -346,9 +354,18 @@ pub(crate) fn touches(sample: &Sample, day: Interval) -> bool {
 }
 
 /// Days whose results are to be computed.
-#[derive(Serialize, Deserialize)]
-struct DueDays {
-    days: DayRanges,
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct DueDays {
+    pub days: DayRanges,
+    /// Days that have several segments, which are to be joined.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub joins: BTreeMap<Metric, DayRanges>,
+}
+
+impl DueDays {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.days.is_empty() && self.joins.is_empty()
+    }
 }
 
 /// Results as they are stored and as they should be.

@@ -119,12 +119,17 @@ impl Timeline {
         Ok(stored.map_or_else(Self::default, |stored| stored.body))
     }
 
+    /// Whether there are readings of that UTC day.
+    pub fn holds(&self, metric: Metric, day: Date) -> bool {
+        self.held.get(&metric).is_some_and(|days| days.contains(day))
+    }
+
     /// Whether readings of that UTC day, none of which begins before `first_ms`, may be held already.
     pub fn may_hold(&self, metric: Metric, day: Date, first_ms: i64) -> bool {
         // An export tells times to the second: what is held may have begun within the same one.
         let second_ms = first_ms.div_euclid(1000) * 1000;
         let is_later = self.latest_ms.get(&metric).is_some_and(|latest_ms| second_ms > *latest_ms);
-        !is_later && self.held.get(&metric).is_some_and(|days| days.contains(day))
+        !is_later && self.holds(metric, day)
     }
 
     /// Notes readings of that UTC day, none of which begins after `last_ms`.
@@ -256,6 +261,41 @@ pub struct Tombstones {
     /// id of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<(SampleId, i64)>,
+}
+
+/// How many ids and readings one record of tombstones holds at most. As JSON each takes up to 58 bytes, and DynamoDB's records are
+/// the smallest, with 400 KiB.
+pub(crate) const TOMBSTONES_MAX: usize = 6_000;
+/// The most bytes that one takes.
+pub(crate) const TOMBSTONE_BYTES: usize = 58;
+
+impl Tombstones {
+    /// The writes that keep them, for one commit: a record, or as many as they need.
+    pub(crate) fn writes(&self, user: UserId, sequence: u64) -> Result<Vec<Write>> {
+        let ids = self.ids.chunks(TOMBSTONES_MAX).map(|ids| Self { ids: ids.to_vec(), readings: Vec::new() });
+        let readings = self.readings.chunks(TOMBSTONES_MAX);
+        let readings = readings.map(|readings| Self { ids: Vec::new(), readings: readings.to_vec() });
+        let write = |(part, tombstones)| {
+            Ok(Write::insert(RecordKey::tombstone(user, sequence, part), encode(&tombstones)?))
+        };
+        ids.chain(readings).enumerate().map(write).collect()
+    }
+
+    /// Those that change number `sequence` wrote.
+    pub(crate) async fn of_change(
+        store: &dyn HealthDataRepository,
+        user: UserId,
+        sequence: u64,
+    ) -> Result<Self> {
+        let range = RecordKey::tombstones_of(sequence);
+        let mut all = Self::default();
+        for record in &query_all(store, Partition::User(user), Kind::Tombstone, range).await? {
+            let part = decode::<Self>(record)?;
+            all.ids.extend(part.ids);
+            all.readings.extend(part.readings);
+        }
+        Ok(all)
+    }
 }
 
 /// Everything that a user ever deleted.

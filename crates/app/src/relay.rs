@@ -125,7 +125,7 @@ impl App {
             .map_err(|error| Error::new(ErrorKind::Unexpected, "relay.encode").with_cause(error))?;
         let message = NewMessage {
             body: body.into(),
-            ordering_key: Some(envelope.user_id.to_string()),
+            ordering_key: Some(envelope.ordering_key()),
             dedup_id: Some(record.key.sort.as_str().to_owned()),
             delay: Duration::ZERO,
         };

@@ -1,9 +1,10 @@
 //! What a report of a person's days is made of.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     calendar::{Calendar, LocalDay},
+    ids::UserId,
     measures::{
         activity::{self, MinuteSeries},
         circadian::Circadian,
@@ -61,7 +62,7 @@ impl App {
         let range = DayRange { first: Some(first), last: Some(last) };
         let daily: Vec<Daily> = self.of_days(user, Kind::Daily, range).await?;
         let nights: Vec<Night> = self.of_days(user, Kind::Sleep, range).await?;
-        let (local, activity) = self.minutes(&Reader::open(&self.platform, user).await?, first, last).await?;
+        let (local, activity) = self.minutes(user, first, last).await?;
         let zone = local
             .last()
             .map(|day| zone_label(&day.clock.rules(), day.interval.start_ms()))
@@ -79,12 +80,9 @@ impl App {
     }
 
     /// The local days and their steps, minute by minute, read a few days at a time.
-    async fn minutes(
-        &self,
-        reader: &Reader<'_>,
-        first: Date,
-        last: Date,
-    ) -> Result<(Vec<LocalDay>, MinuteSeries)> {
+    async fn minutes(&self, user: UserId, first: Date, last: Date) -> Result<(Vec<LocalDay>, MinuteSeries)> {
+        let reader = Reader::open(&self.platform, user).await?;
+        let priority = Arc::new(self.source_priority(user).await?);
         let dates: Vec<Date> = first.series(1.day()).take_while(|date| *date <= last).collect();
         let mut days = Vec::new();
         let mut whole: Option<MinuteSeries> = None;
@@ -95,8 +93,11 @@ impl App {
             let to = last.checked_add(MARGIN_DAYS.days()).unwrap_or(*last);
             let samples = reader.samples_of(&MEASURED, from, to).await?;
             let (last, count) = (*last, u32::try_from(chunk.len()).unwrap_or(u32::MAX));
+            let priority = Arc::clone(&priority);
             let (local, series) =
-                tokio::task::spawn_blocking(move || of_days(last, count, &samples)).await.map_err(lost)?;
+                tokio::task::spawn_blocking(move || of_days(last, count, &samples, &priority))
+                    .await
+                    .map_err(lost)?;
             days.extend(local);
             sources.extend(series.sources.iter().cloned());
             match &mut whole {
@@ -112,11 +113,16 @@ impl App {
     }
 }
 
-fn of_days(last: Date, count: u32, samples: &[Sample]) -> (Vec<LocalDay>, MinuteSeries) {
+fn of_days(
+    last: Date,
+    count: u32,
+    samples: &[Sample],
+    priority: &SourcePriority,
+) -> (Vec<LocalDay>, MinuteSeries) {
     let days = Calendar::new(samples).days_to(last, count);
     let steps: Vec<&Sample> = samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
     let presence: Vec<&Sample> = samples.iter().collect();
-    let series = activity::local_series(&days, &steps, &presence, &SourcePriority::default());
+    let series = activity::local_series(&days, &steps, &presence, priority);
     (days, series)
 }
 

@@ -129,14 +129,14 @@ impl App {
                 let offset = Offset::from_seconds(offset_seconds)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "request.offset").with_cause(error))?;
                 let id = AnalysisId(id.0);
-                let analysis =
-                    self.analysis_of(id, &series, &TimeZone::fixed(offset), Priority::Batch).await?;
+                let zone = TimeZone::fixed(offset);
+                let analysis = self.analysis_of((user, id), &series, &zone, Priority::Batch).await?;
                 let write = Write::insert(RecordKey::analysis(user, id), encode(&analysis)?);
                 ("analysis.completed", json!({ "analysis_id": id }), vec![write])
             }
             What::Insight(request) => {
                 let id = InsightId(id.0);
-                let insight = self.insight_of(id, &caller, request).await?;
+                let insight = self.insight_of(id, &caller, request, &mut |_| ()).await?;
                 let write = Write::insert(RecordKey::insight(user, id), encode(&insight)?);
                 ("insight.completed", json!({ "insight_id": id }), vec![write])
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::measures::screening::Rules;
+
 /// Checked settings; `config/default.toml` explains each and holds its default.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -41,6 +43,10 @@ pub struct Settings {
     pub circadian_days_min: u32,
     /// `measures.pat_coverage_min`, 0 to 1.
     pub pat_coverage_min: f64,
+    /// `measures.screening`.
+    pub screening: Rules,
     /// The name of the PAT model.
     pub pat_model: String,
+    /// `inference.retina_model`.
+    pub retina_model: String,
 }

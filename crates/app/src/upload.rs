@@ -1,10 +1,9 @@
 //! The way of one upload up to its 2xx: a receipt for each sample, the raw body kept, and one commit.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+mod blocks;
+mod judge;
+
+use std::{cell::RefCell, collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use domain::{
@@ -13,9 +12,7 @@ use domain::{
     job::JobState,
     metric::Metric,
     record::{RecordKey, hash_of},
-    sample::{ContentKey, Sample},
-    segment,
-    time::{local_date, utc_date},
+    sample::Sample,
 };
 use jiff::civil::Date;
 use ports::{Change, Error, ErrorKind, ObjectKey, PutOptions, Record, Sha256Digest, Write, objects};
@@ -27,14 +24,18 @@ use crate::{
     audit::{Action, Caller},
     error::{AppError, Result},
     idempotency::{Once, Outcome},
-    ingest::{
-        BodyError, Limits, MEASURED, Parsed, REJECTIONS_MAX, Rejection, parse_health_data, parse_healthkit,
-        parse_record,
-    },
+    ingest::{BodyError, Limits, Parsed, parse_health_data, parse_healthkit, parse_record},
     records::{
-        Deleted, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind, encode,
+        Deleted, Intent, RawBody, TOMBSTONE_BYTES, TOMBSTONES_MAX, Timeline, Tombstones, Upload, UploadKind,
+        encode,
     },
     segments,
+};
+
+pub(crate) use self::blocks::block_of;
+use self::{
+    blocks::{Blocks, Groups},
+    judge::{Known, Verdicts},
 };
 
 /// Bodies above this size are parsed and compressed on a thread of their own, so that they do not hold up an event loop.
@@ -46,7 +47,8 @@ const DELETION_WRITES: usize = 4;
 /// A body after everything about it that needs no store.
 pub(crate) struct Prepared {
     pub parsed: Parsed,
-    pub content: Vec<ContentKey>,
+    /// The id that each sample's content key makes: its own, where it came without one.
+    pub derived: Vec<SampleId>,
     pub sha256: [u8; 32],
     pub size_bytes: usize,
     pub compressed: Bytes,
@@ -60,6 +62,8 @@ pub(crate) struct Plan {
     pub writes: Vec<Write>,
     /// What became of each sample, by its index.
     pub fates: Vec<Fate>,
+    /// Of the segments those that are not the first of their metric and day.
+    pub beside: Vec<(Metric, Date)>,
 }
 
 /// What became of one sample.
@@ -72,9 +76,6 @@ pub enum Fate {
     /// It was deleted before, and does not come back.
     Deleted,
 }
-
-/// The samples of one metric and one UTC day.
-type Groups = BTreeMap<(Metric, Date), Vec<usize>>;
 
 impl App {
     /// Keeps an upload. When this returns, its samples survive a crash and its job will be processed.
@@ -115,7 +116,7 @@ impl App {
                 self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
             writes.extend(self.keep_reply(once, &upload)?);
             let made = self.offload(caller.user_id, &mut writes).await?;
-            if let Err(error) = self.fits(&writes, DELETION_WRITES) {
+            if let Err(error) = self.fits_with_deletion(&writes, &upload) {
                 self.forget_raw(&raw).await?;
                 self.forget_objects(&made).await?;
                 return Err(error);
@@ -176,12 +177,12 @@ impl App {
                 UploadKind::HealthKit => parse_healthkit(&body, settings.samples_per_upload_max, now),
                 UploadKind::Import => Err(BodyError::new("", "a file is imported and not uploaded")),
             }?;
-            let content = parsed.samples.iter().map(Sample::content_key).collect();
+            let derived = parsed.samples.iter().map(|sample| sample.content_key().sample_id()).collect();
             let compressed = compress(&body)
                 .map_err(|_hidden| BodyError::new("", "the body could not be compressed"))?
                 .into();
             Ok(Prepared {
-                content,
+                derived,
                 parsed,
                 sha256: Sha256::digest(&body).into(),
                 size_bytes: body.len(),
@@ -240,20 +241,23 @@ impl App {
             None => Timeline::read(store, user).await?,
         };
         let deleted = Deleted::read(store, user, &timeline).await?;
-        let groups = group(&prepared.parsed.samples);
+        let groups = blocks::group(&prepared.parsed.samples);
         let mut verdicts = self.judged(user, prepared, (&groups, &timeline), &deleted).await?;
+        if kind != UploadKind::Import {
+            // Whoever deletes this upload deletes what it brought, and that reading is not of it.
+            verdicts.completed.clear();
+        }
         timeline.sequence += 1;
-        let Segments { mut writes, keys, days } = segments(user, prepared, groups, &verdicts, &mut timeline)?;
+        let Blocks { mut writes, keys, beside, days } =
+            blocks::encode(user, groups, &verdicts, &mut timeline)?;
         let now = self.platform.clock.now();
         let tombstones = Tombstones {
             ids: prepared.parsed.deleted.clone(),
             readings: std::mem::take(&mut verdicts.replaced),
         };
-        if tombstones != Tombstones::default() {
-            let body = encode(&tombstones)?;
-            writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), body));
-            timeline.has_tombstones = true;
-        }
+        let tombstones = tombstones.writes(user, timeline.sequence)?;
+        timeline.has_tombstones |= !tombstones.is_empty();
+        writes.extend(tombstones);
         let is_import = kind == UploadKind::Import;
         // The days of an import are computed together, by jobs of its own; those of what it deletes are yet to be found.
         let is_settled = is_import && prepared.parsed.deleted.is_empty();
@@ -293,8 +297,8 @@ impl App {
         if !is_import {
             writes.push(self.platform.audit(caller, Action::Upload, format!("upload/{id}"))?);
         }
-        let fates = verdicts.fates();
-        Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes, fates })
+        let fates = std::mem::take(&mut verdicts.fates);
+        Ok(Plan { upload, timeline: Arc::new(timeline), intent, writes, fates, beside })
     }
 
     /// What becomes of each sample in view of what is held.
@@ -307,7 +311,7 @@ impl App {
     ) -> Result<Verdicts<'a>> {
         let mut verdicts = Verdicts::new(prepared);
         for ((metric, day), members) in groups {
-            let (first_ms, _) = span(prepared, members);
+            let (first_ms, _) = blocks::span(prepared, members);
             let known = if timeline.may_hold(*metric, *day, first_ms) {
                 self.known(user, (*metric, *day), prepared, members).await?
             } else {
@@ -340,6 +344,17 @@ impl App {
         Ok((key.clone(), Write::insert(key, encode(&intent)?)))
     }
 
+    /// Refuses what one commit cannot hold, or of which the deletion would be more than that.
+    fn fits_with_deletion(&self, writes: &[Write], upload: &Upload) -> Result<()> {
+        let limits = self.platform.health_data.limits();
+        let accepted = upload.receipts.accepted;
+        // Its own segments can be objects then, and what is left of joined ones.
+        if accepted.saturating_mul(TOMBSTONE_BYTES) > limits.bytes_max / 8 * 7 {
+            return Err(AppError::TooLarge { writes_max: limits.writes_max });
+        }
+        self.fits(writes, DELETION_WRITES + accepted / TOMBSTONES_MAX)
+    }
+
     /// Refuses what one commit cannot hold, before the adapter would.
     /// `reserved` more writes must fit as well.
     pub(crate) fn fits(&self, writes: &[Write], reserved: usize) -> Result<()> {
@@ -359,17 +374,23 @@ impl App {
         prepared: &Prepared,
         members: &[usize],
     ) -> Result<Known> {
-        let (first_ms, last_ms) = span(prepared, members);
+        let (first_ms, last_ms) = blocks::span(prepared, members);
         let overlaps = |record: &Record| {
             let header = segments::header(record)?;
             // An export tells times to the second.
             Ok(header.start_ms_min < last_ms.saturating_add(1000)
                 && header.end_ms_max > first_ms.saturating_sub(1000))
         };
+        // A reading that begins in another second than all of these is none of them. A day may hold 86,400, of which a late
+        // upload asks for one.
+        let second = |sample: &Sample| sample.interval.start_ms().div_euclid(1000);
+        let seconds: HashSet<i64> = members.iter().map(|at| second(&prepared.parsed.samples[*at])).collect();
         let mut known = Known::for_members(prepared, members);
         for segment in self.segments_of(user, metric, day, overlaps).await? {
             for (_, sample) in &segment.samples {
-                known.add(sample);
+                if seconds.contains(&second(sample)) {
+                    known.add(sample);
+                }
             }
         }
         Ok(known)
@@ -406,266 +427,4 @@ pub(crate) fn write_bytes(write: &Write) -> usize {
     };
     // A partition's name is at most 41 bytes, a kind's 16.
     key.sort.as_str().len() + 64 + body
-}
-
-/// When the first and when the last of `members` begins.
-fn span(prepared: &Prepared, members: &[usize]) -> (i64, i64) {
-    let starts = members.iter().map(|at| prepared.parsed.samples[*at].interval.start_ms());
-    starts.fold((i64::MAX, i64::MIN), |(low, high), at| (low.min(at), high.max(at)))
-}
-
-fn group(samples: &[Sample]) -> Groups {
-    let mut groups = Groups::new();
-    for (at, sample) in samples.iter().enumerate() {
-        groups.entry((sample.metric, utc_date(sample.interval.start_ms()))).or_default().push(at);
-    }
-    groups
-}
-
-/// The segments of an upload.
-struct Segments {
-    writes: Vec<Write>,
-    keys: Vec<(Metric, Date)>,
-    days: BTreeSet<Date>,
-}
-
-/// Encodes the accepted samples, one block per metric and UTC day, and enters their days into the timeline.
-fn segments(
-    user: UserId,
-    prepared: &Prepared,
-    groups: Groups,
-    verdicts: &Verdicts<'_>,
-    timeline: &mut Timeline,
-) -> Result<Segments> {
-    let mut made =
-        Segments { writes: Vec::with_capacity(groups.len() + 6), keys: Vec::new(), days: BTreeSet::new() };
-    for ((metric, day), members) in groups {
-        let fresh = members.iter().filter(|at| verdicts.accepted[**at]);
-        let sample = |at: &usize| {
-            let sample = prepared.parsed.samples[*at].clone();
-            match verdicts.carried.get(at) {
-                Some(metadata) => Sample { metadata: Some(Arc::clone(metadata)), ..sample },
-                None => sample,
-            }
-        };
-        let samples: Vec<Sample> = fresh.map(sample).collect();
-        if samples.is_empty() {
-            continue;
-        }
-        if MEASURED.contains(&metric) {
-            made.days.extend(samples.iter().flat_map(local_days));
-        }
-        let body = segment::encode(&samples)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "segment.encode").with_cause(error))?;
-        made.writes.push(Write::insert(RecordKey::segment(user, metric, day, timeline.sequence), body));
-        let last_ms = samples.iter().map(|sample| sample.interval.start_ms()).max();
-        timeline.note(metric, day, last_ms.unwrap_or(i64::MAX));
-        made.keys.push((metric, day));
-    }
-    Ok(made)
-}
-
-/// The local days in which a reading begins and ends; [`MEASURED`] ones last no longer than two.
-fn local_days(sample: &Sample) -> [Date; 2] {
-    let rules = sample.clock.rules();
-    let last_ms = sample.interval.end_ms().max(sample.interval.start_ms() + 1) - 1;
-    [local_date(sample.interval.start_ms(), &rules), local_date(last_ms, &rules)]
-}
-
-/// What the store holds already.
-///
-/// A reading's identity is (client id, start): a HealthKit sample never changes, and a HealthKit series is one id with
-/// many points.
-#[derive(Default)]
-struct Known {
-    versions: HashMap<(SampleId, i64), HashSet<ContentKey>>,
-    /// The same reading by content, whichever id it came with; the id tells whether it was derived from the content.
-    content: HashMap<ContentKey, SampleId>,
-    /// By what an export tells: of readings with an id of the phone's, where lines of an export are to be judged.
-    named: Option<HashMap<ContentKey, SampleId>>,
-    /// And of readings that may be lines of an export, with their starts.
-    exported: HashMap<ContentKey, (SampleId, i64)>,
-    /// What readings without an id of the phone's have as metadata: an export's line has beats that an upload lacks.
-    metadata: HashMap<(SampleId, i64), Arc<str>>,
-}
-
-impl Known {
-    /// For judging `members`.
-    fn for_members(prepared: &Prepared, members: &[usize]) -> Self {
-        let is_line = |at: &usize| is_line(&prepared.parsed.samples[*at], prepared.content[*at]);
-        Self { named: members.iter().any(is_line).then(HashMap::new), ..Self::default() }
-    }
-
-    fn add(&mut self, sample: &Sample) {
-        self.add_with(sample, sample.content_key());
-    }
-
-    fn add_with(&mut self, sample: &Sample, content: ContentKey) {
-        if let Some(metadata) = sample.metadata.as_ref().filter(|_| sample.id == content.sample_id()) {
-            self.metadata.insert((sample.id, sample.interval.start_ms()), Arc::clone(metadata));
-        }
-        if is_line(sample, content) {
-            self.exported.insert(sample.export_key(), (sample.id, sample.interval.start_ms()));
-        } else if let Some(named) = self.named.as_mut().filter(|_| sample.id != content.sample_id()) {
-            named.insert(sample.export_key(), sample.id);
-        }
-        self.versions.entry((sample.id, sample.interval.start_ms())).or_default().insert(content);
-        self.content.insert(content, sample.id);
-    }
-
-    /// What becomes of a reading in view of these. A version that was seen before is known: a retry of an old upload never
-    /// overwrites a newer value.
-    fn judge(&self, sample: &Sample, content: ContentKey) -> Verdict {
-        if let Some(versions) = self.versions.get(&(sample.id, sample.interval.start_ms())) {
-            return if versions.contains(&content) { Verdict::Duplicate } else { Verdict::New };
-        }
-        // One that came without an id is joined with one that has it; two ids of the phone's own are two readings.
-        let derived = content.sample_id();
-        match self.content.get(&content) {
-            Some(held) if *held == sample.id || sample.id == derived => Verdict::Duplicate,
-            // A line of an export stays where it is: whoever reads leaves it out beside a reading with an id.
-            Some(held) if *held == derived && sample.may_be_exported() => {
-                Verdict::Joins(derived, sample.interval.start_ms())
-            }
-            // From now on it goes by the phone's id, by which the phone may delete it.
-            Some(held) if *held == derived => Verdict::Replaces(derived, sample.interval.start_ms()),
-            Some(_) | None if sample.id == derived => {
-                let is_named =
-                    || self.named.as_ref().is_some_and(|named| named.contains_key(&sample.export_key()));
-                if is_line(sample, content) && is_named() { Verdict::Duplicate } else { Verdict::New }
-            }
-            Some(_) | None if self.exported.is_empty() => Verdict::New,
-            Some(_) | None => match self.exported.get(&sample.export_key()) {
-                Some((held, start_ms)) => Verdict::Joins(*held, *start_ms),
-                None => Verdict::New,
-            },
-        }
-    }
-}
-
-/// The metadata of a reading that came twice; where both say something, the later one counts.
-fn joined(earlier: &str, later: Option<&str>) -> Arc<str> {
-    use serde_json::{Map, Value};
-    let object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
-    let (Some(mut both), Some(later)) = (object(earlier), later.and_then(object)) else {
-        return later.unwrap_or(earlier).into();
-    };
-    both.extend(later);
-    Value::Object(both).to_string().into()
-}
-
-/// Whether a reading came without an id, as the lines of an export do, and tells no more than those.
-fn is_line(sample: &Sample, content: ContentKey) -> bool {
-    sample.may_be_exported() && sample.id == content.sample_id()
-}
-
-/// What becomes of one reading.
-enum Verdict {
-    New,
-    Duplicate,
-    /// New under its own id, and held so far under this one, from this start on.
-    Replaces(SampleId, i64),
-    /// New under its own id, and held so far as this line of an export.
-    Joins(SampleId, i64),
-}
-
-/// What becomes of each sample of a body, by its index.
-struct Verdicts<'a> {
-    prepared: &'a Prepared,
-    accepted: Vec<bool>,
-    duplicates: usize,
-    deleted: Vec<usize>,
-    /// Ids that the same body deletes.
-    deletions: HashSet<SampleId>,
-    /// Readings that go by another id from now on.
-    replaced: Vec<(SampleId, i64)>,
-    /// The metadata of those, with what they had before.
-    carried: HashMap<usize, Arc<str>>,
-}
-
-impl<'a> Verdicts<'a> {
-    fn new(prepared: &'a Prepared) -> Self {
-        let accepted = vec![false; prepared.parsed.samples.len()];
-        let deletions = prepared.parsed.deleted.iter().copied().collect();
-        Self {
-            prepared,
-            accepted,
-            duplicates: 0,
-            deleted: Vec::new(),
-            deletions,
-            replaced: Vec::new(),
-            carried: HashMap::new(),
-        }
-    }
-
-    fn judge(&mut self, members: &[usize], mut known: Known, deleted: &Deleted) {
-        for at in members {
-            let (sample, content) = (&self.prepared.parsed.samples[*at], self.prepared.content[*at]);
-            if deleted.holds(sample) || self.deletions.contains(&sample.id) {
-                self.deleted.push(*at);
-                continue;
-            }
-            let verdict = known.judge(sample, content);
-            match verdict {
-                Verdict::Duplicate => {
-                    self.duplicates += 1;
-                    continue;
-                }
-                Verdict::Replaces(id, start_ms) | Verdict::Joins(id, start_ms) => {
-                    if matches!(verdict, Verdict::Replaces(..)) {
-                        self.replaced.push((id, start_ms));
-                    }
-                    if let Some(earlier) = known.metadata.get(&(id, start_ms)) {
-                        self.carried.insert(*at, joined(earlier, sample.metadata.as_deref()));
-                    }
-                }
-                Verdict::New => {}
-            }
-            known.add_with(sample, content);
-            self.accepted[*at] = true;
-        }
-    }
-
-    fn fates(&self) -> Vec<Fate> {
-        let fate = |accepted: &bool| if *accepted { Fate::Accepted } else { Fate::Duplicate };
-        let mut fates: Vec<Fate> = self.accepted.iter().map(fate).collect();
-        for at in &self.deleted {
-            fates[*at] = Fate::Deleted;
-        }
-        fates
-    }
-
-    fn receipts(&self, parsed: &Parsed) -> Receipts {
-        let deleted = self.deleted.iter().map(|at| Rejection {
-            pointer: parsed.places[*at].pointer(),
-            id: Some(parsed.samples[*at].id),
-            code: "deleted".to_owned(),
-            message: "the sample was deleted and does not come back".to_owned(),
-        });
-        Receipts {
-            accepted: self.accepted.iter().filter(|accepted| **accepted).count(),
-            duplicate: self.duplicates,
-            rejected_total: parsed.rejected_total + self.deleted.len(),
-            rejected: parsed.rejected.iter().cloned().chain(deleted).take(REJECTIONS_MAX).collect(),
-        }
-    }
-
-    /// An item with a new reading is accepted, one with known readings only a duplicate.
-    fn items(&self, parsed: &Parsed) -> ItemCounts {
-        let mut fresh = HashSet::new();
-        let mut all = HashSet::new();
-        let deleted: HashSet<_> = self.deleted.iter().map(|at| parsed.places[*at]).collect();
-        for (at, place) in parsed.places.iter().enumerate() {
-            all.insert(*place);
-            if self.accepted[at] {
-                fresh.insert(*place);
-            }
-        }
-        let refused = deleted.iter().filter(|place| !fresh.contains(*place)).count();
-        ItemCounts {
-            accepted: fresh.len(),
-            duplicate: all.len() - fresh.len() - refused,
-            rejected: parsed.items_rejected + refused,
-        }
-    }
 }

@@ -140,6 +140,7 @@ impl App {
             Work::AnswerRequest { request_id } => self.answer_request(user, request_id).await,
             Work::ComputeDays { part } => self.compute_due(user, part).await,
             Work::ForgetObjects { objects } => self.forget_objects(&objects).await,
+            Work::ImportFile { import_id } => self.import_uploaded(user, import_id).await,
         };
         done.map_err(|error| match error {
             AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict => {
@@ -207,6 +208,7 @@ impl App {
             Work::AnswerRequest { request_id } => {
                 return self.fail_request(user_id, request_id, reason).await;
             }
+            Work::ImportFile { import_id } => return self.fail_import(user_id, import_id, reason).await,
             Work::ProcessDeletion { .. } | Work::ComputeDays { .. } | Work::ForgetObjects { .. } => {
                 return Ok(());
             }

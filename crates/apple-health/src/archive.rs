@@ -158,10 +158,16 @@ impl<R: Read + Seek> Archive<R> {
         &self.skipped
     }
 
+    /// The XML, unpacked as it is read.
+    pub fn document(&mut self) -> Result<Unpacked<'_, Metered<R>>, Refused> {
+        let refused = |reason| Refused { position: Position::START, reason };
+        Unpacked::open(&mut self.zip, self.export, self.export_bytes).map_err(refused)
+    }
+
     /// Reads the XML from a position on. What is before it is unpacked and passed over, as compressed data has no other way.
     pub fn export(&mut self, from: Position) -> Result<ExportReader<Unpacked<'_, Metered<R>>>, Refused> {
         let refused = |reason| Refused { position: Position::START, reason };
-        let mut unpacked = Unpacked::open(&mut self.zip, self.export, self.export_bytes).map_err(refused)?;
+        let mut unpacked = self.document()?;
         let passed = io::copy(&mut (&mut unpacked).take(from.offset), &mut io::sink());
         if passed.map_err(|error| refused(Reason::from_io(error)))? < from.offset {
             return Err(refused(Reason::Truncated));

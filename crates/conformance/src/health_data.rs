@@ -6,17 +6,26 @@ mod preconditions;
 mod query;
 mod read;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use domain::{
     ids::UserId,
     record::{Kind, Partition, RecordKey, SortKey, SortRange},
 };
+use jiff::Timestamp;
 use ports::{Direction, HealthDataRepository, Precondition, Query, Record, Version, Write};
 
 pub use self::{commit::*, durable::*, preconditions::*, query::*, read::*};
-use crate::support::unique;
+use crate::{TimeControl, support::unique};
+
+/// How long records that expire are there: longer than a slow machine takes for a case.
+const SOON: Duration = Duration::from_secs(30);
+
+/// The whole second that begins [`SOON`] after the present one.
+fn soon(time: &dyn TimeControl) -> Timestamp {
+    Timestamp::from_second(time.now().as_second() + 30).unwrap()
+}
 
 /// One test per case on the repository of `$fixture`, a future of a [`HealthDataFixture`](crate::HealthDataFixture).
 #[macro_export]

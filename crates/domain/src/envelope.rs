@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{RequestId, UploadId, UserId};
+use crate::ids::{ImportId, RequestId, UploadId, UserId};
 
 /// The newest version that this build knows. It writes the first one that has the work's kind, so that an earlier build leaves
 /// the others to a later one.
-pub const ENVELOPE_VERSION: u32 = 2;
+pub const ENVELOPE_VERSION: u32 = 3;
 
 /// A job as it travels through the queue. It names the work and carries none of the data: the worker reads the records.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -47,6 +47,11 @@ pub enum Work {
         /// Their keys.
         objects: Vec<String>,
     },
+    /// Import a file that was put into the object store.
+    ImportFile {
+        /// The import.
+        import_id: ImportId,
+    },
     /// Make an analysis or insight that was asked for.
     AnswerRequest {
         /// What was asked for.
@@ -71,8 +76,17 @@ impl Envelope {
         let version = match work {
             Work::ProcessUpload { .. } | Work::ProcessDeletion { .. } | Work::AnswerRequest { .. } => 1,
             Work::ComputeDays { .. } | Work::ForgetObjects { .. } => 2,
+            Work::ImportFile { .. } => 3,
         };
         Self { version, user_id, work, traceparent: None }
+    }
+
+    /// What is done one after the other: the work of one user. A file takes minutes, which the others do not wait for.
+    pub fn ordering_key(&self) -> String {
+        match self.work {
+            Work::ImportFile { .. } => format!("{}/import", self.user_id),
+            _ => self.user_id.to_string(),
+        }
     }
 
     /// The bytes that go into the queue.
@@ -124,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_by_its_number() {
-        let error = Envelope::decode(br#"{"version":3,"anything":true}"#).unwrap_err();
-        assert!(matches!(error, EnvelopeError::UnknownVersion(3)));
+        let error = Envelope::decode(br#"{"version":4,"anything":true}"#).unwrap_err();
+        assert!(matches!(error, EnvelopeError::UnknownVersion(4)));
         assert!(matches!(Envelope::decode(b"{}").unwrap_err(), EnvelopeError::Malformed(_)));
     }
 }

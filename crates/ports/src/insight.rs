@@ -68,14 +68,20 @@ impl std::fmt::Debug for Narrative {
     }
 }
 
-/// Tokens used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What a narrative took.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Usage {
-    /// Read.
+    /// Tokens read.
     pub input_tokens: u64,
-    /// Written.
+    /// Tokens written.
     pub output_tokens: u64,
+    /// What they cost in US dollars, by the prices that the operator configured; `None` where none are.
+    #[serde(default)]
+    pub cost_usd: Option<f64>,
 }
+
+/// Hears a narrative as it is written.
+pub type Listener<'a> = dyn FnMut(&str) + Send + 'a;
 
 /// Writes insights.
 ///
@@ -83,10 +89,12 @@ pub struct Usage {
 /// - Every number in the text is a figure among the facts, as rounded as the fact says.
 /// - Nothing is written of what was not assessed, except that it was not.
 /// - No facts: a text that says so, and no recommendation.
+/// - What `hear` is given, one after the other, is the narrative, or where writing fails the beginning of one; all of it keeps
+///   the promises above.
 #[async_trait]
 pub trait InsightWriter: Send + Sync + 'static {
-    /// Writes.
-    async fn write(&self, facts: &InsightFacts) -> Result<Narrative>;
+    /// Writes, and has the narrative heard as it comes, sentence by sentence where the writer can.
+    async fn write(&self, facts: &InsightFacts, hear: &mut Listener<'_>) -> Result<Narrative>;
 
     /// The provider's name, for the status endpoint.
     fn provider(&self) -> &str;

@@ -37,7 +37,7 @@ pub use identity::{
     ChallengeKind, Denial, Email, IdentityProvider, NewUser, PasswordFault, Profile, ProfileUpdate, Role,
     SignIn, SignInContext, TokenVerifier, Tokens, VerifiedToken, denial, password_fault,
 };
-pub use insight::{Fact, InsightFacts, InsightWriter, Narrative, Usage};
+pub use insight::{Fact, InsightFacts, InsightWriter, Listener, Narrative, Usage};
 pub use jobs::{DeadLetter, JobQueue, Lease, MessageId, NewMessage, QueueStats, Receipt};
 pub use mailer::{Mail, Mailer};
 pub use model_repository::{BatchStatistics, FailureReason, ModelRepository, ModelStatistics, Tally};

@@ -30,15 +30,15 @@ struct Source {
 fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
     Some(match member {
         // The harness starts servers, and knows nothing of what is tested against them.
-        "domain" | "harness" | "open-inference" => (&[], &[]),
+        "domain" | "harness" | "open-inference" | "retina" => (&[], &[]),
         "ports" | "report" | "simulator" => (&["domain"], &[]),
         "apple-health" => (&["domain"], &["simulator"]),
         "conformance" => (&["domain", "ports"], &[]),
         // Use cases are tested on adapters that need nothing installed, not on mocks, and by the suite's clock.
         // Both ways in must read a simulated person's data alike.
         "app" => (
-            &["domain", "ports"],
-            &["adapters-insight", "adapters-local", "apple-health", "conformance", "simulator"],
+            &["apple-health", "domain", "ports", "retina"],
+            &["adapters-insight", "adapters-local", "conformance", "simulator"],
         ),
         "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
         // Its models lie in an object store, and are tested in one that needs nothing installed.
@@ -48,7 +48,6 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &[
                 "adapters-*",
                 "app",
-                "apple-health",
                 "domain",
                 "inference",
                 "metered",
@@ -56,6 +55,7 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
                 "open-inference",
                 "ports",
                 "report",
+                "retina",
                 "simulator",
             ],
             &["conformance"],
@@ -71,16 +71,18 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
 }
 
 /// Crates of the outside world, and who alone may name them in a manifest.
-const OWNED: [(&str, &[&str]); 15] = [
+const OWNED: [(&str, &[&str]); 16] = [
     // Of the tests, only the floor of the benchmark: see `HTTP`.
     ("actix-*", &["api", "e2e"]),
-    ("aws-config", &["adapters-aws"]),
+    ("aws-config", &["adapters-aws", "adapters-insight"]),
     ("aws-credential-types", &["adapters-aws"]),
-    ("aws-sdk-*", &["adapters-aws"]),
-    ("aws-smithy-*", &["adapters-aws"]),
+    ("aws-sdk-*", &["adapters-aws", "adapters-insight"]),
+    ("aws-smithy-*", &["adapters-aws", "adapters-insight"]),
     ("figment", &["api"]),
     ("firestore", &["adapters-gcp"]),
-    ("google-cloud-*", &["adapters-gcp"]),
+    ("google-cloud-*", &["adapters-gcp", "adapters-insight"]),
+    // Whatever a stranger calls a picture is decoded behind its limits only.
+    ("image", &["retina"]),
     // And the benchmark's floor, which runs models without a server.
     ("ort", &["inference", "e2e"]),
     ("redis", &["adapters-redis"]),

@@ -21,7 +21,7 @@ use crate::{
 static SHARED: Shared = Shared::new();
 
 /// A stream as a browser reads it.
-struct Stream {
+pub(crate) struct Stream {
     response: Response,
     text: String,
     /// The id that it would come back with.
@@ -35,7 +35,7 @@ impl Stream {
         Self::of(request.send().await.unwrap())
     }
 
-    fn of(response: Response) -> Self {
+    pub(crate) fn of(response: Response) -> Self {
         assert_eq!(response.status(), 200);
         Self { response, text: String::new(), last_id: None }
     }
@@ -71,7 +71,7 @@ impl Stream {
     }
 
     /// The next event: its name and its data.
-    async fn event(&mut self) -> (String, Value) {
+    pub(crate) async fn event(&mut self) -> (String, Value) {
         let block = self.block().await.expect("an event");
         let field = |name: &str| {
             let found = block.iter().find(|(field, _)| field == name);
@@ -86,7 +86,7 @@ impl Stream {
         data["subject"]["upload_id"].as_str().unwrap().to_owned()
     }
 
-    async fn is_over(&mut self) -> bool {
+    pub(crate) async fn is_over(&mut self) -> bool {
         self.block().await.is_none()
     }
 }

@@ -20,6 +20,8 @@ mod accounts_profile;
 #[cfg(test)]
 mod accounts_sessions;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;
@@ -54,9 +56,13 @@ mod idempotency;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod insights;
+#[cfg(test)]
 mod kill_drill;
 #[cfg(test)]
 mod listing;
+#[cfg(test)]
+mod measures;
 #[cfg(test)]
 mod models;
 #[cfg(test)]

@@ -1,9 +1,11 @@
-use std::time::Duration;
-
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::Fault;
+use crate::{
+    fault::Fault,
+    http::{address, check_covered, check_credential},
+    writer::Limits,
+};
 
 /// How to reach Gemini.
 #[derive(Clone, Debug)]
@@ -12,18 +14,14 @@ pub struct GeminiSettings {
     pub endpoint: String,
     /// Which of Google's two doors.
     pub route: GeminiRoute,
-    /// The API key of AI Studio, or the access token of Vertex AI.
-    pub credential: SecretString,
+    /// What opens it.
+    pub credential: GoogleCredential,
     /// The model, such as `gemini-2.5-flash`.
     pub model: String,
     /// Whether an agreement that allows health data (a BAA or its like) covers this endpoint. Without it nothing is sent.
     pub covered: bool,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How long a call may take, retries included.
-    pub timeout: Duration,
-    /// How often a refused call is repeated.
-    pub retries_max: u32,
+    /// How long and how often.
+    pub limits: Limits,
 }
 
 /// Google offers Gemini under two addresses.
@@ -40,51 +38,46 @@ pub enum GeminiRoute {
     },
 }
 
+/// What Google knows this service by.
+#[derive(Clone, Debug)]
+pub enum GoogleCredential {
+    /// The API key of AI Studio, or an access token of Vertex AI, which ends within the hour.
+    Given(SecretString),
+    /// Vertex AI: what the machine or its user is signed in with, renewed when it ends (Application Default Credentials).
+    ApplicationDefault,
+}
+
 impl GeminiSettings {
     /// The address to post to, if these settings can be used.
     pub(super) fn url(&self) -> Result<Url, Fault> {
-        if !self.covered {
+        check_covered(self.covered)?;
+        match (&self.credential, &self.route) {
+            (GoogleCredential::Given(credential), _) => check_credential(credential)?,
+            (GoogleCredential::ApplicationDefault, GeminiRoute::Vertex { .. }) => {}
+            (GoogleCredential::ApplicationDefault, GeminiRoute::AiStudio) => {
+                return Err(Fault::Settings("AI Studio needs an API key"));
+            }
+        }
+        let mut url = address(&self.endpoint)?;
+        if url.path() != "/" {
             return Err(Fault::Settings(
-                "health data is sent only to a covered endpoint: set `covered = true` once an agreement that allows it \
-                 (such as a BAA for Vertex AI) is in force, or use the template writer",
+                "the endpoint must be scheme and host only, such as https://host.example",
             ));
         }
-        let credential = self.credential.expose_secret();
-        if credential.is_empty() || !credential.chars().all(|c| c.is_ascii_graphic()) {
-            return Err(Fault::Settings(
-                "the credential is empty or holds white space: give an API key or an access token",
-            ));
-        }
-        if self.timeout.is_zero() || self.connect_timeout.is_zero() {
-            return Err(Fault::Settings("a timeout is zero: give both some time"));
-        }
-        let mut url = self.endpoint()?;
         let path = match &self.route {
-            GeminiRoute::AiStudio => format!("v1beta/models/{}:generateContent", segment(&self.model)?),
+            GeminiRoute::AiStudio => {
+                format!("v1beta/models/{}:streamGenerateContent", segment(&self.model)?)
+            }
             GeminiRoute::Vertex { project, location } => format!(
-                "v1/projects/{}/locations/{}/publishers/google/models/{}:generateContent",
+                "v1/projects/{}/locations/{}/publishers/google/models/{}:streamGenerateContent",
                 segment(project)?,
                 segment(location)?,
                 segment(&self.model)?
             ),
         };
         url.set_path(&path);
+        url.set_query(Some("alt=sse"));
         Ok(url)
-    }
-
-    fn endpoint(&self) -> Result<Url, Fault> {
-        let bad = Fault::Settings("the endpoint must be scheme and host only, such as https://host.example");
-        let Ok(url) = Url::parse(&self.endpoint) else { return Err(bad) };
-        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        if !is_bare || !url.username().is_empty() || url.password().is_some() {
-            return Err(bad);
-        }
-        let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if is_loopback => Ok(url),
-            _ => Err(Fault::Settings("the endpoint must be https: health data is not sent in plain text")),
-        }
     }
 }
 

@@ -1,64 +1,44 @@
-mod server;
+use std::{collections::BTreeSet, error::Error as _, time::Duration};
 
-use std::{collections::BTreeSet, error::Error as _};
+use ports::{Narrative, Outcome};
 
-use ports::{Fact, Outcome, Usage};
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use self::server::{Reply, Server};
 use super::*;
-use crate::grounding::Section;
+use crate::{
+    grounding::{Section, Ungrounded},
+    testing::{Reply, Server, cause, facts, limits, text},
+    writer::Limits,
+};
 
 fn settings(endpoint: &str) -> GeminiSettings {
     GeminiSettings {
         endpoint: endpoint.into(),
         route: GeminiRoute::AiStudio,
-        credential: SecretString::from("the-api-key"),
+        credential: key("the-api-key"),
         model: "gemini-test".into(),
         covered: true,
-        connect_timeout: Duration::from_secs(5),
-        timeout: Duration::from_secs(30),
-        retries_max: 2,
+        limits: limits(),
     }
 }
 
-fn facts() -> InsightFacts {
-    InsightFacts {
-        facts: vec![Fact {
-            name: "sleep.total_sleep_time.mean".into(),
-            label: "mean total sleep time".into(),
-            value: 7.249,
-            unit: "h".into(),
-            decimals: 1,
-            method: "union of asleep stages".into(),
-            coverage: "13 of 14 nights".into(),
-        }],
-        not_assessed: vec!["PAT: no model is loaded".into()],
-        language: "en-GB".into(),
-        include_recommendations: true,
-    }
+fn key(text: &str) -> GoogleCredential {
+    GoogleCredential::Given(SecretString::from(text))
 }
 
-fn text(narrative: &str) -> Value {
-    json!({ "narrative": narrative, "key_insights": ["You slept 7.2 h."], "recommendations": ["Keep a rhythm."] })
-}
-
-/// Gemini's envelope around one candidate.
+/// Gemini's envelopes around the parts of one candidate.
 fn candidate(text: &str, finish: &str) -> Reply {
     let (first, second) = text.split_at(text.len() / 2);
-    let body = json!({
-        "candidates": [{
-            "content": { "role": "model", "parts": [
-                { "text": "Let me think: 99", "thought": true }, { "text": first }, { "text": second },
-            ] },
-            "finishReason": finish,
-            "index": 0,
-        }],
-        "usageMetadata": { "promptTokenCount": 210, "candidatesTokenCount": 40, "thoughtsTokenCount": 5, "totalTokenCount": 255 },
+    let usage = |output: u32| json!({ "promptTokenCount": 210, "candidatesTokenCount": output, "thoughtsTokenCount": 5 });
+    let begun = json!({
+        "candidates": [{ "content": { "role": "model", "parts": [{ "text": "Let me think: 99", "thought": true }, { "text": first }] }, "index": 0 }],
+        "usageMetadata": usage(7),
         "modelVersion": "gemini-test-002",
     });
-    Reply::Answer(200, "content-type: application/json\r\n", body.to_string())
+    let ended = json!({
+        "candidates": [{ "content": { "role": "model", "parts": [{ "text": second }] }, "finishReason": finish, "index": 0 }],
+        "usageMetadata": usage(40),
+        "modelVersion": "gemini-test-002",
+    });
+    Reply::events(&[begun.to_string(), ended.to_string()])
 }
 
 fn success() -> Reply {
@@ -74,7 +54,11 @@ fn too_many(delay: &str) -> Reply {
 }
 
 async fn write(server: &Server) -> Result<Narrative> {
-    GeminiWriter::new(settings(&server.endpoint)).unwrap().write(&facts()).await
+    ask(settings(&server.endpoint), &facts()).await
+}
+
+async fn ask(settings: GeminiSettings, facts: &InsightFacts) -> Result<Narrative> {
+    settings.writer(None).unwrap().write(facts, &mut |_| ()).await
 }
 
 async fn fault(replies: Vec<Reply>) -> (ErrorKind, String) {
@@ -92,7 +76,7 @@ async fn a_grounded_answer_becomes_the_narrative() {
     assert_eq!(narrative.recommendations, ["Keep a rhythm."]);
     assert_eq!(narrative.provider, "google-ai-studio");
     assert_eq!(narrative.model.as_deref(), Some("gemini-test-002"));
-    assert_eq!(narrative.usage, Some(Usage { input_tokens: 210, output_tokens: 45 }));
+    assert_eq!(narrative.usage, Some(ports::Usage { input_tokens: 210, output_tokens: 45, cost_usd: None }));
 }
 
 #[tokio::test]
@@ -101,7 +85,7 @@ async fn the_request_holds_the_facts_and_the_schema_and_nothing_else() {
     write(&server).await.unwrap();
     let asked = &server.asked()[0];
     assert!(
-        asked.head.starts_with("post /v1beta/models/gemini-test:generatecontent http/1.1"),
+        asked.head.starts_with("post /v1beta/models/gemini-test:streamgeneratecontent?alt=sse http/1.1"),
         "{}",
         asked.head
     );
@@ -136,8 +120,9 @@ async fn the_request_holds_the_facts_and_the_schema_and_nothing_else() {
 #[tokio::test]
 async fn recommendations_are_neither_asked_for_nor_taken_where_they_are_not_wanted() {
     let server = Server::start(vec![success()]).await;
-    let writer = GeminiWriter::new(settings(&server.endpoint)).unwrap();
-    let error = writer.write(&InsightFacts { include_recommendations: false, ..facts() }).await.unwrap_err();
+    let error = ask(settings(&server.endpoint), &InsightFacts { include_recommendations: false, ..facts() })
+        .await
+        .unwrap_err();
     assert!(matches!(cause(&error), Fault::Schema));
     assert!(!server.asked()[0].body.contains("recommendations"));
 }
@@ -146,10 +131,10 @@ async fn recommendations_are_neither_asked_for_nor_taken_where_they_are_not_want
 async fn vertex_gets_a_bearer_token_at_its_own_path() {
     let server = Server::start(vec![success()]).await;
     let route = GeminiRoute::Vertex { project: "care-1".into(), location: "europe-west4".into() };
-    let writer = GeminiWriter::new(GeminiSettings { route, ..settings(&server.endpoint) }).unwrap();
+    let error = ask(GeminiSettings { route, ..settings(&server.endpoint) }).unwrap();
     assert_eq!(writer.write(&facts()).await.unwrap().provider, "google-vertex");
     let head = &server.asked()[0].head;
-    let path = "post /v1/projects/care-1/locations/europe-west4/publishers/google/models/gemini-test:generatecontent ";
+    let path = "post /v1/projects/care-1/locations/europe-west4/publishers/google/models/gemini-test:streamgeneratecontent?alt=sse ";
     assert!(head.starts_with(path), "{head}");
     assert!(head.contains("authorization: bearer the-api-key"));
 }
@@ -158,7 +143,7 @@ async fn vertex_gets_a_bearer_token_at_its_own_path() {
 async fn a_blocked_prompt_is_an_error_although_its_status_is_200() {
     let body =
         json!({ "promptFeedback": { "blockReason": "SAFETY" }, "usageMetadata": { "promptTokenCount": 9 } });
-    let blocked = Reply::Answer(200, "", body.to_string());
+    let blocked = Reply::events(&[body.to_string()]);
     assert_eq!(fault(vec![blocked]).await, (ErrorKind::Unexpected, "the prompt was blocked (SAFETY)".into()));
 }
 
@@ -220,11 +205,11 @@ async fn truncated_json_is_never_accepted() {
         (ErrorKind::Unexpected, "the answer does not have the schema asked for")
     );
     let (_, cause) = fault(vec![candidate(&whole, "MAX_TOKENS")]).await;
-    assert_eq!(cause, "Gemini stopped early (MAX_TOKENS)");
+    assert_eq!(cause, "the model stopped early (MAX_TOKENS)");
     let (_, cause) = fault(vec![candidate(&whole, "SAFETY")]).await;
-    assert_eq!(cause, "Gemini stopped early (SAFETY)");
+    assert_eq!(cause, "the model stopped early (SAFETY)");
     let (_, cause) = fault(vec![candidate(&whole, "you slept 4 h")]).await;
-    assert_eq!(cause, "Gemini stopped early (no reason given)");
+    assert_eq!(cause, "the model stopped early (no reason given)");
 }
 
 #[tokio::test]
@@ -258,9 +243,8 @@ async fn a_number_that_is_not_among_the_facts_is_refused_and_not_told() {
 #[tokio::test]
 async fn a_silent_server_costs_no_more_than_the_deadline() {
     let server = Server::start(vec![Reply::Silence]).await;
-    let timeout = Duration::from_millis(100);
-    let writer = GeminiWriter::new(GeminiSettings { timeout, ..settings(&server.endpoint) }).unwrap();
-    let error = writer.write(&facts()).await.unwrap_err();
+    let limits = Limits { timeout: Duration::from_millis(100), ..limits() };
+    let narrative = ask(GeminiSettings { limits, ..settings(&server.endpoint) }, &facts()).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
     assert!(matches!(cause(&error), Fault::Deadline));
 }
@@ -274,8 +258,7 @@ async fn an_endless_body_is_cut_off() {
 #[tokio::test]
 async fn a_server_that_is_away_is_unavailable() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let writer = GeminiWriter::new(settings(&format!("http://{unused}"))).unwrap();
-    let error = writer.write(&facts()).await.unwrap_err();
+    let error = ask(settings(&format!("http://{unused}")), &facts()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(matches!(cause(&error), Fault::Transport(_)));
 }
@@ -283,8 +266,7 @@ async fn a_server_that_is_away_is_unavailable() {
 #[tokio::test]
 async fn without_facts_nothing_is_sent_and_the_template_says_so() {
     let server = Server::start(vec![success()]).await;
-    let writer = GeminiWriter::new(settings(&server.endpoint)).unwrap();
-    let narrative = writer.write(&InsightFacts { facts: vec![], ..facts() }).await.unwrap();
+    let error = ask(settings(&server.endpoint), &InsightFacts { facts: vec![], ..facts() }).await.unwrap();
     assert_eq!((narrative.provider.as_str(), narrative.model), ("template", None));
     assert!(narrative.recommendations.is_empty() && server.asked().is_empty());
 }
@@ -292,8 +274,10 @@ async fn without_facts_nothing_is_sent_and_the_template_says_so() {
 #[tokio::test]
 async fn a_language_that_the_check_cannot_read_is_refused_before_anything_is_sent() {
     let server = Server::start(vec![success()]).await;
-    let writer = GeminiWriter::new(settings(&server.endpoint)).unwrap();
-    let error = writer.write(&InsightFacts { language: "de".into(), ..facts() }).await.unwrap_err();
+    let writer =
+        GeminiWriter::new(settings(&server.endpoint), &InsightFacts { language: "de".into(), ..facts() })
+            .await
+            .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(server.asked().is_empty());
 }
@@ -304,24 +288,61 @@ fn settings_that_cannot_be_used_are_refused_with_what_to_do() {
     let bad = [
         (GeminiSettings { covered: false, ..good() }, "covered = true"),
         (GeminiSettings { endpoint: "http://generativelanguage.googleapis.com".into(), ..good() }, "https"),
-        (GeminiSettings { endpoint: "https://user:pw@example.org".into(), ..good() }, "scheme and host"),
-        (GeminiSettings { endpoint: "https://example.org/v1?key=x".into(), ..good() }, "scheme and host"),
-        (GeminiSettings { endpoint: "example.org".into(), ..good() }, "scheme and host"),
+        (GeminiSettings { endpoint: "https://user:pw@example.org".into(), ..good() }, "without user"),
+        (GeminiSettings { endpoint: "https://example.org/?key=x".into(), ..good() }, "without user"),
+        (GeminiSettings { endpoint: "https://example.org/v1".into(), ..good() }, "scheme and host"),
+        (GeminiSettings { endpoint: "example.org".into(), ..good() }, "without user"),
+        (
+            GeminiSettings { credential: GoogleCredential::ApplicationDefault, ..good() },
+            "AI Studio needs an API key",
+        ),
         (GeminiSettings { model: "../secrets".into(), ..good() }, "names of letters"),
-        (GeminiSettings { credential: SecretString::from(""), ..good() }, "credential is empty"),
-        (GeminiSettings { credential: SecretString::from("key\n"), ..good() }, "white space"),
-        (GeminiSettings { timeout: Duration::ZERO, ..good() }, "timeout is zero"),
+        (GeminiSettings { credential: key(""), ..good() }, "credential is empty"),
+        (GeminiSettings { credential: key("key\n"), ..good() }, "white space"),
+        (
+            GeminiSettings { limits: Limits { timeout: Duration::ZERO, ..limits() }, ..good() },
+            "timeout is zero",
+        ),
     ];
     for (settings, advice) in bad {
-        let error = GeminiWriter::new(settings).unwrap_err();
+        let Err(error) = settings.writer(None) else { panic!("it was taken, and lacks {advice}") };
         assert_eq!((error.kind(), error.operation()), (ErrorKind::InvalidInput, "insight.gemini.configure"));
         let cause = error.source().unwrap().to_string();
         assert!(cause.contains(advice), "{cause}");
     }
-    let writer = GeminiWriter::new(good()).unwrap();
-    assert!(!format!("{writer:?}").contains("the-api-key"));
+    assert!(!format!("{:?}", good()).contains("the-api-key"));
 }
 
-fn cause(error: &Error) -> &Fault {
-    error.source().unwrap().downcast_ref().unwrap()
+#[tokio::test]
+async fn a_sentence_is_heard_before_the_answer_is_whole_and_all_of_them_are_the_narrative() {
+    let narrative = "You slept 7.2 hours. That is 13 of 14 nights. The rest was not assessed.";
+    let whole =
+        json!({ "narrative": narrative, "key_insights": ["You slept 7.2 h."], "recommendations": [] });
+    let server = Server::start(vec![candidate(&whole.to_string(), "STOP")]).await;
+    let mut heard = Vec::new();
+    let writer = settings(&server.endpoint).writer(None).unwrap();
+    writer.write(&facts(), &mut |sentence| heard.push(sentence.to_owned())).await.unwrap();
+    assert_eq!(heard.concat(), narrative);
+    assert!(heard.len() > 1, "{heard:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_heard_from_a_number_on_that_is_not_among_the_facts() {
+    let narrative = "You slept 7.2 hours. Your risk is 31 percent. You slept 7.2 hours. Good. Night.";
+    let server = Server::start(vec![candidate(&text(narrative).to_string(), "STOP")]).await;
+    let mut heard = String::new();
+    let writer = settings(&server.endpoint).writer(None).unwrap();
+    let error = writer.write(&facts(), &mut |sentence| heard.push_str(sentence)).await.unwrap_err();
+    assert!(matches!(cause(&error), Fault::Ungrounded(_)));
+    assert_eq!(heard, "You slept 7.2 hours. ");
+}
+
+#[tokio::test]
+async fn what_it_cost_is_told_only_where_the_operator_gave_prices() {
+    let server = Server::start(vec![success()]).await;
+    let price = Price { input: 0.3, output: 2.5 };
+    let writer = settings(&server.endpoint).writer(Some(price)).unwrap();
+    let usage = writer.write(&facts(), &mut |_| ()).await.unwrap().usage.unwrap();
+    // 210 tokens at $0.30 and 45 at $2.50 for a million.
+    assert!((usage.cost_usd.unwrap() - 0.000_175_5).abs() < 1e-12);
 }

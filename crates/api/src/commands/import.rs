@@ -2,14 +2,18 @@
 
 use std::{
     fs::File,
-    io::{IsTerminal, Read},
+    io::{IsTerminal, Read, Seek},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
-use app::{App, audit::Caller, import::Import};
+use app::{
+    App,
+    audit::Caller,
+    import::{self, Ended, Form, Import, Source},
+};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use ports::Email;
@@ -17,10 +21,9 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
-    cli::{Failure, Global, person_watches},
+    cli::{Failure, Global, complain, person_watches},
     commands::runtime,
     config::Config,
-    importing::{self, Ended, Form, Source},
     platform,
     routes::imports::ImportBody,
     settings,
@@ -39,7 +42,7 @@ pub(crate) fn import(global: &Global, order: Order) -> Result<ExitCode, Failure>
     let mut file = File::open(&order.file)
         .with_context(|| format!("{} cannot be opened: check the path", order.file.display()))?;
     let size = file.metadata()?.len();
-    let (head, form) = importing::head(&mut file)?;
+    let (head, form) = import::head(&mut file)?;
     let form = form.context(
         "this is neither Apple Health's export.xml, nor the archive with it, nor lines of JSON: on the phone, Health > \
          your picture > Export All Health Data makes one",
@@ -61,7 +64,7 @@ fn local(
     config: &Config,
     email: &str,
     time_zone: Option<String>,
-    (file, size, head, form): (File, u64, &[u8], Form),
+    (mut file, size, head, form): (File, u64, &[u8], Form),
 ) -> anyhow::Result<Import> {
     if let Some(zone) = &time_zone {
         domain::time::ZoneName::new(zone).context("this is no time zone: name one such as Europe/Berlin")?;
@@ -80,28 +83,39 @@ fn local(
         let request_id = format!("import-{}", ids.next());
         let caller = Caller { user_id: user, actor: user, request_id, traceparent: None };
         let bar = bar(size);
-        let source = match form {
-            Form::Xml => Source::Xml(Box::new(file)),
-            Form::Archive => Source::Archive(file),
-            Form::Lines => Source::Lines(Box::new(file), time_zone),
-        };
-        let id = importing::import_id(size, head);
-        let ended = importing::import(&app, &caller, id, source, |import, _| {
-            if form != Form::Archive {
-                bar.set_position(import.position.offset);
-            }
-            bar.set_message(format!("{} readings", import.counts.received()));
-            Ok(())
-        });
-        let ended = ended.await?;
-        bar.finish_and_clear();
-        match ended {
-            Ended::Read(import) => Ok(import),
-            Ended::BrokeOff(import, error) => {
-                let line = import.position.line;
-                Err(anyhow::Error::new(error).context(format!(
-                    "the file could not be read beyond line {line}: what came before is kept, and the same command goes on there"
-                )))
+        let id = import::import_id(size, head);
+        let mut may_begin_anew = true;
+        loop {
+            let again = file.try_clone()?;
+            let source = match form {
+                Form::Xml => Source::Xml(Box::new(again)),
+                Form::Archive => Source::Archive(again),
+                Form::Lines => Source::Lines(Box::new(again), time_zone.clone()),
+            };
+            let ended = app.import_file(&caller, id, source, |import, _| {
+                if form != Form::Archive {
+                    bar.set_position(import.position.offset);
+                }
+                bar.set_message(format!("{} readings", import.counts.received()));
+                Ok(())
+            });
+            match ended.await? {
+                Ended::Read(import) => {
+                    bar.finish_and_clear();
+                    return Ok(import);
+                }
+                Ended::Changed(_) if may_begin_anew => {
+                    complain("the file was changed since its import was begun: it is read from its beginning");
+                    file.rewind()?;
+                    may_begin_anew = false;
+                }
+                Ended::Changed(_) => bail!("the file changes while it is read"),
+                Ended::BrokeOff(import, error) => {
+                    let line = import.position.line;
+                    return Err(anyhow::Error::new(error).context(format!(
+                        "the file could not be read beyond line {line}: what came before is kept, and the same command goes on there"
+                    )));
+                }
             }
         }
     })
@@ -201,6 +215,15 @@ fn text(import: &Value) -> anyhow::Result<String> {
         let (pointer, message) = (rejection["pointer"].as_str(), rejection["message"].as_str());
         let line = pointer.and_then(|pointer| pointer.split('/').nth(2)).unwrap_or("?");
         lines.push(format!("line {line}: {}", message.unwrap_or_default()));
+    }
+    for file in import["left_out"].as_array().into_iter().flatten() {
+        let why = if file["code"] == "too_large" { "too large" } else { "too many came before it" };
+        lines.push(format!("not kept: {}, {why}", file["name"].as_str().unwrap_or("?")));
+    }
+    let (named, left_out) =
+        (import["left_out"].as_array().map_or(0, Vec::len), number("/attachments_left_out")?);
+    if left_out > named as u64 {
+        lines.push(format!("not kept: {} more files beside the readings", left_out - named as u64));
     }
     if let Some(failure) = import["failure"].as_str() {
         let kept = number("/line")?;

@@ -31,7 +31,8 @@ pub(crate) fn serve_models(global: &Global, listen: Option<SocketAddr>) -> Resul
     let metrics = telemetry::start_metrics()?;
     runtime()?.block_on(async {
         let mut signals = server::Signals::listen()?;
-        let mut models = server::ModelServer::start(&config, &platform::models(&config).await?, &metrics)?;
+        let engine = platform::models(&config).await?;
+        let mut models = server::ModelServer::start(&config, &engine, &metrics)?;
         let address = models.address;
         let started = serde_json::json!({ "listening": address, "role": "inference" });
         say(&if global.json {

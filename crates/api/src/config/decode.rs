@@ -10,12 +10,13 @@ use figment::{
 use super::{Config, Faults, Setting, layers::Layers};
 
 /// Keys whose values never leave the process.
-pub(super) const SECRETS: [&str; 9] = [
+pub(super) const SECRETS: [&str; 10] = [
     "aws.client_secret",
     "aws.secret_access_key",
     "inference.server.key",
     "insight.gemini.access_token",
     "insight.gemini.api_key",
+    "insight.openai.api_key",
     "mail.smtp.password",
     "postgres.url",
     "redis.url",

@@ -19,11 +19,12 @@ const ENVIRONMENT_PREFIX: &str = "CLARITY__";
 const COMMAND_LINE: &str = "command line";
 
 /// Names that other tools made usual, and the keys that they set here. `PORT` is a part of a key, see [`port`].
-const USUAL_NAMES: [(&str, &str); 8] = [
+const USUAL_NAMES: [(&str, &str); 9] = [
     ("AWS_ENDPOINT_URL", "aws.endpoint"),
     ("AWS_REGION", "aws.region"),
     ("DATABASE_URL", "postgres.url"),
     ("GEMINI_API_KEY", "insight.gemini.api_key"),
+    ("OPENAI_API_KEY", "insight.openai.api_key"),
     ("GOOGLE_CLOUD_PROJECT", "insight.gemini.project"),
     ("ORT_DYLIB_PATH", "inference.library"),
     ("REDIS_URL", "redis.url"),

@@ -2,13 +2,14 @@
 
 use std::{fmt::Display, fs::File, net::IpAddr, ops::RangeInclusive};
 
+use domain::measures::screening::unit_of;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, GeminiRoute, MailTransport, Profile, Provider, Role, SmtpTls, Sources, Writer, decode, issuers,
-    layers::Layers,
+    Config, Gemini, GeminiRoute, MailTransport, Profile, Provider, Role, SmtpTls, Sources, Writer, decode,
+    issuers, layers::Layers,
 };
 
 /// Secrets that stand in examples, and so are none.
@@ -24,10 +25,11 @@ pub(super) fn broken(config: &Config, layers: &Layers, sources: &Sources) -> Bro
     let mut rules = Rules(Vec::new());
     rules.ranges_of_the_server(config);
     rules.ranges_of_the_pipeline(config);
+    rules.screening(config);
     rules.ranges_of_live(config);
     rules.texts(config);
     rules.pairs(config);
-    rules.gemini(config);
+    rules.insight(config);
     for problem in issuers::faults(&config.identity) {
         rules.refuse("identity.issuers", problem);
     }
@@ -117,6 +119,17 @@ impl Rules {
         self.range("limits.step_minutes_max", limits.step_minutes_max, 1..=525_600);
     }
 
+    fn screening(&mut self, config: &Config) {
+        for rule in config.measures.screening.as_slice() {
+            let problem = match unit_of(&rule.input) {
+                Some(unit) if unit == rule.unit => continue,
+                Some(unit) => format!("`{}` is in `{unit}`, not in `{}`", rule.input, rule.unit),
+                None => format!("no night or day has a measure `{}`", rule.input),
+            };
+            self.refuse("measures.screening", format!("rule `{}`: {problem}", rule.id));
+        }
+    }
+
     fn ranges_of_the_pipeline(&mut self, config: &Config) {
         self.range("ingest.raw_inline_bytes_max", config.ingest.raw_inline_bytes_max, 0..=262_144);
         self.range("ingest.segment_inline_bytes_max", config.ingest.segment_inline_bytes_max, 0..=262_144);
@@ -176,10 +189,16 @@ impl Rules {
         self.range("mail.smtp.timeout_ms", smtp.timeout_ms, 100..=600_000);
         self.range("mail.smtp.waiting_max", smtp.waiting_max, 1..=1_000_000);
         self.range("mail.smtp.retry_for_s", smtp.retry_for_s, 0..=900);
-        let gemini = &config.insight.gemini;
-        self.range("insight.gemini.connect_timeout_ms", gemini.connect_timeout_ms, 100..=60_000);
-        self.range("insight.gemini.timeout_ms", gemini.timeout_ms, 100..=600_000);
-        self.range("insight.gemini.retries_max", gemini.retries_max, 0..=10);
+        let insight = &config.insight;
+        self.range("insight.connect_timeout_ms", insight.connect_timeout_ms, 100..=60_000);
+        self.range("insight.timeout_ms", insight.timeout_ms, 100..=600_000);
+        self.range("insight.retries_max", insight.retries_max, 0..=10);
+        for (key, price) in [
+            ("insight.price_input_usd_per_million_tokens", insight.price_input_usd_per_million_tokens),
+            ("insight.price_output_usd_per_million_tokens", insight.price_output_usd_per_million_tokens),
+        ] {
+            self.range(key, price.unwrap_or_default(), 0.0..=1e6);
+        }
     }
 
     fn ranges_of_live(&mut self, config: &Config) {
@@ -223,6 +242,8 @@ impl Rules {
         for (key, url) in [
             ("server.public_url", &config.server.public_url),
             ("insight.gemini.endpoint", &config.insight.gemini.endpoint),
+            ("insight.bedrock.endpoint", &config.insight.bedrock.endpoint),
+            ("insight.openai.endpoint", &config.insight.openai.endpoint),
         ] {
             let web = url.as_deref().is_none_or(|url| {
                 Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -286,24 +307,49 @@ impl Rules {
         );
     }
 
-    fn gemini(&mut self, config: &Config) {
-        if config.insight.writer != Writer::Gemini {
-            return;
-        }
-        let gemini = &config.insight.gemini;
+    fn insight(&mut self, config: &Config) {
+        let insight = &config.insight;
+        let (covered, key) = match insight.writer {
+            Writer::Template => return,
+            Writer::Gemini => (insight.gemini.covered, "insight.gemini.covered"),
+            Writer::Bedrock => (insight.bedrock.covered, "insight.bedrock.covered"),
+            Writer::Openai => (insight.openai.covered, "insight.openai.covered"),
+        };
         self.demand(
-            gemini.covered,
-            "insight.gemini.covered",
-            "the gemini writer sends health facts: set this to true only if a contract covers that, or use the template writer",
+            covered,
+            key,
+            "this writer sends health facts: set this to true only if a contract covers that, or use the template writer",
         );
+        let prices =
+            [insight.price_input_usd_per_million_tokens, insight.price_output_usd_per_million_tokens];
+        self.demand(
+            prices[0].is_some() == prices[1].is_some(),
+            "insight.price_output_usd_per_million_tokens",
+            "a cost needs both prices, of tokens read and of tokens written: give both or neither",
+        );
+        match insight.writer {
+            Writer::Template => {}
+            Writer::Gemini => self.gemini(&insight.gemini),
+            Writer::Bedrock => {
+                let problem = "the bedrock writer needs it: name a model or an inference profile";
+                self.demand(insight.bedrock.model.is_some(), "insight.bedrock.model", problem);
+            }
+            Writer::Openai => {
+                let problem = "the openai writer needs it: name the model";
+                self.demand(insight.openai.model.is_some(), "insight.openai.model", problem);
+                let problem = "the openai writer needs it: say what stands before /chat/completions";
+                self.demand(insight.openai.endpoint.is_some(), "insight.openai.endpoint", problem);
+            }
+        }
+    }
+
+    fn gemini(&mut self, gemini: &Gemini) {
         match gemini.route {
             GeminiRoute::AiStudio => {
                 let problem = "the ai_studio route needs it: set GEMINI_API_KEY";
                 self.demand(gemini.api_key.is_some(), "insight.gemini.api_key", problem);
             }
             GeminiRoute::Vertex => {
-                let problem = "the vertex route needs it: give an access token, such as `gcloud auth print-access-token` prints";
-                self.demand(gemini.access_token.is_some(), "insight.gemini.access_token", problem);
                 let problem = "the vertex route needs it: set GOOGLE_CLOUD_PROJECT";
                 self.demand(gemini.project.is_some(), "insight.gemini.project", problem);
                 let problem = "the vertex route needs it: name a region, such as europe-west4";
@@ -457,6 +503,7 @@ impl Rules {
         self.secret("telemetry.user_hash_key", hash_key.as_ref());
         self.secret("insight.gemini.access_token", config.insight.gemini.access_token.as_ref());
         self.secret("insight.gemini.api_key", config.insight.gemini.api_key.as_ref());
+        self.secret("insight.openai.api_key", config.insight.openai.api_key.as_ref());
     }
 
     fn models_in_production(&mut self, config: &Config) {

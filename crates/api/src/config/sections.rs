@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
+use domain::measures::screening::Rules;
 use inference::Batching;
 pub use inference::ExecutionProvider;
 use ipnet::IpNet;
@@ -86,6 +87,14 @@ pub enum SignInFlow {
     Srp,
 }
 
+/// Which service of AWS keeps secrets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretService {
+    SecretsManager,
+    Ssm,
+}
+
 /// AWS, or what stands in for it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +106,7 @@ pub struct Aws {
     pub sqs_endpoint: Option<String>,
     pub sns_endpoint: Option<String>,
     pub secrets_manager_endpoint: Option<String>,
+    pub ssm_endpoint: Option<String>,
     pub cognito_endpoint: Option<String>,
     pub access_key_id: Option<String>,
     pub secret_access_key: Option<SecretString>,
@@ -107,8 +117,10 @@ pub struct Aws {
     pub dead_letter_queue: String,
     pub topic_arn: Option<String>,
     pub kms_key_id: Option<String>,
+    pub secret_service: SecretService,
     pub secret_prefix: String,
     pub secrets_cached_s: u64,
+    pub user_pool_name: String,
     pub user_pool_id: Option<String>,
     pub client_id: Option<String>,
     pub client_secret: Option<SecretString>,
@@ -338,12 +350,14 @@ pub struct Measures {
     pub circadian_days: u32,
     pub circadian_days_min: u32,
     pub pat_coverage_min: f64,
+    pub screening: Rules,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inference {
     pub models_dir: PathBuf,
+    pub retina_model: String,
     pub library: Option<PathBuf>,
     pub sessions_per_model: usize,
     pub queue_depth: usize,
@@ -378,6 +392,8 @@ pub struct InferenceServer {
 pub enum Writer {
     Template,
     Gemini,
+    Bedrock,
+    Openai,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -391,7 +407,14 @@ pub enum GeminiRoute {
 #[serde(deny_unknown_fields)]
 pub struct Insight {
     pub writer: Writer,
+    pub connect_timeout_ms: u64,
+    pub timeout_ms: u64,
+    pub retries_max: u32,
+    pub price_input_usd_per_million_tokens: Option<f64>,
+    pub price_output_usd_per_million_tokens: Option<f64>,
     pub gemini: Gemini,
+    pub bedrock: Bedrock,
+    pub openai: Openai,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -405,9 +428,25 @@ pub struct Gemini {
     pub project: Option<String>,
     pub location: Option<String>,
     pub covered: bool,
-    pub connect_timeout_ms: u64,
-    pub timeout_ms: u64,
-    pub retries_max: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bedrock {
+    pub model: Option<String>,
+    /// Where it is not the region of `aws`.
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+    pub covered: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Openai {
+    pub endpoint: Option<String>,
+    pub api_key: Option<SecretString>,
+    pub model: Option<String>,
+    pub covered: bool,
 }
 
 impl Gemini {
@@ -421,14 +460,6 @@ impl Gemini {
                 "https://aiplatform.googleapis.com".to_owned()
             }
             (None, GeminiRoute::Vertex) => format!("https://{location}-aiplatform.googleapis.com"),
-        }
-    }
-
-    /// What the route's operator knows this service by: an API key for AI Studio, an access token for Vertex AI.
-    pub const fn credential(&self) -> Option<&SecretString> {
-        match self.route {
-            GeminiRoute::AiStudio => self.api_key.as_ref(),
-            GeminiRoute::Vertex => self.access_token.as_ref(),
         }
     }
 }

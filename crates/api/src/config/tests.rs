@@ -227,7 +227,7 @@ fn all_faults_of_all_sources_are_found_at_once() {
         format!("server.workers: expected a whole number, not negative, found string \"two\" [{}]", file.display()),
         format!("sever: there is no such key; did you mean `server`? [{}]", file.display()),
         "worker.lease_ms: expected a whole number, not negative, found string \"soon\" [environment variable CLARITY__WORKER__LEASE_MS]".to_owned(),
-        "insight.writer: `gemni` is not one of template, gemini; did you mean `gemini`? [environment variable CLARITY__INSIGHT__WRITER]".to_owned(),
+        "insight.writer: `gemni` is not one of template, gemini, bedrock, openai; did you mean `gemini`? [environment variable CLARITY__INSIGHT__WRITER]".to_owned(),
         "inference.queue_depth: 0 is out of range; it must be from 1 to 65536 [command line]".to_owned(),
     ] {
         assert!(text.lines().any(|candidate| candidate == line), "{line}\nis not in\n{text}");
@@ -333,6 +333,29 @@ fn values_out_of_range_or_form_are_faults() {
 }
 
 #[test]
+fn screening_rules_are_a_list_that_is_checked_whole() {
+    let rule = "id=\"a\",screen=\"mania\",input=\"total_sleep_time\",unit=\"min\",comparison=\"at_most\",threshold=180.0,\
+                nights=7,nights_needed=5,nights_met=4,alert=\"low\",citation=\"DSM-5\"";
+    let with = |rules: &str| with_flags(&[("measures.screening", rules)]);
+    assert!(Config::load(&with_flags(&[])).unwrap().config.measures.screening.is_empty());
+    let loaded = Config::load(&with(&format!("[{{{rule}}}]"))).unwrap();
+    assert_eq!(loaded.config.measures.screening.as_slice()[0].id, "a");
+    for (old, new, says) in [
+        ("nights_met=4", "nights_met=6", "nights_met <= nights_needed"),
+        ("total_sleep_time", "mood", "no night or day has a measure `mood`"),
+        ("\"min\"", "\"h\"", "is in `min`, not in `h`"),
+        (",alert=\"low\"", "", "alert"),
+        ("threshold", "treshold", "treshold"),
+    ] {
+        let fault = fault(&with(&format!("[{{{}}}]", rule.replace(old, new))));
+        assert_eq!(fault.key, "measures.screening");
+        assert!(fault.problem.contains(says), "{fault}");
+    }
+    let twice = fault(&with(&format!("[{{{rule}}},{{{rule}}}]")));
+    assert!(twice.problem.contains("there twice"), "{twice}");
+}
+
+#[test]
 fn a_list_of_breached_passwords_that_cannot_be_read_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("breached.txt");
@@ -361,7 +384,6 @@ fn a_provider_that_is_not_linked_names_the_feature_to_build_with() {
 fn health_facts_go_only_where_a_contract_covers_them() {
     let gemini = [
         ("insight.writer", "gemini"),
-        ("insight.gemini.access_token", "t"),
         ("insight.gemini.project", "p"),
         ("insight.gemini.location", "europe-west4"),
     ];
@@ -373,15 +395,30 @@ fn health_facts_go_only_where_a_contract_covers_them() {
 #[test]
 fn each_gemini_route_needs_its_own_settings() {
     let gemini = [("insight.writer", "gemini"), ("insight.gemini.covered", "true")];
-    assert_eq!(
-        keys(&faults(&with_flags(&gemini))),
-        ["insight.gemini.access_token", "insight.gemini.project", "insight.gemini.location"]
-    );
+    assert_eq!(keys(&faults(&with_flags(&gemini))), ["insight.gemini.project", "insight.gemini.location"]);
     let studio = [&gemini[..], &[("insight.gemini.route", "ai_studio")]].concat();
     let mut sources = with_flags(&studio);
     assert_eq!(fault(&sources).key, "insight.gemini.api_key");
     sources.env = pairs(&[("GEMINI_API_KEY", "k")]);
     assert!(Config::load(&sources).is_ok());
+}
+
+#[test]
+fn the_other_language_models_need_a_contract_and_a_name_too() {
+    let with = |more: &[(&'static str, &'static str)]| faults(&with_flags(more));
+    assert_eq!(
+        keys(&with(&[("insight.writer", "bedrock")])),
+        ["insight.bedrock.covered", "insight.bedrock.model"]
+    );
+    assert_eq!(
+        keys(&with(&[("insight.writer", "openai"), ("insight.openai.covered", "true")])),
+        ["insight.openai.model", "insight.openai.endpoint"]
+    );
+    let bedrock =
+        [("insight.writer", "bedrock"), ("insight.bedrock.covered", "true"), ("insight.bedrock.model", "m")];
+    assert!(Config::load(&with_flags(&bedrock)).is_ok());
+    let half = [&bedrock[..], &[("insight.price_input_usd_per_million_tokens", "0.3")]].concat();
+    assert_eq!(fault(&with_flags(&half)).key, "insight.price_output_usd_per_million_tokens");
 }
 
 #[test]

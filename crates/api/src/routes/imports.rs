@@ -1,51 +1,42 @@
 //! `healthkit/stream`: files of readings of any size, read while they come, with receipts sent back meanwhile.
 
+mod announced;
+mod body;
+mod progress;
+mod spool;
+
 use std::{
-    fs::File,
-    io::{self, Cursor, Read, Seek, SeekFrom, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    io::{self, Cursor, Read},
+    sync::Arc,
     time::Duration,
 };
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use app::{
-    import::{Import, State},
+    import::{self, Ended, Form, Import, LeftOut, Source, import_id},
     ingest::Rejection,
 };
-use bytes::Bytes;
 use domain::{ids::ImportId, time::ZoneName};
-use futures::{Stream, StreamExt, stream};
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, Semaphore},
-};
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::io::{StreamReader, SyncIoBridge};
+use tokio::{runtime::Handle, sync::Semaphore};
 use utoipa::{IntoParams, ToSchema};
 
+use self::{
+    body::bridge,
+    spool::{Done, Spool},
+};
 use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Ctx, HealthUser},
-    importing::{self, Ended, Form, LineReceipt, Source, import_id},
     problem::{Problem, ProblemBody, ProblemKind},
 };
 
-/// How many pieces of a body wait to be read.
-const PIECES_WAITING_MAX: usize = 16;
-
-/// How much of the receipts is sent at once.
-const ANSWER_BYTES: usize = 64 * 1024;
+pub(crate) use announced::*;
 
 /// How many imports a process reads at once: each holds two threads.
 static IMPORTS: Semaphore = Semaphore::const_new(8);
-
-/// How much of the receipts may wait for a client that does not read them.
-const UNREAD_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// When to ask again where an import of the same user is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -53,7 +44,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(resource("/healthkit/stream").route(web::post().to(stream_in)))
-        .service(resource("/healthkit/imports/{import_id}").route(web::get().to(stored)));
+        .service(resource("/healthkit/imports").route(web::post().to(announce)))
+        .service(resource("/healthkit/imports/{import_id}").route(web::get().to(stored)))
+        .service(resource("/healthkit/imports/{import_id}/start").route(web::post().to(start)));
 }
 
 /// How the samples of a stream of lines are read.
@@ -82,12 +75,32 @@ pub(crate) struct ImportCounts {
     unsupported: std::collections::BTreeMap<String, u64>,
 }
 
+/// How far a file was read.
+#[derive(Serialize)]
+struct Progress {
+    state: &'static str,
+    /// Bytes of its content.
+    position: u64,
+    line: u64,
+    /// New, known and refused ones.
+    readings: u64,
+}
+
+impl From<&Import> for Progress {
+    fn from(import: &Import) -> Self {
+        let Import { state, position, counts, .. } = import;
+        let readings = counts.received();
+        Self { state: (*state).into(), position: position.offset, line: position.line, readings }
+    }
+}
+
 /// A file that is, or was, imported.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ImportBody {
     #[schema(format = "uuid", example = "019b1f6e-0000-8000-8000-000000000000")]
     import_id: String,
-    /// `running`, also where it broke off: the same file goes on there; `completed`; or `failed`, where `failure` says why.
+    /// `waiting` for an announced file to be put and started; `queued`; `running`, also where it broke off: the same file goes on
+    /// there; `completed`; or `failed`, where `failure` says why.
     #[schema(example = "completed")]
     state: &'static str,
     /// How far it was read: bytes of its content.
@@ -103,10 +116,34 @@ pub(crate) struct ImportBody {
     failure: Option<String>,
     /// Names of files that came with the readings and are kept as they are.
     attachments: Vec<String>,
+    /// How many such files are not kept.
+    #[schema(example = 0)]
+    attachments_left_out: u64,
+    /// Which, and why; the first hundred.
+    left_out: Vec<LeftOutBody>,
     #[schema(example = "2026-03-01T08:00:00Z")]
     started_at: String,
     #[schema(example = "2026-03-01T08:01:00Z")]
     updated_at: String,
+}
+
+/// A file that came with the readings and is not kept.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LeftOutBody {
+    /// Its path in the archive.
+    #[schema(example = "apple_health_export/workout-routes/route_2025-03-03_6.32pm.gpx")]
+    name: String,
+    #[schema(example = 48_112_904)]
+    size_bytes: u64,
+    /// `too_large` (more than 32 MiB), or `too_many`: 500 others came before it.
+    #[schema(example = "too_large")]
+    code: String,
+}
+
+impl From<&LeftOut> for LeftOutBody {
+    fn from(file: &LeftOut) -> Self {
+        Self { name: file.name.clone(), size_bytes: file.size_bytes, code: file.code.clone() }
+    }
 }
 
 impl From<&Import> for ImportBody {
@@ -126,6 +163,8 @@ impl From<&Import> for ImportBody {
             rejected: import.rejected.clone(),
             failure: import.failure.clone(),
             attachments: import.attachments.iter().map(|attachment| attachment.name.clone()).collect(),
+            attachments_left_out: import.attachments_left_out,
+            left_out: import.left_out.iter().map(LeftOutBody::from).collect(),
             started_at: seconds(import.started_at),
             updated_at: seconds(import.updated_at),
         }
@@ -189,13 +228,16 @@ pub(crate) async fn stream_in(
         let _says_so_when_dropped = Done(Arc::clone(&writer));
         let outcome =
             source(body, form, query.time_zone, announced, &*app.platform.ids).map(|(id, source)| {
-                handle.block_on(importing::import(&app, &caller, id, source, |import, receipts| {
-                    writer.report(import, receipts)
-                }))
+                handle.block_on(
+                    app.import_file(&caller, id, source, |import, receipts| writer.report(import, receipts)),
+                )
             });
         let last = match outcome {
             Ok(Ok(Ended::Read(import) | Ended::BrokeOff(import, _))) => {
                 json!({ "import": ImportBody::from(&import) })
+            }
+            Ok(Ok(Ended::Changed(_))) => {
+                json!({ "error": "the file is not the one whose import was begun, although it is as long and begins alike: send it again, and it is read from its beginning" })
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "an import broke off");
@@ -215,22 +257,34 @@ pub(crate) async fn stream_in(
         .streaming(Box::pin(Spool::read(spool)).take_until(ended)))
 }
 
-/// An import of the caller's.
+/// An import of the caller's. Asked for `text/event-stream` it is watched: events `progress` (`{"state", "position", "line",
+/// "readings"}`) as it comes on, and last an event `import` with what this answers otherwise.
 #[utoipa::path(get, path = "/api/v1/healthkit/imports/{import_id}", tag = "healthkit", security(("bearer" = [])),
     params(("import_id" = String, Path, example = "019b1f6e-0000-8000-8000-000000000000")), responses(
-    (status = 200, body = ImportBody),
+    (status = 200, content((ImportBody = "application/json"), (String = "text/event-stream"))),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Without the role user, as operators are", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "The caller has no such import", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 404, description = "The caller has no such import", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "The user has too many streams", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The server stops: of streams", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn stored(
     context: Ctx,
+    request: HttpRequest,
     user: HealthUser,
     import_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let id: ImportId = import_id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
+    let id = id_of(&import_id)?;
     let import = context.app.import(&user.caller, id).await?;
     let import = import.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
+    let accepts = crate::extract::header(&request, "accept").unwrap_or_default();
+    if accepts.contains("text/event-stream") {
+        return progress::watch(context, user, import);
+    }
     Ok(HttpResponse::Ok().json(ImportBody::from(&import)))
+}
+
+fn id_of(text: &str) -> Result<ImportId, Problem> {
+    text.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))
 }
 
 fn form(request: &HttpRequest) -> Result<Form, Problem> {
@@ -248,52 +302,6 @@ fn form(request: &HttpRequest) -> Result<Form, Problem> {
     }
 }
 
-/// A request's body as something that a thread reads.
-fn bridge(mut payload: web::Payload, bytes_max: u64, idle: Duration) -> impl Read + Send + 'static {
-    let (sender, pieces) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
-    let (handle, is_whole) = (Handle::current(), Arc::new(AtomicBool::new(false)));
-    let says_so = Arc::clone(&is_whole);
-    actix_web::rt::spawn(async move {
-        let mut left = bytes_max;
-        loop {
-            let piece = match tokio::time::timeout(idle, payload.next()).await {
-                Ok(None) => return says_so.store(true, Ordering::Release),
-                Ok(Some(Ok(piece))) => match left.checked_sub(piece.len() as u64) {
-                    Some(rest) => {
-                        left = rest;
-                        Ok(piece)
-                    }
-                    None => Err(io::Error::new(io::ErrorKind::FileTooLarge, "the stream is too long")),
-                },
-                Ok(Some(Err(_broken))) => Err(io::ErrorKind::ConnectionReset.into()),
-                Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
-            };
-            let is_last = piece.is_err();
-            if sender.send(piece).await.is_err() || is_last {
-                return;
-            }
-        }
-    });
-    let read = SyncIoBridge::new_with_handle(StreamReader::new(ReceiverStream::new(pieces)), handle);
-    Whole { read, is_whole }
-}
-
-/// A body whose end is one only if the request ended, and not the worker that it came to.
-struct Whole<R> {
-    read: R,
-    is_whole: Arc<AtomicBool>,
-}
-
-impl<R: Read> Read for Whole<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.read.read(into)?;
-        if length == 0 && !into.is_empty() && !self.is_whole.load(Ordering::Acquire) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(length)
-    }
-}
-
 /// What is imported, and its id: of a stream whose length was not announced a new one, so that it cannot go on.
 fn source(
     mut body: impl Read + Send + 'static,
@@ -307,106 +315,14 @@ fn source(
     };
     if form == Form::Archive {
         // Its table of contents comes last.
-        let mut file = tempfile::tempfile()?;
-        let size = io::copy(&mut body, &mut file)?;
-        file.seek(SeekFrom::Start(0))?;
-        let (head, _) = importing::head(&mut file)?;
+        let mut file = import::spool(&mut body)?;
+        let size = file.metadata()?.len();
+        let (head, _) = import::head(&mut file)?;
         return Ok((id(Some(size), &head), Source::Archive(file)));
     }
     let mut head = Vec::new();
-    (&mut body).take(importing::HEAD_BYTES as u64).read_to_end(&mut head)?;
+    (&mut body).take(import::HEAD_BYTES as u64).read_to_end(&mut head)?;
     let id = id(announced, &head);
     let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(body));
     Ok((id, if form == Form::Xml { Source::Xml(whole) } else { Source::Lines(whole, time_zone) }))
-}
-
-/// Receipts on their way: in a file, so that neither memory nor a client that sends first and reads later is in the way.
-struct Spool {
-    file: File,
-    written: AtomicU64,
-    /// How much of it was sent.
-    sent: AtomicU64,
-    is_done: AtomicBool,
-    more: Notify,
-}
-
-/// Says that nothing more comes.
-struct Done(Arc<Spool>);
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        self.0.is_done.store(true, Ordering::Release);
-        self.0.more.notify_one();
-    }
-}
-
-impl Spool {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            file: tempfile::tempfile()?,
-            written: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            is_done: AtomicBool::new(false),
-            more: Notify::new(),
-        })
-    }
-
-    fn report(&self, import: &Import, receipts: Vec<LineReceipt>) -> io::Result<()> {
-        if receipts.is_empty() && import.state == State::Running {
-            return self.line(&json!({
-                "progress": { "position": import.position.offset, "line": import.position.line, "readings": import.counts.received() }
-            }));
-        }
-        let mut lines = Vec::new();
-        for receipt in receipts {
-            serde_json::to_writer(&mut lines, &receipt)?;
-            lines.push(b'\n');
-        }
-        self.write(&lines)
-    }
-
-    fn line(&self, line: &serde_json::Value) -> io::Result<()> {
-        let mut line = serde_json::to_vec(line)?;
-        line.push(b'\n');
-        self.write(&line)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let unread = self.written.load(Ordering::Acquire) - self.sent.load(Ordering::Acquire);
-        if unread > UNREAD_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads the receipts"));
-        }
-        (&self.file).write_all(bytes)?;
-        self.written.fetch_add(bytes.len() as u64, Ordering::Release);
-        self.more.notify_one();
-        Ok(())
-    }
-
-    /// What was written, as it comes.
-    fn read(spool: Arc<Self>) -> impl Stream<Item = io::Result<Bytes>> {
-        stream::try_unfold((spool, 0_u64), |(spool, from)| async move {
-            loop {
-                // Asked before the length, so that what is written in between is not missed.
-                let is_done = spool.is_done.load(Ordering::Acquire);
-                let written = spool.written.load(Ordering::Acquire);
-                if written > from {
-                    let length =
-                        usize::try_from(written - from).map_or(ANSWER_BYTES, |left| left.min(ANSWER_BYTES));
-                    let file = Arc::clone(&spool);
-                    let read = tokio::task::spawn_blocking(move || {
-                        use std::os::unix::fs::FileExt;
-                        let mut bytes = vec![0; length];
-                        file.file.read_exact_at(&mut bytes, from).map(|()| Bytes::from(bytes))
-                    });
-                    let bytes = read.await.map_err(io::Error::other)??;
-                    spool.sent.store(from + length as u64, Ordering::Release);
-                    return Ok(Some((bytes, (spool, from + length as u64))));
-                }
-                if is_done {
-                    return Ok(None);
-                }
-                spool.more.notified().await;
-            }
-        })
-    }
 }

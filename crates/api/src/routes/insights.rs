@@ -6,6 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web,
+    web::Bytes,
 };
 use app::{
     AppError,
@@ -15,6 +16,7 @@ use app::{
     requests::Pending,
 };
 use domain::ids::{InsightId, RequestId, UserId};
+use futures::{StreamExt, channel::mpsc, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -24,6 +26,8 @@ use crate::{
     problem::{Problem, ProblemBody, ProblemKind},
     terms::{Terms, accepted, reply},
 };
+
+const EVENTS: &str = "text/event-stream";
 
 /// When a client may ask again for an insight that could not be written.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -142,8 +146,14 @@ impl InsightResponse {
 }
 
 /// Write an insight from the caller's stored results.
+///
+/// With `Accept: text/event-stream` it is told while it is written: an event `sentence` (`{"text"}`) for each part of the
+/// narrative whose every number was found among the facts, then `insight` with the answer as it was kept, or `problem` with what
+/// went wrong: then what was told is to be thrown away. Writing ends when the client leaves.
 #[utoipa::path(post, path = "/api/v1/insights", tag = "insights", security(("bearer" = [])), request_body = InsightGenerationRequest, responses(
-    (status = 200, body = InsightResponse),
+    (status = 200, content(
+        (InsightResponse = "application/json"),
+        (String = "text/event-stream", example = "event: sentence\ndata: {\"text\":\"Mean step count: 8123. \"}\n\nevent: insight\ndata: {\"success\":true}\n\n"))),
     (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
@@ -154,6 +164,7 @@ pub(crate) async fn write(
     context: Ctx,
     user: HealthUser,
     terms: Terms,
+    http: HttpRequest,
     body: Json<InsightGenerationRequest>,
 ) -> Result<HttpResponse, Problem> {
     let InsightGenerationRequest { insight_type, include_recommendations, language, .. } = body.0;
@@ -176,16 +187,64 @@ pub(crate) async fn write(
         };
         return terms.answer(user.user_id, promise, ask).await;
     }
+    if wants_events(&http) {
+        return Ok(told(context, user, terms, request));
+    }
     let written =
         |insight: &Insight| reply(StatusCode::OK, &InsightResponse::new(user.user_id, insight.clone()));
-    let write =
-        async |once: Option<&Once<'_, Insight>>| context.app.write_insight(&user.caller, request, once).await;
+    let write = async |once: Option<&Once<'_, Insight>>| {
+        context.app.write_insight(&user.caller, request, once, &mut |_| ()).await
+    };
     terms.answer(user.user_id, written, write).await
+}
+
+/// Whether the client asks for server-sent events.
+fn wants_events(request: &HttpRequest) -> bool {
+    let accept = crate::extract::header(request, "accept").unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == EVENTS))
+}
+
+/// The insight while it is written: `sentence` for each part of the narrative, then `insight` with what was kept, or `problem`.
+fn told(context: Ctx, user: HealthUser, terms: Terms, request: InsightRequest) -> HttpResponse {
+    let (tell, heard) = mpsc::unbounded();
+    let writing = async move {
+        let written =
+            |insight: &Insight| reply(StatusCode::OK, &InsightResponse::new(user.user_id, insight.clone()));
+        let mut hear = |sentence: &str| {
+            let data = serde_json::json!({ "text": sentence }).to_string();
+            // Nobody hears it any more: then nobody waits for this future either.
+            let _ = tell.unbounded_send(event("sentence", data.as_bytes()));
+        };
+        let write = async |once: Option<&Once<'_, Insight>>| {
+            context.app.write_insight(&user.caller, request, once, &mut hear).await
+        };
+        let last = match terms.once(user.user_id, written, write).await {
+            Ok((reply, _)) => event("insight", reply.body.as_bytes()),
+            Err(problem) => {
+                tracing::warn!(%problem, cause = problem.cause(), "an insight could not be written");
+                event("problem", &problem.body(""))
+            }
+        };
+        let _ = tell.unbounded_send(last);
+    };
+    // All goes through one channel, so that the last comes last. A client that leaves ends the writing.
+    let writing = stream::once(writing).filter_map(|()| std::future::ready(None));
+    let events = stream::select(heard, writing).map(Ok::<_, Problem>);
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, EVENTS))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(Box::pin(events))
+}
+
+fn event(name: &str, data: &[u8]) -> Bytes {
+    format!("event: {name}\ndata: {}\n\n", String::from_utf8_lossy(data)).into()
 }
 
 /// Write an insight. The same as `POST insights`, by the path that shipped apps call.
 #[utoipa::path(post, path = "/api/v1/insights/generate", tag = "insights", security(("bearer" = [])), request_body = InsightGenerationRequest, responses(
-    (status = 200, body = InsightResponse),
+    (status = 200, content(
+        (InsightResponse = "application/json"),
+        (String = "text/event-stream", example = "event: sentence\ndata: {\"text\":\"Mean step count: 8123. \"}\n\nevent: insight\ndata: {\"success\":true}\n\n"))),
     (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
@@ -196,9 +255,10 @@ pub(crate) async fn write_alias(
     context: Ctx,
     user: HealthUser,
     terms: Terms,
+    http: HttpRequest,
     body: Json<InsightGenerationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    write(context, user, terms, body).await
+    write(context, user, terms, http, body).await
 }
 
 /// An insight that is not written yet.

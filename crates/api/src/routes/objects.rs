@@ -1,13 +1,20 @@
 //! Presigned object URLs, where the object store is a folder of this machine. The signature is the only credential.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use futures::StreamExt;
-use ports::{ObjectKey, PresignedMethod, PutOptions, objects};
+use ports::{Error, ErrorKind, ObjectKey, PresignedMethod, PutOptions};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     extract::Ctx,
     problem::{Problem, ProblemBody, ProblemKind},
 };
+
+/// How many pieces of a body wait to be stored.
+const PIECES_WAITING_MAX: usize = 16;
 
 /// What a refused signature, an unknown object and a store without such URLs look like: all the same.
 fn missing() -> Problem {
@@ -54,28 +61,49 @@ pub(crate) async fn put(
     context: Ctx,
     key: web::Path<String>,
     request: HttpRequest,
-    mut payload: web::Payload,
+    payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (key, method) = granted(&context, &request, &key, "PUT")?;
     let PresignedMethod::Put { size_bytes_max } = method else { return Err(missing()) };
-    let mut body = web::BytesMut::new();
-    let size_max =
-        usize::try_from(size_bytes_max).unwrap_or(usize::MAX).min(context.config.server.upload_bytes_max);
-    let receive = async {
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_hidden| Problem::field("", "the body broke off"))?;
-            if body.len() + chunk.len() > size_max {
-                return Err(Problem::new(ProblemKind::TooLarge).detail(format!("at most {size_max} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(())
-    };
-    let received = tokio::time::timeout(context.body_timeout(), receive).await;
-    received.map_err(|_hidden| Problem::new(ProblemKind::RequestTimeout))??;
     let content_type =
         crate::extract::header(&request, "content-type").unwrap_or("application/octet-stream").to_owned();
     let options = PutOptions { content_type, ..PutOptions::default() };
-    context.app.platform.objects.put(&key, objects::once(body.freeze()), options).await?;
+    let (pieces, body) = mpsc::channel(PIECES_WAITING_MAX);
+    // Whatever ends this early ends the body with an error, so that nothing is stored of it.
+    let receive = receive(payload, pieces, size_bytes_max, context.config.server.stream_idle_ms);
+    let put = context.app.platform.objects.put(&key, Box::pin(ReceiverStream::new(body)), options);
+    let (received, put) = futures::join!(receive, put);
+    received?;
+    put?;
     Ok(HttpResponse::Ok().finish())
+}
+
+/// Hands a body on piece by piece.
+async fn receive(
+    mut payload: web::Payload,
+    pieces: mpsc::Sender<ports::Result<web::Bytes>>,
+    size_bytes_max: u64,
+    idle_ms: u64,
+) -> Result<(), Problem> {
+    let mut left = size_bytes_max;
+    let refusal = loop {
+        let piece = match tokio::time::timeout(Duration::from_millis(idle_ms), payload.next()).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Ok(piece))) => piece,
+            Ok(Some(Err(_hidden))) => break Problem::field("", "the body broke off"),
+            Err(_elapsed) => break Problem::new(ProblemKind::RequestTimeout),
+        };
+        let Some(rest) = left.checked_sub(piece.len() as u64) else {
+            let detail = format!("at most {size_bytes_max} bytes");
+            break Problem::new(ProblemKind::TooLarge).detail(detail);
+        };
+        left = rest;
+        if pieces.send(Ok(piece)).await.is_err() {
+            // The store took no more; it says why.
+            return Ok(());
+        }
+    };
+    let broken = Error::new(ErrorKind::InvalidInput, "objects.presigned_put");
+    let _nobody_stores_it = pieces.send(Err(broken)).await;
+    Err(refusal)
 }

@@ -23,7 +23,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     auth, clinician, consents, events, health, health_data, healthkit, imports, insights, measures, objects,
-    operator, pat, root, users, users_me, ws,
+    operator, pat, retina, root, users, users_me, ws,
 };
 use crate::problem::{Problem, ProblemKind};
 
@@ -44,6 +44,7 @@ use crate::problem::{Problem, ProblemKind};
         (name = "healthkit", description = "Uploads of HealthKit's own samples"),
         (name = "metrics", description = "What is computed: local days, nights, circadian rhythm"),
         (name = "pat", description = "The Pretrained Actigraphy Transformer"),
+        (name = "retina", description = "Photographs of the retina: quality, grade of diabetic retinopathy, and what it was read from. Screening support, not a diagnosis"),
         (name = "insights", description = "Narratives from the caller's own results"),
         (name = "events", description = "What happens to the caller's data, as it happens"),
         (name = "websocket", description = "Sockets: analyses as they run, and rooms that a user's devices share"),
@@ -63,8 +64,9 @@ use crate::problem::{Problem, ProblemKind};
         health_data::upload, health_data::upload_alias, health_data::batch::upload_batch, health_data::samples::upload_status,
         health_data::samples::sync_status, health_data::list, health_data::status, health_data::delete, health_data::delete_processing,
         healthkit::upload, healthkit::upload_alias, healthkit::status,
-        imports::stream_in, imports::stored,
+        imports::stream_in, imports::announce, imports::start, imports::stored,
         pat::analyse_steps, pat::analyse_steps_alias, pat::analyse_points, pat::analyse_points_alias, pat::stored, pat::health, pat::models,
+        retina::analyse, retina::list, retina::stored, retina::image, retina::map, retina::eyes,
         insights::write, insights::write_alias, insights::stored, insights::history, insights::status,
         measures::daily, measures::hourly, measures::sleep, measures::deviations, measures::circadian,
         consents::grant, consents::list, consents::stored, consents::change, consents::revoke,

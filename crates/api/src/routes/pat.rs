@@ -11,7 +11,10 @@ use app::{
 };
 use domain::{
     ids::{AnalysisId, RequestId},
-    measures::Measure,
+    measures::{
+        Measure,
+        screening::{self, Alert, Finding, Screen},
+    },
     time::MINUTE_MS,
 };
 use jiff::{
@@ -111,7 +114,12 @@ pub(crate) struct ActigraphyAnalysis {
     /// PAT embedding, 96 numbers.
     embedding: Option<Vec<f32>>,
     mania_risk_score: Option<f64>,
-    mania_alert_level: Option<String>,
+    /// The highest alert of the configured screening rules that are met: `none`, `low`, `moderate` or `high`. Screening, not a diagnosis.
+    #[schema(value_type = Option<String>)]
+    mania_alert_level: Option<Alert>,
+    /// What each configured screening rule found, in the nights up to the last local day; empty where screening is off.
+    #[schema(value_type = Vec<schemas::Finding>)]
+    screening: Vec<Finding>,
     /// Each measure with method, coverage and sources.
     #[schema(value_type = schemas::Circadian)]
     measures: domain::measures::circadian::Circadian,
@@ -162,7 +170,7 @@ impl AnalysisResponse {
     }
 
     fn new(user: &Authenticated, analysis: Analysis) -> Self {
-        let Analysis { id, created_at, measures, embedding, processing_time_ms } = analysis;
+        let Analysis { id, created_at, measures, embedding, screening, processing_time_ms } = analysis;
         let mut not_assessed = BTreeMap::from([
             ("sleep_efficiency", NO_SLEEP.to_owned()),
             ("sleep_onset_latency", NO_SLEEP.to_owned()),
@@ -184,6 +192,10 @@ impl AnalysisResponse {
         if let Some(reason) = &embedding.not_assessed {
             not_assessed.insert("embedding", reason.clone());
         }
+        let mania_alert_level = screening::alert(&screening, Screen::Mania);
+        if let Err(reason) = mania_alert_level {
+            not_assessed.insert("mania_alert_level", reason.to_owned());
+        }
         Self {
             analysis_id: id.to_string(),
             status: "completed",
@@ -202,7 +214,8 @@ impl AnalysisResponse {
                 clinical_insights: Vec::new(),
                 embedding: embedding.embedding,
                 mania_risk_score: None,
-                mania_alert_level: None,
+                mania_alert_level: mania_alert_level.ok(),
+                screening,
                 measures,
                 not_assessed,
                 model: embedding.model,
@@ -419,7 +432,7 @@ pub(crate) async fn stored(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id: AnalysisId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
-    let Analysis { id, created_at, measures, embedding, .. } =
+    let Analysis { id, created_at, measures, embedding, screening, .. } =
         match context.app.analysis(&user.caller, id).await {
             Err(AppError::NotFound) => {
                 let pending = context.app.pending(&user.caller, RequestId(id.0)).await?;
@@ -450,6 +463,7 @@ pub(crate) async fn stored(
             "model": embedding.model,
             "coverage": embedding.coverage,
             "experimental": embedding.experimental,
+            "screening": screening,
         }),
     }))
 }

@@ -112,7 +112,9 @@ pub(crate) fn settings() -> Settings {
         circadian_days: 14,
         circadian_days_min: 3,
         pat_coverage_min: 0.9,
+        screening: domain::measures::screening::Rules::default(),
         pat_model: "pat-s".to_owned(),
+        retina_model: "retina-synthetic".to_owned(),
     }
 }
 

@@ -151,11 +151,13 @@ async fn an_insight_with_a_key_is_written_once() {
     let token = Token::new(anna.user_id, "k", &[b"insight"]);
     let render = |insight: &Insight| Reply::json(200, &insight.id.to_string());
     let once = Once { token: &token, reply: &render };
-    let Outcome::Done(insight) = app.write_insight(&anna, insight_request(), Some(&once)).await.unwrap()
+    let Outcome::Done(insight) =
+        app.write_insight(&anna, insight_request(), Some(&once), &mut |_| ()).await.unwrap()
     else {
         panic!("nothing was kept before");
     };
-    let Outcome::Replayed(reply) = app.write_insight(&anna, insight_request(), Some(&once)).await.unwrap()
+    let Outcome::Replayed(reply) =
+        app.write_insight(&anna, insight_request(), Some(&once), &mut |_| ()).await.unwrap()
     else {
         panic!("it was written again");
     };

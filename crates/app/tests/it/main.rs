@@ -13,6 +13,12 @@ mod external;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod interleaving;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod lockout;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod same_readings;

@@ -1,10 +1,7 @@
-use std::time::Duration;
-
 use domain::record::RecordKey;
-use jiff::Timestamp;
 use ports::{ErrorKind, Precondition, Version, Write};
 
-use super::{Repository, as_put, keys, put, stored};
+use super::{Repository, SOON, as_put, keys, put, soon, stored};
 use crate::{HealthDataFixture, support::assert_refused};
 
 fn write(key: &RecordKey, version: u64, precondition: Precondition) -> Vec<Write> {
@@ -20,10 +17,10 @@ async fn assert_conflict(repository: &Repository, key: &RecordKey, precondition:
 
 /// Stores version 9 under `key` and lets it expire.
 async fn put_expired(fixture: &HealthDataFixture, key: &RecordKey) {
-    let expires_at = Timestamp::from_second(fixture.time.now().as_second() + 1).unwrap();
+    let expires_at = soon(&*fixture.time);
     let put = Write::put(key.clone(), Version(9), "before", Precondition::None).expiring_at(expires_at);
     fixture.repository.commit(vec![put]).await.unwrap();
-    fixture.time.advance(Duration::from_secs(1)).await;
+    fixture.time.advance(SOON).await;
 }
 
 pub async fn none_replaces_whatever_is_there(fixture: HealthDataFixture) {

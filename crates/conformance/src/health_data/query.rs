@@ -1,13 +1,12 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use domain::{
     ids::UserId,
     record::{Kind, Partition, RecordKey, SortRange},
 };
-use jiff::Timestamp;
 use ports::{Cursor, Direction, ErrorKind, Precondition, Query, Write};
 
-use super::{Repository, all_pages, fresh_user, insert, key, query, sort, sorts};
+use super::{Repository, SOON, all_pages, fresh_user, insert, key, query, soon, sort, sorts};
 use crate::{
     HealthDataFixture,
     support::{assert_refused, unique},
@@ -212,14 +211,14 @@ pub async fn paging_goes_on_where_the_last_shown_record_was_deleted(fixture: Hea
 
 pub async fn paging_steps_over_expired_records(fixture: HealthDataFixture) {
     let user = fresh_user();
-    let expires_at = Timestamp::from_second(fixture.time.now().as_second() + 1).unwrap();
+    let expires_at = soon(&*fixture.time);
     let texts = numbered(30);
     let writes = texts.iter().enumerate().map(|(index, text)| {
         let write = Write::insert(key(user, text), text.clone());
         if index % 3 == 0 { write } else { write.expiring_at(expires_at) }
     });
     fixture.repository.commit(writes.collect()).await.unwrap();
-    fixture.time.advance(Duration::from_secs(1)).await;
+    fixture.time.advance(SOON).await;
     let lasting: Vec<&str> = texts.iter().map(String::as_str).step_by(3).collect();
     for direction in DIRECTIONS {
         for limit in [2, 5, 10] {
@@ -320,14 +319,14 @@ pub async fn partitions_leaves_out_system_partitions(fixture: HealthDataFixture)
 pub async fn partitions_leaves_out_users_whose_records_are_gone(fixture: HealthDataFixture) {
     let deleted = user_with(&fixture.repository, &["a"]).await;
     let expired = fresh_user();
-    let expires_at = Timestamp::from_second(fixture.time.now().as_second() + 1).unwrap();
+    let expires_at = soon(&*fixture.time);
     let write = Write::insert(key(expired, "a"), "a").expiring_at(expires_at);
     fixture.repository.commit(vec![write]).await.unwrap();
     let before = scan(&fixture.repository, 1000, async || ()).await;
     assert_lists(&before, &[deleted, expired]);
 
     fixture.repository.commit(vec![Write::delete(key(deleted, "a"), Precondition::None)]).await.unwrap();
-    fixture.time.advance(Duration::from_secs(1)).await;
+    fixture.time.advance(SOON).await;
     let after = scan(&fixture.repository, 1000, async || ()).await;
     assert!(!after.contains(&of_user(deleted)), "a user without records is listed");
     assert!(!after.contains(&of_user(expired)), "a user whose records expired is listed");

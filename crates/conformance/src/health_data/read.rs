@@ -1,24 +1,14 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 use domain::record::SortRange;
-use jiff::Timestamp;
 use ports::{Direction, Precondition, Query, Record, Version, Write};
 
-use super::{all_pages, as_put, fresh_user, insert, key, keys, put, query, sorts, stored};
-use crate::{HealthDataFixture, TimeControl, support::noise};
-
-const LIFETIME: Duration = Duration::from_secs(3);
-
-/// The whole second that begins `LIFETIME` after the present one.
-fn expiry(time: &dyn TimeControl) -> Timestamp {
-    Timestamp::from_second(time.now().as_second() + 3).unwrap()
-}
+use super::{SOON, all_pages, as_put, fresh_user, insert, key, keys, put, query, soon, sorts, stored};
+use crate::{HealthDataFixture, support::noise};
 
 pub async fn a_committed_record_reads_back_as_it_was_written(fixture: HealthDataFixture) {
     let [written, bystander] = keys(["a/1", "a/2"]);
     let body: Bytes = (0..=255).collect::<Vec<u8>>().into();
-    let expires_at = expiry(&*fixture.time);
+    let expires_at = soon(&*fixture.time);
     let write =
         Write::put(written.clone(), Version(7), body.clone(), Precondition::None).expiring_at(expires_at);
     let other = Write::put(bystander.clone(), Version(8), "other", Precondition::None);
@@ -62,25 +52,24 @@ pub async fn what_was_never_written_is_none(fixture: HealthDataFixture) {
 
 pub async fn a_record_is_gone_from_the_second_of_its_expiry_on(fixture: HealthDataFixture) {
     let [short_lived] = keys(["short-lived"]);
-    let write = Write::insert(short_lived.clone(), "x").expiring_at(expiry(&*fixture.time));
+    let write = Write::insert(short_lived.clone(), "x").expiring_at(soon(&*fixture.time));
     fixture.repository.commit(vec![write]).await.unwrap();
-    fixture.time.advance(Duration::from_secs(1)).await;
     assert_eq!(stored(&fixture.repository, &short_lived).await, as_put(1, "x"));
 
-    fixture.time.advance(Duration::from_secs(2)).await;
+    fixture.time.advance(SOON).await;
     assert_eq!(fixture.repository.get(&short_lived).await.unwrap(), None);
 }
 
 pub async fn an_expired_record_is_in_no_page(fixture: HealthDataFixture) {
     let user = fresh_user();
-    let write = Write::insert(key(user, "b"), "x").expiring_at(expiry(&*fixture.time));
+    let write = Write::insert(key(user, "b"), "x").expiring_at(soon(&*fixture.time));
     fixture.repository.commit(vec![write]).await.unwrap();
     insert(&fixture.repository, &key(user, "a")).await;
     insert(&fixture.repository, &key(user, "c")).await;
     let all = query(user, 10, Direction::Ascending);
     assert_eq!(sorts(&fixture.repository.query(&all).await.unwrap().items), ["a", "b", "c"]);
 
-    fixture.time.advance(LIFETIME).await;
+    fixture.time.advance(SOON).await;
     assert_eq!(sorts(&fixture.repository.query(&all).await.unwrap().items), ["a", "c"]);
     let backwards = Query { direction: Direction::Descending, ..all };
     assert_eq!(sorts(&fixture.repository.query(&backwards).await.unwrap().items), ["c", "a"]);
@@ -89,8 +78,8 @@ pub async fn an_expired_record_is_in_no_page(fixture: HealthDataFixture) {
 pub async fn an_expired_record_can_be_written_anew(fixture: HealthDataFixture) {
     let [phoenix] = keys(["phoenix"]);
     let write = Write::put(phoenix.clone(), Version(5), "old", Precondition::None);
-    fixture.repository.commit(vec![write.expiring_at(expiry(&*fixture.time))]).await.unwrap();
-    fixture.time.advance(LIFETIME).await;
+    fixture.repository.commit(vec![write.expiring_at(soon(&*fixture.time))]).await.unwrap();
+    fixture.time.advance(SOON).await;
     fixture.repository.commit(vec![Write::insert(phoenix.clone(), "new")]).await.unwrap();
 
     let expected = Record { key: phoenix.clone(), version: Version(1), body: "new".into(), expires_at: None };

@@ -2,15 +2,18 @@
 //!
 //! The rules are data: there is none in this crate, and the list is empty by default. A rule compares one measure of each
 //! night with a threshold and is met where enough of the latest nights meet it. It says which measure, which comparison,
-//! which nights, and where it comes from; there is no score and no weighing of rules.
+//! which nights, what level it alerts with, and where it comes from; there is no score and no weighing of rules.
 //!
 //! **Missing-data rule.** A night without the measure neither meets a rule nor fails it. With fewer nights than a rule needs
 //! it is not assessed: never "no sign".
+
+mod inputs;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::inputs::{inputs, nights_of, unit_of};
 use super::{Coverage, CoverageOf, count, opaque_debug};
 
 /// What every finding says of itself.
@@ -24,6 +27,21 @@ pub enum Screen {
     Mania,
     /// Low mood.
     Mood,
+}
+
+/// How loud a rule that is met alerts; the operator's choice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alert {
+    /// No rule is met. Not a rule's own.
+    #[serde(skip_deserializing)]
+    None,
+    /// The lowest.
+    Low,
+    /// In between.
+    Moderate,
+    /// The highest.
+    High,
 }
 
 /// How a night's value is compared with the threshold.
@@ -73,6 +91,8 @@ pub struct Rule {
     pub nights_needed: u32,
     /// How many of them must meet the comparison for the rule to be met.
     pub nights_met: u32,
+    /// What it alerts with where it is met.
+    pub alert: Alert,
     /// The publication that it is taken from.
     pub citation: String,
 }
@@ -83,13 +103,16 @@ pub enum InvalidRules {
     /// Two rules have one name.
     #[error("the rule {0:?} is there twice")]
     Repeated(String),
-    /// A rule's numbers cannot all hold: `1 <= nights_met <= nights_needed <= nights`, and a finite threshold.
-    #[error("the rule {0:?} needs 1 <= nights_met <= nights_needed <= nights and a finite threshold")]
+    /// A rule's numbers cannot all hold: `1 <= nights_met <= nights_needed <= nights <= 90`, and a finite threshold.
+    #[error("the rule {0:?} needs 1 <= nights_met <= nights_needed <= nights <= 90 and a finite threshold")]
     Impossible(String),
     /// A rule does not say what it looks at or where it comes from.
     #[error("the rule {0:?} lacks a name, an input, a unit or a citation")]
     Unnamed(String),
 }
+
+/// The most nights that a rule looks at.
+pub const NIGHTS_MAX: u32 = 90;
 
 /// The rules that an operator turned on; none by default.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -106,7 +129,8 @@ impl Rules {
             }
             let is_possible = 1 <= rule.nights_met
                 && rule.nights_met <= rule.nights_needed
-                && rule.nights_needed <= rule.nights;
+                && rule.nights_needed <= rule.nights
+                && rule.nights <= NIGHTS_MAX;
             if !is_possible || !rule.threshold.is_finite() {
                 return Err(InvalidRules::Impossible(id()));
             }
@@ -174,6 +198,22 @@ opaque_debug!(Finding);
 /// Applies each rule to the measures it names.
 pub fn screen(rules: &Rules, measures: &BTreeMap<String, Nights>) -> Vec<Finding> {
     rules.0.iter().map(|rule| finding(rule, measures.get(&rule.input))).collect()
+}
+
+/// The highest alert of the rules for `wanted` that are met, [`Alert::None`] where all of them were assessed and none is met; else
+/// why there is no answer.
+pub fn alert(findings: &[Finding], wanted: Screen) -> Result<Alert, &'static str> {
+    let mut of_screen = findings.iter().filter(|finding| finding.rule.screen == wanted).peekable();
+    if of_screen.peek().is_none() {
+        return Err("screening is off: no rule is configured");
+    }
+    let of_screen: Vec<&Finding> = of_screen.collect();
+    let met = of_screen.iter().filter(|finding| finding.is_met == Some(true));
+    match met.map(|finding| finding.rule.alert).max() {
+        Some(alert) => Ok(alert),
+        None if of_screen.iter().all(|finding| finding.is_met.is_some()) => Ok(Alert::None),
+        None => Err("too few nights have the values that a rule needs"),
+    }
 }
 
 fn finding(rule: &Rule, nights: Option<&Nights>) -> Finding {

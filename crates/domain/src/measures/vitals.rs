@@ -4,17 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Basis, Coverage, CoverageOf, Measure,
-    cardio::{BeatRules, as_told, heart_rate_variability, nocturnal_dip},
+    cardio::{
+        BeatRules, HeartRateVariability, as_told, heart_rate_recovery, heart_rate_variability, nocturnal_dip,
+    },
     count,
     merge::SourcePriority,
     opaque_debug, source_labels,
 };
-use crate::{calendar::LocalDay, metric::Metric, sample::Sample, sleep::Night, time::Interval};
+use crate::{
+    calendar::LocalDay,
+    metric::Metric,
+    sample::{Sample, Value},
+    sleep::Night,
+    time::{Interval, timestamp},
+};
 
 /// The member of a heart rate variability's metadata that holds its beats: for each but the first the rate, in beats per
 /// minute, that the time since the beat before makes, as Apple's export has them in `InstantaneousBeatsPerMinute`.
 pub const BEATS: &str = "InstantaneousBeatsPerMinute";
 
+const SDNN: &str = "mean over the day's recordings of SDNN (Task Force 1996), sample standard deviation of normal intervals: 300 to \
+                    2000 ms and within 20 % of the one before (Malik 1989)";
 const RMSSD: &str = "mean over the day's recordings of RMSSD (Task Force 1996), of successive normal intervals: 300 to 2000 ms \
                      and within 20 % of the one before (Malik 1989)";
 
@@ -29,14 +39,42 @@ pub struct Vitals {
     pub nocturnal_dip: Measure,
     /// RMSSD of the day's recordings that have their beats. Unit `ms`.
     pub hrv_rmssd: Measure,
+    /// SDNN of the same recordings, from their beats; HealthKit's own SDNN is [`Daily::hrv_sdnn`](super::daily::Daily::hrv_sdnn).
+    /// Unit `ms`. `None` where an earlier build computed the day.
+    #[serde(default)]
+    pub hrv_sdnn_of_beats: Option<Measure>,
+    /// The workouts that end on the day, in the order of their ends; `None` where an earlier build computed the day.
+    #[serde(default)]
+    pub workouts: Option<Vec<WorkoutHeart>>,
 }
 
-opaque_debug!(Vitals);
+/// The heart in and after one workout.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkoutHeart {
+    /// When the workout begins.
+    pub start: jiff::Timestamp,
+    /// When it ends.
+    pub end: jiff::Timestamp,
+    /// Its `HKWorkoutActivityType`.
+    pub activity_type: i32,
+    /// By how much the heart slows down in the minute after its end. Unit `/min`.
+    pub heart_rate_recovery: Measure,
+}
 
-/// Computes the vitals of a local day. `samples` are the readings around it, `nights` those of it and its neighbours.
-pub fn vitals(local: &LocalDay, samples: &[Sample], nights: &[Night], priority: &SourcePriority) -> Vitals {
+opaque_debug!(Vitals, WorkoutHeart);
+
+/// Computes the vitals of a local day. `samples` are the readings around it, `exercise` the workouts around it, `nights` those of
+/// it and its neighbours.
+pub fn vitals(
+    local: &LocalDay,
+    samples: &[Sample],
+    exercise: &[Sample],
+    nights: &[Night],
+    priority: &SourcePriority,
+) -> Vitals {
     let told = as_told(local.interval, samples, priority);
     let (asleep, awake) = (asleep(local, nights), awake(local, nights));
+    let variability = variability(local.interval, samples);
     Vitals {
         heart_rate_recovery: told.heart_rate_recovery,
         wrist_temperature: told.wrist_temperature,
@@ -45,8 +83,44 @@ pub fn vitals(local: &LocalDay, samples: &[Sample], nights: &[Night], priority: 
         } else {
             nocturnal_dip(&asleep, &awake, samples, priority)
         },
-        hrv_rmssd: rmssd(local.interval, samples),
+        hrv_rmssd: mean(&variability, RMSSD, |found| &found.rmssd),
+        hrv_sdnn_of_beats: Some(mean(&variability, SDNN, |found| &found.sdnn)),
+        workouts: Some(workouts(local.interval, exercise, samples, priority)),
     }
+}
+
+/// The workouts that end in `day`. The same one told by several sources, or by one of them twice, is one.
+fn workouts(
+    day: Interval,
+    exercise: &[Sample],
+    samples: &[Sample],
+    priority: &SourcePriority,
+) -> Vec<WorkoutHeart> {
+    let mut found: Vec<(Interval, i32)> = exercise
+        .iter()
+        .filter(|sample| sample.metric == Metric::WORKOUT)
+        .filter(|sample| (day.start_ms()..day.end_ms()).contains(&sample.interval.end_ms()))
+        .filter_map(|sample| match sample.value {
+            Value::Category(activity_type) => Some((sample.interval, activity_type)),
+            Value::Quantity(_) => None,
+        })
+        .collect();
+    found.sort_unstable_by_key(|(interval, activity_type)| {
+        (interval.end_ms(), interval.start_ms(), *activity_type)
+    });
+    found.dedup();
+    let of = |(interval, activity_type): (Interval, i32)| WorkoutHeart {
+        start: whole_second(interval.start_ms()),
+        end: whole_second(interval.end_ms()),
+        activity_type,
+        heart_rate_recovery: heart_rate_recovery(interval, samples, priority),
+    };
+    found.into_iter().map(of).collect()
+}
+
+/// The shipped phone apps refuse fractional seconds.
+fn whole_second(instant_ms: i64) -> jiff::Timestamp {
+    timestamp(instant_ms.div_euclid(1000) * 1000)
 }
 
 fn interval(start: jiff::Timestamp, end: jiff::Timestamp) -> Option<Interval> {
@@ -95,23 +169,29 @@ pub fn beat_intervals(sample: &Sample) -> Option<Vec<Option<f64>>> {
     Some(beats.iter().map(interval).collect())
 }
 
-fn rmssd(day: Interval, samples: &[Sample]) -> Measure {
+/// The recordings of the day that have their beats, each with what its beats make.
+fn variability(day: Interval, samples: &[Sample]) -> Vec<(&Sample, HeartRateVariability)> {
     let of_day = samples.iter().filter(|sample| {
         let start = sample.interval.start_ms();
         sample.metric == Metric::HEART_RATE_VARIABILITY_SDNN
             && (day.start_ms()..day.end_ms()).contains(&start)
     });
-    let recordings: Vec<_> = of_day.filter_map(|sample| Some((sample, beat_intervals(sample)?))).collect();
-    let found: Vec<(f64, &Sample)> = recordings
-        .iter()
-        .filter_map(|(sample, intervals)| {
-            let measures = heart_rate_variability(intervals, &[], BeatRules::default());
-            Some((measures.rmssd.value()?, *sample))
-        })
-        .collect();
+    let of =
+        |sample| Some((sample, heart_rate_variability(&beat_intervals(sample)?, &[], BeatRules::default())));
+    of_day.filter_map(of).collect()
+}
+
+/// The mean of one measure over the recordings. Coverage counts the recordings whose beats are enough, of those with beats.
+fn mean(
+    recordings: &[(&Sample, HeartRateVariability)],
+    method: &'static str,
+    pick: fn(&HeartRateVariability) -> &Measure,
+) -> Measure {
+    let found: Vec<(f64, &Sample)> =
+        recordings.iter().filter_map(|(sample, found)| Some((pick(found).value()?, *sample))).collect();
     let basis = Basis {
         unit: "ms",
-        method: RMSSD,
+        method,
         coverage: Coverage {
             observed: count(found.len()),
             expected: count(recordings.len()),
@@ -181,7 +261,7 @@ mod tests {
         let stages: Vec<Sample> =
             samples.iter().filter(|sample| sample.metric == Metric::SLEEP_ANALYSIS).cloned().collect();
         let nights = nights(&stages, &SleepRules::default());
-        vitals(&local, samples, &nights, &SourcePriority::default())
+        vitals(&local, samples, samples, &nights, &SourcePriority::default())
     }
 
     #[test]
@@ -213,8 +293,45 @@ mod tests {
         samples.push(sdnn(at, metadata(&rates)));
         samples.push(sdnn(at + HOUR_MS, metadata(&rates[..10])));
         samples.push(sdnn(at + 2 * HOUR_MS, None));
-        let found = vitals_of(&samples).hrv_rmssd;
-        assert!((found.value().unwrap() - 40.0).abs() < 1e-9, "{:?}", found.value());
-        assert_eq!((found.coverage().observed, found.coverage().expected), (1, 2));
+        let found = vitals_of(&samples);
+        let (rmssd, sdnn) = (found.hrv_rmssd, found.hrv_sdnn_of_beats.unwrap());
+        assert!((rmssd.value().unwrap() - 40.0).abs() < 1e-9, "{:?}", rmssd.value());
+        // 60 intervals, each 20 ms from their mean.
+        assert!(
+            (sdnn.value().unwrap() - (60.0 * 400.0_f64 / 59.0).sqrt()).abs() < 1e-9,
+            "{:?}",
+            sdnn.value()
+        );
+        for measure in [rmssd, sdnn] {
+            assert_eq!((measure.coverage().observed, measure.coverage().expected), (1, 2));
+            assert_eq!((measure.unit(), measure.sources()), ("ms", &["Watch".to_owned()][..]));
+        }
+    }
+
+    #[test]
+    fn each_workout_of_the_day_has_its_recovery() {
+        let minute = |minute: i64| MIDNIGHT_MS + minute * 60_000;
+        let workout = |from, to, activity| {
+            sample(Metric::WORKOUT, minute(from), minute(to), Value::Category(activity), None)
+        };
+        let mut samples: Vec<Sample> =
+            day().into_iter().filter(|sample| sample.metric == Metric::HEART_RATE).collect();
+        // 80 all day long, but 150 as the run ends and 118 a minute later; nothing was recorded after the swim.
+        for (at, rate) in [(600, 150.0), (601, 118.0)] {
+            samples.retain(|sample| sample.interval.start_ms() != minute(at));
+            samples.push(sample(Metric::HEART_RATE, minute(at), minute(at), Value::Quantity(rate), None));
+        }
+        samples.retain(|sample| !(1200..1203).any(|at| sample.interval.start_ms() == minute(at)));
+        samples.extend([workout(1150, 1202, 46), workout(540, 600, 37), workout(540, 600, 37)]);
+        // It ends when the day is over.
+        samples.push(workout(1430, 1440, 37));
+        let found = vitals_of(&samples).workouts.unwrap();
+        let told = |workout: &WorkoutHeart| (workout.activity_type, workout.heart_rate_recovery.value());
+        assert_eq!(found.iter().map(told).collect::<Vec<_>>(), [(37, Some(32.0)), (46, None)]);
+        assert_eq!(found[0].end.as_millisecond(), minute(600));
+        assert_eq!(
+            found[1].heart_rate_recovery.not_assessed(),
+            Some("no source has a reading at the end of the exercise and one minute after it")
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod floors;
+mod imports;
 mod large;
 mod load;
 mod models;
@@ -12,6 +13,7 @@ mod report;
 mod server;
 mod slow;
 mod small;
+mod stored;
 mod usage;
 
 use std::{io::Write, path::Path, time::Instant};
@@ -30,6 +32,9 @@ struct Arguments {
     /// Measures only this.
     #[arg(long, value_enum)]
     only: Vec<Part>,
+    /// Of how many days of a heart rate each second the imported file is: 108 are 9 million readings and 2.2 GB.
+    #[arg(long, default_value_t = 108)]
+    import_days: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +49,8 @@ enum Part {
     Slow,
     /// Start and memory.
     Idle,
+    /// A file of nine million readings, by the command line, also killed in the middle.
+    Import,
     /// Inferences by the Open Inference Protocol.
     Models,
 }
@@ -55,15 +62,15 @@ async fn main() -> anyhow::Result<()> {
     // Beside the binary and not in the system's temporary folder, which may be memory, where durable costs nothing.
     let target = e2e::binary()?.parent().context("the binary lies in a folder")?.to_owned();
     let folder = tempfile::Builder::new().prefix("whole-process-").tempdir_in(target)?;
-    let rows =
-        measure(folder.path(), |part| arguments.only.is_empty() || arguments.only.contains(&part)).await?;
+    let rows = measure(folder.path(), &arguments).await?;
     let cores = std::thread::available_parallelism()?.get();
     let report = Report { cores, seconds: start.elapsed().as_secs_f64(), rows };
     let text = if arguments.json { serde_json::to_string_pretty(&report)? } else { report.text() };
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
-async fn measure(folder: &Path, is_wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
+async fn measure(folder: &Path, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
+    let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let mut rows = Vec::new();
     if is_wanted(Part::Idle) {
         // A folder with something in it: a person who sent a week.
@@ -79,6 +86,9 @@ async fn measure(folder: &Path, is_wanted: impl Fn(Part) -> bool) -> anyhow::Res
     }
     if is_wanted(Part::Slow) {
         rows.extend(slow::measure(folder).await?);
+    }
+    if is_wanted(Part::Import) {
+        rows.extend(imports::measure(folder, arguments.import_days).await?);
     }
     if !is_wanted(Part::Small) && !is_wanted(Part::Large) {
         return Ok(rows);

@@ -92,6 +92,26 @@ pub(crate) struct Vitals {
     nocturnal_dip: Measure,
     /// RMSSD of the day's recordings that have their beats.
     hrv_rmssd: Measure,
+    /// SDNN of the same recordings, from their beats; `null` where an earlier build computed the day.
+    #[schema(required)]
+    hrv_sdnn_of_beats: Option<Measure>,
+    /// The workouts that end on the day; `null` where an earlier build computed the day.
+    #[schema(required)]
+    workouts: Option<Vec<WorkoutHeart>>,
+}
+
+/// The heart in and after one workout.
+#[derive(ToSchema)]
+pub(crate) struct WorkoutHeart {
+    #[schema(format = DateTime, example = "2026-03-01T16:00:00Z")]
+    start: String,
+    #[schema(format = DateTime, example = "2026-03-01T16:45:00Z")]
+    end: String,
+    /// HealthKit's `HKWorkoutActivityType`: 37 is running.
+    #[schema(example = 37)]
+    activity_type: i32,
+    /// By how much the heart slows down in the minute after the workout.
+    heart_rate_recovery: Measure,
 }
 
 /// How far a value is from what is usual.
@@ -375,6 +395,83 @@ pub(crate) struct AnalysisMetadata {
     model: Option<ModelIdentity>,
     coverage: Option<Coverage>,
     experimental: Option<bool>,
+    screening: Option<Vec<Finding>>,
+}
+
+/// How loud a screening alerts.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Alert {
+    /// Every rule was assessed, and none is met.
+    None,
+    Low,
+    Moderate,
+    High,
+}
+
+/// What one screening rule found.
+#[derive(ToSchema)]
+pub(crate) struct Finding {
+    rule: ScreeningRule,
+    /// Whether it is met; `null` where it was not assessed.
+    #[schema(required)]
+    is_met: Option<bool>,
+    /// Why it was not assessed.
+    #[schema(required)]
+    not_assessed: Option<String>,
+    /// The values that it looked at, the latest last, in the rule's unit; `null` for a night without one.
+    inputs: Vec<Option<f64>>,
+    /// How many of its nights had a value.
+    coverage: Coverage,
+    #[schema(example = "screening, not a diagnosis")]
+    statement: String,
+}
+
+/// A screening rule, as it is configured.
+#[derive(ToSchema)]
+pub(crate) struct ScreeningRule {
+    #[schema(example = "mania_decreased_need_for_sleep")]
+    id: String,
+    screen: Screen,
+    /// The measure that it looks at.
+    #[schema(example = "total_sleep_time")]
+    input: String,
+    /// UCUM, of input and threshold.
+    #[schema(example = "min")]
+    unit: String,
+    comparison: Comparison,
+    #[schema(example = 180.0)]
+    threshold: f64,
+    /// How many of the latest nights are looked at.
+    #[schema(example = 7)]
+    nights: u32,
+    /// How many of them must have a value.
+    #[schema(example = 5)]
+    nights_needed: u32,
+    /// How many of them must meet the comparison.
+    #[schema(example = 4)]
+    nights_met: u32,
+    alert: Alert,
+    /// The publication that it is taken from.
+    citation: String,
+}
+
+/// What a rule looks for signs of.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Screen {
+    Mania,
+    Mood,
+}
+
+/// How a value is compared with the threshold.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Comparison {
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
 }
 
 /// What the phone says of the whole upload. Other fields are kept as they came.
@@ -434,6 +531,8 @@ pub(crate) struct Fact {
 pub(crate) struct Usage {
     input_tokens: u64,
     output_tokens: u64,
+    /// US dollars, by the prices that the operator configured; `null` where none are.
+    cost_usd: Option<f64>,
 }
 
 /// Which writer is configured.
@@ -482,4 +581,54 @@ pub(crate) struct Key {
     y: Option<String>,
     n: Option<String>,
     e: Option<String>,
+}
+
+/// Where the retina is seen on a photograph, in pixels.
+#[derive(ToSchema)]
+pub(crate) struct FieldOfView {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+/// How the field of view is lit.
+#[derive(ToSchema)]
+pub(crate) struct Illumination {
+    /// Mean of the largest of red, green and blue, of 255.
+    brightness: f64,
+    /// The darkest quadrant's mean brightness over the brightest's, 0 to 1.
+    evenness: f64,
+    /// The share that is overexposed, 0 to 1.
+    overexposed: f64,
+    /// The share that red has of red, green and blue, 0 to 1.
+    red_share: f64,
+}
+
+/// Whether an ophthalmologist should see the eye: grade 2 and above.
+#[derive(ToSchema)]
+pub(crate) struct Referable {
+    /// The probabilities of the grades 2 to 4 together.
+    probability: f64,
+    /// From which on it counts.
+    threshold: f64,
+    /// How the probability was calibrated, and on what.
+    calibration: String,
+}
+
+/// What two eyes say together.
+#[derive(ToSchema)]
+pub(crate) struct BothEyes {
+    /// The higher grade, 0 to 4; `null` where neither eye was graded.
+    #[schema(required)]
+    grade: Option<u8>,
+    /// `left` or `right`: the eye with the higher grade.
+    #[schema(required)]
+    worse_eye: Option<String>,
+    /// `referable` where one eye is; `not_referable` only where both are graded and neither is; else `abstained`.
+    decision: String,
+    /// Eyes without a grade: not photographed, or ungradable.
+    ungraded: Vec<String>,
+    /// How it was made.
+    rule: String,
 }

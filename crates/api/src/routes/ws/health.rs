@@ -149,7 +149,7 @@ pub(super) async fn write(
     };
     let limited = link.context.limiter.insight(link.caller.user_id).await;
     limited.map_err(|_hidden| Refusal::new(Code::RateLimitExceeded, "too many insights; try again later"))?;
-    match link.context.app.write_insight(&link.caller, request, None).await {
+    match link.context.app.write_insight(&link.caller, request, None, &mut |_| ()).await {
         Ok(Outcome::Done(insight)) => Ok(insight),
         Ok(Outcome::Replayed(_)) => Err(Refusal::new(Code::HealthAnalysisError, "there is no answer")),
         Err(error) => Err(failed(&error)),

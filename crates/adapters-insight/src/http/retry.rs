@@ -10,15 +10,15 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 const DOUBLINGS_MAX: u32 = 6;
 
 pub(super) fn is_worthwhile(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 500 | 503 | 504)
+    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }
 
-/// The `Retry-After` of an answer, in seconds. The date form is not used by Google.
+/// The `Retry-After` of an answer, in seconds. The date form is used by none of the providers.
 pub(super) fn after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// How long to wait: never less than Google asked for, and up to a tenth more, so that callers do not return all at once.
+/// How long to wait: never less than was asked for, and up to a tenth more, so that callers do not return all at once.
 pub(super) fn delay(retry_after: Option<Duration>, body: &[u8], attempt: u32) -> Duration {
     let asked = retry_after.max(retry_info(body));
     let base = asked.unwrap_or(FIRST_DELAY * 2_u32.pow(attempt.min(DOUBLINGS_MAX)));
@@ -44,7 +44,7 @@ struct Detail {
     retry_delay: Option<String>,
 }
 
-/// The delay of the `google.rpc.RetryInfo` among an error's details.
+/// The delay of the `google.rpc.RetryInfo` among an error's details, which Google gives in the body.
 fn retry_info(body: &[u8]) -> Option<Duration> {
     let refusal: Refusal = serde_json::from_slice(body).ok()?;
     let info =
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn only_passing_refusals_are_worth_another_try() {
         for (status, expected) in
-            [(429, true), (500, true), (503, true), (504, true), (400, false), (403, false)]
+            [(429, true), (500, true), (502, true), (503, true), (504, true), (400, false), (403, false)]
         {
             assert_eq!(is_worthwhile(StatusCode::from_u16(status).unwrap()), expected, "{status}");
         }

@@ -4,22 +4,27 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    sync::Arc,
 };
 
-use app::{
-    App,
-    audit::Caller,
-    import::{Fate, Import, Importing, Portion, Position, sift},
-    ingest::{Line, LineLimits, Rejection, Stream},
-};
 use apple_health::{Archive, ArchiveLimits, Batch, Beats, ExportReader, State};
 use bytes::Bytes;
 use domain::{ids::ImportId, measures::vitals::BEATS, sample::Sample};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+
+use super::{
+    Fate, Import, Importing, LeftOut, Portion, Position,
+    prefix::{Hashed, Prefix},
+    sift,
+};
+use crate::{
+    App,
+    audit::Caller,
+    error::Result as AppResult,
+    ingest::{Line, LineLimits, Rejection, Stream},
+};
 
 /// How many readings of an export are kept in one commit.
 const PORTION_SAMPLES: usize = 20_000;
@@ -45,11 +50,14 @@ const PORTIONS_WAITING_MAX: usize = 1;
 /// The largest file beside the readings that is kept.
 const ATTACHMENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
+/// How many files beside the readings are kept: their names lie in one record.
+const ATTACHMENTS_MAX: usize = 500;
+
 /// How much of a file's beginning tells it from others: an export has its date there.
-pub(crate) const HEAD_BYTES: usize = 64 * 1024;
+pub const HEAD_BYTES: usize = 64 * 1024;
 
 /// What is read.
-pub(crate) enum Source {
+pub enum Source {
     /// `export.xml`.
     Xml(Box<dyn Read + Send>),
     /// The archive that a phone shares.
@@ -59,16 +67,20 @@ pub(crate) enum Source {
 }
 
 /// What a file is, by its first bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Form {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// `export.xml`.
     Xml,
+    /// The `.zip` with it.
     Archive,
+    /// NDJSON.
     Lines,
 }
 
 impl Form {
     /// `None` where it is none of these.
-    pub(crate) fn of(head: &[u8]) -> Option<Self> {
+    pub fn of(head: &[u8]) -> Option<Self> {
         let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
         if head.starts_with(b"PK\x03\x04") {
             return Some(Self::Archive);
@@ -82,7 +94,7 @@ impl Form {
 }
 
 /// Stands for a file by its length and its beginning, so that an import of it can go on.
-pub(crate) fn import_id(size: u64, head: &[u8]) -> ImportId {
+pub fn import_id(size: u64, head: &[u8]) -> ImportId {
     let digest = Sha256::new().chain_update(size.to_le_bytes()).chain_update(head).finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
@@ -91,13 +103,16 @@ pub(crate) fn import_id(size: u64, head: &[u8]) -> ImportId {
 
 /// What became of one line.
 #[derive(Serialize, Clone, Debug)]
-pub(crate) struct LineReceipt {
+pub struct LineReceipt {
+    /// Which, from 1.
     pub line: u64,
     /// Of a sample `accepted`, `duplicate`, `deleted` (before, so that it does not come back) or `rejected`; of a line that
     /// deletes one `deletes`.
     pub status: &'static str,
+    /// Why it was rejected, for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// And for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -107,6 +122,10 @@ enum Piece {
     /// With the lines that delete a sample.
     Portion(Portion, Vec<u64>),
     Attachment(String, Bytes),
+    /// What beside the readings is not kept.
+    LeftOut(Vec<LeftOut>),
+    /// The file does not begin as the one did whose import stopped.
+    Changed,
     /// Why the file is refused, in words for people.
     Refused(String),
     /// Reading itself failed: who sent it left, or a disk did.
@@ -114,71 +133,86 @@ enum Piece {
 }
 
 /// How an import ended.
-pub(crate) enum Ended {
+pub enum Ended {
     /// Read to its end, or refused: its `state` says which.
     Read(Import),
     /// It broke off, and goes on when the same file comes again.
     BrokeOff(Import, io::Error),
+    /// Nothing was read: the file is another than the one that was begun, although it has its length and its head. The next
+    /// time it is read from its beginning.
+    Changed(Import),
 }
 
-/// Imports a file. `report` is told of the import after each portion, with the receipts of its lines.
-pub(crate) async fn import(
-    app: &Arc<App>,
-    caller: &Caller,
-    id: ImportId,
-    source: Source,
-    mut report: impl FnMut(&Import, Vec<LineReceipt>) -> io::Result<()>,
-) -> app::Result<Ended> {
-    let wants_receipts = matches!(source, Source::Lines(..));
-    // Lines are read from the first one on: each gets its receipt again.
-    let mut importing = app.begin_import(caller, id, !wants_receipts).await?;
-    let (sender, mut pieces) = mpsc::channel(PORTIONS_WAITING_MAX);
-    let (from, now) = (importing.import.position, app.platform.clock.now());
-    let reader = tokio::task::spawn_blocking(move || read(source, from, now, &sender));
-    let mut refused = None;
-    while let Some(piece) = pieces.recv().await {
-        match piece {
-            Piece::Portion(portion, deletions) => {
-                let mut receipts = keep(app, caller, &mut importing, portion, wants_receipts).await?;
-                let deleted = |line| LineReceipt { line, status: "deletes", code: None, message: None };
-                receipts.extend(deletions.into_iter().map(deleted));
-                receipts.sort_by_key(|receipt| receipt.line);
-                if let Err(error) = report(&importing.import, receipts) {
-                    return Ok(Ended::BrokeOff(importing.import, error));
+impl App {
+    /// Imports a file. `report` is told of the import after each portion, with the receipts of its lines.
+    pub async fn import_file(
+        &self,
+        caller: &Caller,
+        id: ImportId,
+        source: Source,
+        mut report: impl FnMut(&Import, Vec<LineReceipt>) -> io::Result<()>,
+    ) -> AppResult<Ended> {
+        let wants_receipts = matches!(source, Source::Lines(..));
+        let mut importing = self.begin_import(caller, id, wants_receipts).await?;
+        let (sender, mut pieces) = mpsc::channel(PORTIONS_WAITING_MAX);
+        let now = self.platform.clock.now();
+        let from = Begin { position: importing.import.position, prefix: importing.import.prefix.clone() };
+        let reader = tokio::task::spawn_blocking(move || read(source, &from, now, &sender));
+        let mut refused = None;
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                Piece::Portion(portion, deletions) => {
+                    let receipts =
+                        self.keep(caller, &mut importing, (portion, deletions), wants_receipts).await?;
+                    if let Err(error) = report(&importing.import, receipts) {
+                        return self.break_off(caller, importing, error).await;
+                    }
                 }
+                Piece::Attachment(name, body) => {
+                    self.import_attachment(caller, &mut importing, name, body).await?;
+                }
+                Piece::LeftOut(left_out) => importing.import.leave_out(left_out),
+                Piece::Changed => return self.begin_anew(caller, importing).await.map(Ended::Changed),
+                Piece::Refused(reason) => refused = Some(reason),
+                Piece::Broken(error) => return self.break_off(caller, importing, error).await,
             }
-            Piece::Attachment(name, body) => {
-                app.import_attachment(caller, &mut importing, name, body).await?;
-            }
-            Piece::Refused(reason) => refused = Some(reason),
-            Piece::Broken(error) => return Ok(Ended::BrokeOff(importing.import, error)),
         }
+        if let Err(panic) = reader.await {
+            return self.break_off(caller, importing, io::Error::other(panic)).await;
+        }
+        self.end_import(caller, importing, refused).await.map(Ended::Read)
     }
-    if let Err(panic) = reader.await {
-        return Ok(Ended::BrokeOff(importing.import, io::Error::other(panic)));
-    }
-    app.end_import(caller, importing, refused).await.map(Ended::Read)
-}
 
-async fn keep(
-    app: &Arc<App>,
-    caller: &Caller,
-    importing: &mut Importing,
-    portion: Portion,
-    wants_receipts: bool,
-) -> app::Result<Vec<LineReceipt>> {
-    let refused: Vec<Rejection> = if wants_receipts { portion.rejected.clone() } else { Vec::new() };
-    let lines = if wants_receipts { portion.lines.clone() } else { Vec::new() };
-    let fates = app.import_portion(caller, importing, portion).await?;
-    let mut receipts: Vec<LineReceipt> =
-        lines.iter().zip(fates).map(|(line, fate)| of_fate(*line, fate)).collect();
-    receipts.extend(refused.into_iter().map(|rejection| LineReceipt {
-        line: line_of(&rejection.pointer),
-        status: "rejected",
-        code: Some(rejection.code),
-        message: Some(rejection.message),
-    }));
-    Ok(receipts)
+    async fn break_off(&self, caller: &Caller, importing: Importing, error: io::Error) -> AppResult<Ended> {
+        Ok(Ended::BrokeOff(self.leave_import(caller, importing).await?, error))
+    }
+
+    async fn keep(
+        &self,
+        caller: &Caller,
+        importing: &mut Importing,
+        (portion, deletions): (Portion, Vec<u64>),
+        wants_receipts: bool,
+    ) -> AppResult<Vec<LineReceipt>> {
+        if !wants_receipts {
+            self.import_portion(caller, importing, portion).await?;
+            return Ok(Vec::new());
+        }
+        let (refused, lines) = (portion.rejected.clone(), portion.lines.clone());
+        let fates = self.import_portion(caller, importing, portion).await?;
+        let mut receipts: Vec<LineReceipt> =
+            lines.iter().zip(fates).map(|(line, fate)| of_fate(*line, fate)).collect();
+        receipts.extend(refused.into_iter().map(|rejection| LineReceipt {
+            line: line_of(&rejection.pointer),
+            status: "rejected",
+            code: Some(rejection.code),
+            message: Some(rejection.message),
+        }));
+        let deleted = |line| LineReceipt { line, status: "deletes", code: None, message: None };
+        receipts.extend(deletions.into_iter().map(deleted));
+        receipts.sort_by_key(|receipt| receipt.line);
+        Ok(receipts)
+    }
 }
 
 fn of_fate(line: u64, fate: Fate) -> LineReceipt {
@@ -195,17 +229,22 @@ fn line_of(pointer: &str) -> u64 {
     pointer.split('/').nth(2).and_then(|line| line.parse().ok()).unwrap_or_default()
 }
 
+/// Where reading begins, and what is before that.
+struct Begin {
+    position: Position,
+    prefix: Option<Prefix>,
+}
+
 /// The reading thread. Ends early where nobody listens any more.
-fn read(source: Source, from: Position, now: Timestamp, to: &mpsc::Sender<Piece>) {
+fn read(source: Source, from: &Begin, now: Timestamp, to: &mpsc::Sender<Piece>) {
     let outcome = match source {
-        Source::Xml(read) => skip(read, from.offset)
-            .map_err(Halt::Broken)
-            .and_then(|read| read_export(ExportReader::resume(read, position(from)), now, to)),
+        Source::Xml(read) => read_export(read, from, now, to),
         Source::Archive(file) => read_archive(file, from, now, to),
         Source::Lines(read, zone) => read_lines(read, zone, now, to),
     };
     let last = match outcome {
         Ok(()) | Err(Halt::Left) => return,
+        Err(Halt::Changed) => Piece::Changed,
         Err(Halt::Refused(reason)) => Piece::Refused(reason),
         Err(Halt::Broken(error)) => Piece::Broken(error),
     };
@@ -214,18 +253,13 @@ fn read(source: Source, from: Position, now: Timestamp, to: &mpsc::Sender<Piece>
 
 enum Halt {
     Left,
+    Changed,
     Refused(String),
     Broken(io::Error),
 }
 
 fn send(to: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), Halt> {
     to.blocking_send(piece).map_err(|_left| Halt::Left)
-}
-
-/// Passes over what was read before.
-fn skip(mut read: Box<dyn Read + Send>, bytes: u64) -> io::Result<Box<dyn Read + Send>> {
-    let passed = io::copy(&mut (&mut read).take(bytes), &mut io::sink())?;
-    if passed < bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(read) }
 }
 
 fn position(position: Position) -> apple_health::Position {
@@ -239,15 +273,19 @@ fn halt(refused: apple_health::Refused) -> Halt {
     }
 }
 
-fn read_export<R: Read>(
-    mut reader: ExportReader<R>,
-    now: Timestamp,
-    to: &mpsc::Sender<Piece>,
-) -> Result<(), Halt> {
+fn read_export(read: impl Read, from: &Begin, now: Timestamp, to: &mpsc::Sender<Piece>) -> Result<(), Halt> {
+    let mut read = Hashed::new(read);
+    let seen = read.seen();
+    if !read.pass(from.position.offset, from.prefix.as_ref()).map_err(Halt::Broken)? {
+        return Err(Halt::Changed);
+    }
+    let mut reader = ExportReader::resume(read, position(from.position));
     loop {
         let mut batch = Batch::default();
         let state = reader.read(&mut batch, PORTION_SAMPLES);
-        send(to, Piece::Portion(portion(batch, now), Vec::new()))?;
+        let mut portion = portion(batch, now);
+        portion.prefix = portion.end.and_then(|end| seen.borrow_mut().up_to(end.offset));
+        send(to, Piece::Portion(portion, Vec::new()))?;
         match state {
             Ok(State::More) => {}
             Ok(State::End) => return Ok(()),
@@ -281,7 +319,7 @@ fn portion(mut batch: Batch, now: Timestamp) -> Portion {
         unsupported: batch.unsupported.into_iter().map(|(kind, count)| (kind.to_string(), count)).collect(),
         end: batch.position.map(|end| Position { offset: end.offset, line: end.line }),
         samples: batch.samples,
-        deleted: Vec::new(),
+        ..Portion::default()
     };
     sift(&mut portion, now);
     portion
@@ -296,14 +334,22 @@ fn with_beats(metadata: Option<&str>, beats: &Beats) -> String {
     serde_json::Value::Object(metadata).to_string()
 }
 
-fn read_archive(file: File, from: Position, now: Timestamp, to: &mpsc::Sender<Piece>) -> Result<(), Halt> {
+fn read_archive(file: File, from: &Begin, now: Timestamp, to: &mpsc::Sender<Piece>) -> Result<(), Halt> {
     let mut archive = Archive::open(file, ArchiveLimits::default()).map_err(halt)?;
-    read_export(archive.export(position(from)).map_err(halt)?, now, to)?;
-    for attachment in archive.attachments().to_vec() {
-        if attachment.bytes > ATTACHMENT_BYTES_MAX {
-            tracing::warn!(bytes = attachment.bytes, "a file beside the readings is too large to be kept");
-            continue;
+    read_export(archive.document().map_err(halt)?, from, now, to)?;
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for attachment in archive.attachments() {
+        let (is_large, is_late) = (attachment.bytes > ATTACHMENT_BYTES_MAX, kept.len() == ATTACHMENTS_MAX);
+        if is_large || is_late {
+            let code = if is_large { "too_large" } else { "too_many" };
+            let name = attachment.name.clone();
+            left_out.push(LeftOut { name, size_bytes: attachment.bytes, code: code.to_owned() });
+        } else {
+            kept.push(attachment.clone());
         }
+    }
+    send(to, Piece::LeftOut(left_out))?;
+    for attachment in kept {
         let mut body = Vec::new();
         let kept = archive.keep(&attachment, &mut body);
         kept.map_err(|reason| Halt::Refused(format!("a file beside the readings: {reason}")))?;
@@ -360,7 +406,7 @@ fn add(portion: &mut Portion, deletions: &mut Vec<u64>, line: Line, end: &mut Po
 }
 
 /// The beginning of a file, and what it is. The file is at its beginning again afterwards.
-pub(crate) fn head(file: &mut File) -> io::Result<(Vec<u8>, Option<Form>)> {
+pub fn head(file: &mut File) -> io::Result<(Vec<u8>, Option<Form>)> {
     let mut head = Vec::new();
     file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;

@@ -102,7 +102,7 @@ async fn tritons_own_client_is_answered_as_by_triton() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let python = root.join(".tools/triton-client/bin/python");
     assert!(python.is_file(), "`make test` installs tritonclient");
-    let server = ModelServer::start(&[]).ready().await;
+    let server = ModelServer::start(&[("inference.server.invocations_model", "pat-s")]).ready().await;
     let mut command = Command::new(python);
     command.arg(root.join("scripts/triton-client.py")).arg(server.address().to_string());
     command.arg(root.join("models/pat-s")).stdin(Stdio::null());
@@ -250,7 +250,7 @@ async fn a_server_that_stops_says_so_and_answers_what_it_took() {
 
 #[tokio::test]
 async fn it_tells_prometheus_what_it_does() {
-    let server = ModelServer::start(&[]).ready().await;
+    let server = ModelServer::start(&[("inference.server.invocations_model", "pat-s")]).ready().await;
     let client = Client::new();
     assert_eq!(client.post(server.url("/invocations")).json(&week()).send().await.unwrap().status(), 200);
     let metrics = client.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();

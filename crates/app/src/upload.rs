@@ -174,8 +174,7 @@ impl App {
                 UploadKind::HealthKit => parse_healthkit(&body, settings.samples_per_upload_max, now),
                 UploadKind::Import => Err(BodyError::new("", "a file is imported and not uploaded")),
             }?;
-            let derived =
-                parsed.samples.iter().map(|sample| sample.content_key().sample_id()).collect();
+            let derived = parsed.samples.iter().map(|sample| sample.content_key().sample_id()).collect();
             let compressed = compress(&body)
                 .map_err(|_hidden| BodyError::new("", "the body could not be compressed"))?
                 .into();

@@ -220,7 +220,8 @@ fn text(import: &Value) -> anyhow::Result<String> {
         let why = if file["code"] == "too_large" { "too large" } else { "too many came before it" };
         lines.push(format!("not kept: {}, {why}", file["name"].as_str().unwrap_or("?")));
     }
-    let (named, left_out) = (import["left_out"].as_array().map_or(0, Vec::len), number("/attachments_left_out")?);
+    let (named, left_out) =
+        (import["left_out"].as_array().map_or(0, Vec::len), number("/attachments_left_out")?);
     if left_out > named as u64 {
         lines.push(format!("not kept: {} more files beside the readings", left_out - named as u64));
     }

@@ -228,9 +228,9 @@ pub(crate) async fn stream_in(
         let _says_so_when_dropped = Done(Arc::clone(&writer));
         let outcome =
             source(body, form, query.time_zone, announced, &*app.platform.ids).map(|(id, source)| {
-                handle.block_on(app.import_file(&caller, id, source, |import, receipts| {
-                    writer.report(import, receipts)
-                }))
+                handle.block_on(
+                    app.import_file(&caller, id, source, |import, receipts| writer.report(import, receipts)),
+                )
             });
         let last = match outcome {
             Ok(Ok(Ended::Read(import) | Ended::BrokeOff(import, _))) => {
@@ -278,7 +278,7 @@ pub(crate) async fn stored(
     let import = import.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
     let accepts = crate::extract::header(&request, "accept").unwrap_or_default();
     if accepts.contains("text/event-stream") {
-        return progress::watch(context, user, import);
+        return progress::watch(&context, user, import);
     }
     Ok(HttpResponse::Ok().json(ImportBody::from(&import)))
 }

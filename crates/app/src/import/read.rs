@@ -273,12 +273,7 @@ fn halt(refused: apple_health::Refused) -> Halt {
     }
 }
 
-fn read_export(
-    read: impl Read,
-    from: &Begin,
-    now: Timestamp,
-    to: &mpsc::Sender<Piece>,
-) -> Result<(), Halt> {
+fn read_export(read: impl Read, from: &Begin, now: Timestamp, to: &mpsc::Sender<Piece>) -> Result<(), Halt> {
     let mut read = Hashed::new(read);
     let seen = read.seen();
     if !read.pass(from.position.offset, from.prefix.as_ref()).map_err(Halt::Broken)? {
@@ -344,8 +339,7 @@ fn read_archive(file: File, from: &Begin, now: Timestamp, to: &mpsc::Sender<Piec
     read_export(archive.document().map_err(halt)?, from, now, to)?;
     let (mut kept, mut left_out) = (Vec::new(), Vec::new());
     for attachment in archive.attachments() {
-        let (is_large, is_late) =
-            (attachment.bytes > ATTACHMENT_BYTES_MAX, kept.len() == ATTACHMENTS_MAX);
+        let (is_large, is_late) = (attachment.bytes > ATTACHMENT_BYTES_MAX, kept.len() == ATTACHMENTS_MAX);
         if is_large || is_late {
             let code = if is_large { "too_large" } else { "too_many" };
             let name = attachment.name.clone();

@@ -133,7 +133,8 @@ impl App {
     pub(crate) async fn import_uploaded(&self, user: UserId, id: ImportId) -> Result<()> {
         let stored = get::<Import>(&*self.platform.health_data, &RecordKey::import(user, id)).await?;
         let Some(import) = stored.map(|stored| stored.body) else { return Ok(()) };
-        let Some(file) = import.file.filter(|_| matches!(import.state, State::Queued | State::Running)) else {
+        let Some(file) = import.file.filter(|_| matches!(import.state, State::Queued | State::Running))
+        else {
             return Ok(());
         };
         let object = self.platform.objects.get(&ObjectKey::new(file.object.clone())?, None).await?;
@@ -186,7 +187,9 @@ impl App {
         writes.push(import_write(user, Some(stored.version), &next).map_err(unexpected)?);
         let subject = json!({ "import_id": id, "status": "failed" });
         self.commit_with_event(user, "import.read", subject, writes).await.map_err(unexpected)?;
-        nudges.into_iter().flatten().for_each(|intent| self.relay.nudge(intent));
+        for intent in nudges.into_iter().flatten() {
+            self.relay.nudge(intent);
+        }
         Ok(())
     }
 
@@ -211,7 +214,9 @@ impl App {
         let (mut writes, mut waiting) = (Vec::new(), 0);
         for record in &records {
             let mut import: Import = decode(record)?;
-            let Some(file) = import.file.as_ref().filter(|_| import.state == State::Waiting) else { continue };
+            let Some(file) = import.file.as_ref().filter(|_| import.state == State::Waiting) else {
+                continue;
+            };
             if file.expires_at > now {
                 waiting += 1;
                 continue;

@@ -199,7 +199,8 @@ impl<'a> Verdicts<'a> {
 
     /// An item with a new reading is accepted, one with known readings only a duplicate. The readings of an item stand together.
     pub(super) fn items(&self, parsed: &Parsed) -> ItemCounts {
-        let (mut counts, mut at) = (ItemCounts { rejected: parsed.items_rejected, ..ItemCounts::default() }, 0);
+        let (mut counts, mut at) =
+            (ItemCounts { rejected: parsed.items_rejected, ..ItemCounts::default() }, 0);
         for item in parsed.places.chunk_by(PartialEq::eq) {
             let fates = &self.fates[at..at + item.len()];
             at += item.len();

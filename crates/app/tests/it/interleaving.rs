@@ -95,7 +95,9 @@ impl Model {
 
     /// It is the same as one with an id that says the same, whichever version of it, and whether or not that was deleted.
     fn line(&mut self, reading: Reading, told: &mut Told) {
-        if self.is_named((reading.second, reading.value)) || !self.lines.insert((reading.second, reading.value)) {
+        if self.is_named((reading.second, reading.value))
+            || !self.lines.insert((reading.second, reading.value))
+        {
             told.1 += 1;
         } else {
             told.0 += 1;
@@ -181,11 +183,15 @@ impl Person {
         self.model.deleted.extend(deleted);
         let mut expected = Told::default();
         // Without an id, a bundle would make it a reading of its own.
-        let plain = |reading: Reading, is_named: bool| Reading { has_bundle: reading.has_bundle && is_named, ..reading };
+        let plain = |reading: Reading, is_named: bool| Reading {
+            has_bundle: reading.has_bundle && is_named,
+            ..reading
+        };
         for (reading, is_named) in lines {
-            match is_named {
-                true => self.model.named(*reading, &mut expected),
-                false => self.model.line(*reading, &mut expected),
+            if *is_named {
+                self.model.named(*reading, &mut expected);
+            } else {
+                self.model.line(*reading, &mut expected);
             }
         }
         let samples = lines.iter().map(|(reading, named)| sample(plain(*reading, *named), *named));
@@ -239,7 +245,7 @@ impl Person {
         let held = held(&self.app, &self.anna).await;
         let flat = |(id, second, value): (Uuid, i64, f64)| {
             let id = u8::try_from(id.as_u128().wrapping_sub(1)).ok();
-            (id, u8::try_from(second - 28_800).unwrap(), value as u8)
+            (id, u8::try_from(second - 28_800).unwrap(), value.to_string().parse().unwrap())
         };
         let count = held.len();
         let found: BTreeSet<_> = held.into_iter().map(flat).collect();

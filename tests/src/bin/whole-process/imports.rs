@@ -241,14 +241,24 @@ async fn resumed(folder: &Path, file: &Path, whole: Duration, expected: &Held) -
     home.compute(folder).await?;
     let held = home.held().await?;
     ensure!(
-        (held.readings, held.results, &held.digest) == (expected.readings, expected.results, &expected.digest),
+        (held.readings, held.results, &held.digest)
+            == (expected.readings, expected.results, &expected.digest),
         "killed and resumed: {} readings, {} results, {}; in one go: {}, {}, {}",
-        held.readings, held.results, held.digest, expected.readings, expected.results, expected.digest
+        held.readings,
+        held.results,
+        held.digest,
+        expected.readings,
+        expected.results,
+        expected.digest
     );
     Ok(Row::new("import-resume: the rest after kill -9 in the middle", taken.wall.as_secs_f64(), "s")
         .floor("the whole", whole.as_secs_f64())
         .note(format!(
             "killed at {:.0} %; at most {:.0} MB; the same {} readings and {} days and nights, digest {}",
-            share * 100.0, taken.most, held.readings, held.results, &held.digest[..16]
+            share * 100.0,
+            taken.most,
+            held.readings,
+            held.results,
+            &held.digest[..16]
         )))
 }

@@ -20,7 +20,11 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 const PIECES_WAITING_MAX: usize = 16;
 
 /// A request's body as something that a thread reads.
-pub(super) fn bridge(mut payload: web::Payload, bytes_max: u64, idle: Duration) -> impl Read + Send + 'static {
+pub(super) fn bridge(
+    mut payload: web::Payload,
+    bytes_max: u64,
+    idle: Duration,
+) -> impl Read + Send + 'static {
     let (sender, pieces) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING_MAX);
     let (handle, is_whole) = (Handle::current(), Arc::new(AtomicBool::new(false)));
     let says_so = Arc::clone(&is_whole);

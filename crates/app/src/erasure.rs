@@ -1,7 +1,7 @@
 //! Erasing a user: every store is emptied of them, and what is left names nobody.
 //!
-//! It begins with one commit of two records: a mark, which is the fence (see `fence`) and stays, and an entry in the list of
-//! erasures that are under way, which names the user and goes last. Everything between the two can be done any number of times,
+//! It begins with one commit: it makes a mark, which is the fence (see `fence`) and stays, and an entry in the list of erasures that
+//! are under way, which names the user and goes last; and it removes the timeline, so that nothing replaces it any more. Everything between the two can be done any number of times,
 //! so whoever finds the entry after a crash, in whichever process, does it all again.
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -82,6 +82,8 @@ impl App {
         let writes = vec![
             Write::insert(RecordKey::erasure(user_id), encode(&Mark { begun_at, receipt: None })?),
             Write::insert(RecordKey::erasing(user_id), encode(&Erasing { user_id, begun_at })?),
+            // Who replaces it has no other fence.
+            Write::delete(RecordKey::timeline(user_id), Precondition::None),
         ];
         match self.platform.health_data.commit(writes).await {
             // Another request of the user's was first.
@@ -103,6 +105,8 @@ impl App {
     pub async fn finish_erasure(&self, user: UserId, mut counts: Counts) -> Result<Receipt> {
         // Uploads of this process that are half done are let finish: the fence refuses them.
         let turn = self.turns.take(user).await;
+        // A build of before began erasures without this.
+        self.delete_all(vec![RecordKey::timeline(user)]).await?;
         self.erase_account(user, &mut counts).await?;
         self.erase_consents(user, &mut counts).await?;
         counts.add("objects", self.erase_objects(user).await?);

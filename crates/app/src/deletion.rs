@@ -84,8 +84,8 @@ impl App {
         upload.deleted_at = Some(now);
         upload.updated_at = now;
         let (intent, intent_write) = self.intend(caller, Work::ProcessDeletion { upload_id: upload.id })?;
-        let tombstones = encode(&Tombstones { ids: Vec::new(), readings })?;
-        writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), tombstones));
+        let tombstones = Tombstones { ids: Vec::new(), readings };
+        writes.extend(tombstones.writes(user, timeline.sequence)?);
         writes.push(Write::delete(RecordKey::raw_body(user, upload.id), Precondition::None));
         writes.push(replace(RecordKey::upload(user, upload.id), version, encode(&upload)?));
         writes.push(timeline.write(user)?);

@@ -150,10 +150,8 @@ impl App {
     /// segments are looked through, a few at a time.
     async fn days_of_deleted(&self, user: UserId, sequence: u64) -> Result<BTreeSet<Date>> {
         let store = &*self.platform.health_data;
-        let Some(stored) = get::<Tombstones>(store, &RecordKey::tombstone(user, sequence)).await? else {
-            return Ok(BTreeSet::new());
-        };
-        let deleted: HashSet<SampleId> = stored.body.ids.into_iter().collect();
+        let tombstones = Tombstones::of_change(store, user, sequence).await?;
+        let deleted: HashSet<SampleId> = tombstones.ids.into_iter().collect();
         let mut days = BTreeSet::new();
         let mut query = Query::new(Partition::User(user), Kind::Segment, SortRange::all());
         query.limit = SEGMENTS_PAGE;

@@ -258,6 +258,41 @@ pub struct Tombstones {
     pub readings: Vec<(SampleId, i64)>,
 }
 
+/// How many ids and readings one record of tombstones holds at most. As JSON each takes up to 58 bytes, and DynamoDB's records are
+/// the smallest, with 400 KiB.
+pub(crate) const TOMBSTONES_MAX: usize = 6_000;
+/// The most bytes that one takes.
+pub(crate) const TOMBSTONE_BYTES: usize = 58;
+
+impl Tombstones {
+    /// The writes that keep them, for one commit: a record, or as many as they need.
+    pub(crate) fn writes(&self, user: UserId, sequence: u64) -> Result<Vec<Write>> {
+        let ids = self.ids.chunks(TOMBSTONES_MAX).map(|ids| Self { ids: ids.to_vec(), readings: Vec::new() });
+        let readings = self.readings.chunks(TOMBSTONES_MAX);
+        let readings = readings.map(|readings| Self { ids: Vec::new(), readings: readings.to_vec() });
+        let write = |(part, tombstones)| {
+            Ok(Write::insert(RecordKey::tombstone(user, sequence, part), encode(&tombstones)?))
+        };
+        ids.chain(readings).enumerate().map(write).collect()
+    }
+
+    /// Those that change number `sequence` wrote.
+    pub(crate) async fn of_change(
+        store: &dyn HealthDataRepository,
+        user: UserId,
+        sequence: u64,
+    ) -> Result<Self> {
+        let range = RecordKey::tombstones_of(sequence);
+        let mut all = Self::default();
+        for record in &query_all(store, Partition::User(user), Kind::Tombstone, range).await? {
+            let part = decode::<Self>(record)?;
+            all.ids.extend(part.ids);
+            all.readings.extend(part.readings);
+        }
+        Ok(all)
+    }
+}
+
 /// Everything that a user ever deleted.
 #[derive(Default)]
 pub struct Deleted {

@@ -4,6 +4,8 @@
 //! by the byte, and may be no larger than a few hundred kilobytes, while an object costs by the piece. Ids of readings cannot
 //! be compressed, so it is they that make a segment large.
 
+use std::cmp::Reverse;
+
 use bytes::Bytes;
 use domain::{
     envelope::{Envelope, Work},
@@ -24,6 +26,7 @@ use crate::{
     App, Platform,
     error::{AppError, Result},
     records::{Deleted, Timeline, corrupt, query_all},
+    upload::write_bytes,
 };
 
 /// What decoding more than this much takes is done on a thread of its own, so that it does not hold up an event loop.
@@ -34,6 +37,9 @@ const OBJECTS_AT_ONCE: usize = 8;
 
 /// How large the object of a segment may be: the most readings, and the most bytes of each.
 const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// No segment is smaller as a reference than this.
+const REFERENCE_BYTES: usize = 256;
 
 /// How often what was read is read again because segments were joined meanwhile.
 const READS_MAX: usize = 4;
@@ -159,33 +165,49 @@ impl App {
         load(&self.platform, user, RecordKey::segments_between(metric, day, day), wanted).await
     }
 
-    /// Puts the large ones of the segments that will be committed into objects; answers the objects' names.
+    /// Puts the large ones of the segments that will be committed into objects, and of the others as many, from the largest, as the
+    /// commit has no room for; answers the objects' names.
     pub(crate) async fn offload(&self, user: UserId, writes: &mut [Write]) -> Result<Vec<String>> {
+        let limits = self.platform.health_data.limits();
+        let mut total: usize = writes.iter().map(write_bytes).sum();
+        let mut segments: Vec<&mut Record> = writes.iter_mut().filter_map(segment_of).collect();
+        segments.sort_by_key(|record| Reverse(record.body.len()));
         let mut made = Vec::new();
-        for write in writes {
-            let Change::Put(record) = &mut write.change else { continue };
-            let is_large = record.body.len() > self.settings.segment_inline_bytes_max;
-            if record.key.kind != Kind::Segment || !is_large {
-                continue;
+        for record in segments {
+            let size_bytes = record.body.len();
+            let is_large = size_bytes > self.settings.segment_inline_bytes_max;
+            if !is_large && (total <= limits.bytes_max || size_bytes <= REFERENCE_BYTES) {
+                break;
             }
-            if record.body.len() > OBJECT_BYTES_MAX {
-                self.forget_objects(&made).await?;
-                return Err(AppError::TooLarge { writes_max: self.platform.health_data.limits().writes_max });
+            match self.to_object(user, record).await {
+                Ok(object) => made.push(object),
+                Err(error) => {
+                    self.forget_objects(&made).await?;
+                    return Err(error);
+                }
             }
-            let header = segment::header(&record.body).map_err(|error| corrupt(&record.key, &error))?;
-            let object = format!("{}{}.segment", segment_prefix(user), self.platform.ids.next());
-            let sha256: [u8; 32] = Sha256::digest(&record.body).into();
-            let options = PutOptions {
-                content_type: "application/octet-stream".to_owned(),
-                sha256: Some(Sha256Digest(sha256)),
-                ..PutOptions::default()
-            };
-            let key = ObjectKey::new(object.clone())?;
-            self.platform.objects.put(&key, objects::once(record.body.clone()), options).await?;
-            made.push(object.clone());
-            record.body = Reference { header, sha256, object }.encode().into();
+            total -= size_bytes.saturating_sub(record.body.len());
         }
         Ok(made)
+    }
+
+    /// Puts a segment into an object, to which its record refers then; answers the object's name.
+    async fn to_object(&self, user: UserId, record: &mut Record) -> Result<String> {
+        if record.body.len() > OBJECT_BYTES_MAX {
+            return Err(AppError::TooLarge { writes_max: self.platform.health_data.limits().writes_max });
+        }
+        let header = segment::header(&record.body).map_err(|error| corrupt(&record.key, &error))?;
+        let object = format!("{}{}.segment", segment_prefix(user), self.platform.ids.next());
+        let sha256: [u8; 32] = Sha256::digest(&record.body).into();
+        let options = PutOptions {
+            content_type: "application/octet-stream".to_owned(),
+            sha256: Some(Sha256Digest(sha256)),
+            ..PutOptions::default()
+        };
+        let key = ObjectKey::new(object.clone())?;
+        self.platform.objects.put(&key, objects::once(record.body.clone()), options).await?;
+        record.body = Reference { header, sha256, object: object.clone() }.encode().into();
+        Ok(object)
     }
 
     /// Removes objects that no record names: of a commit that was not applied, or that a later one replaced.
@@ -279,6 +301,13 @@ impl App {
                 }
             }
         }
+    }
+}
+
+fn segment_of(write: &mut Write) -> Option<&mut Record> {
+    match &mut write.change {
+        Change::Put(record) if record.key.kind == Kind::Segment => Some(record),
+        _ => None,
     }
 }
 

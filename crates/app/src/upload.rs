@@ -32,7 +32,8 @@ use crate::{
         parse_record,
     },
     records::{
-        Deleted, Intent, ItemCounts, RawBody, Receipts, Timeline, Tombstones, Upload, UploadKind, encode,
+        Deleted, Intent, ItemCounts, RawBody, Receipts, TOMBSTONE_BYTES, TOMBSTONES_MAX, Timeline,
+        Tombstones, Upload, UploadKind, encode,
     },
     segments,
 };
@@ -115,7 +116,7 @@ impl App {
                 self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
             writes.extend(self.keep_reply(once, &upload)?);
             let made = self.offload(caller.user_id, &mut writes).await?;
-            if let Err(error) = self.fits(&writes, DELETION_WRITES) {
+            if let Err(error) = self.fits_with_deletion(&writes, &upload) {
                 self.forget_raw(&raw).await?;
                 self.forget_objects(&made).await?;
                 return Err(error);
@@ -249,11 +250,9 @@ impl App {
             ids: prepared.parsed.deleted.clone(),
             readings: std::mem::take(&mut verdicts.replaced),
         };
-        if tombstones != Tombstones::default() {
-            let body = encode(&tombstones)?;
-            writes.push(Write::insert(RecordKey::tombstone(user, timeline.sequence), body));
-            timeline.has_tombstones = true;
-        }
+        let tombstones = tombstones.writes(user, timeline.sequence)?;
+        timeline.has_tombstones |= !tombstones.is_empty();
+        writes.extend(tombstones);
         let is_import = kind == UploadKind::Import;
         // The days of an import are computed together, by jobs of its own; those of what it deletes are yet to be found.
         let is_settled = is_import && prepared.parsed.deleted.is_empty();
@@ -338,6 +337,17 @@ impl App {
         let key = RecordKey::outbox(envelope.user_id, self.platform.ids.next());
         let intent = Intent { envelope, created_at: self.platform.clock.now() };
         Ok((key.clone(), Write::insert(key, encode(&intent)?)))
+    }
+
+    /// Refuses what one commit cannot hold, or of which the deletion would be more than that.
+    fn fits_with_deletion(&self, writes: &[Write], upload: &Upload) -> Result<()> {
+        let limits = self.platform.health_data.limits();
+        let accepted = upload.receipts.accepted;
+        // Its own segments can be objects then, and what is left of joined ones.
+        if accepted.saturating_mul(TOMBSTONE_BYTES) > limits.bytes_max / 8 * 7 {
+            return Err(AppError::TooLarge { writes_max: limits.writes_max });
+        }
+        self.fits(writes, DELETION_WRITES + accepted / TOMBSTONES_MAX)
     }
 
     /// Refuses what one commit cannot hold, before the adapter would.

@@ -226,9 +226,18 @@ impl RecordKey {
         Self::of_user(user, Kind::Segment, format_args!("{}/{utc_day}/{sequence:016x}", metric.identifier()))
     }
 
-    /// The tombstones that change number `sequence` of the user wrote.
-    pub fn tombstone(user: UserId, sequence: u64) -> Self {
-        Self::of_user(user, Kind::Tombstone, format_args!("{sequence:016x}"))
+    /// Tombstones that change number `sequence` of the user wrote; where they are too many for one record, `part` is the number
+    /// of another.
+    pub fn tombstone(user: UserId, sequence: u64, part: usize) -> Self {
+        match part {
+            0 => Self::of_user(user, Kind::Tombstone, format_args!("{sequence:016x}")),
+            _ => Self::of_user(user, Kind::Tombstone, format_args!("{sequence:016x}/{part:04x}")),
+        }
+    }
+
+    /// The range of all tombstones that change number `sequence` wrote.
+    pub fn tombstones_of(sequence: u64) -> SortRange {
+        SortRange::prefix(&SortKey(format!("{sequence:016x}")))
     }
 
     /// An upload.

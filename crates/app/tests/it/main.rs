@@ -13,6 +13,8 @@ mod external;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod same_readings;

@@ -9,6 +9,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libonnxruntime.dylib,libonnxr
 LLVM_COV_VERSION := 0.9.1
 DRILL_KILLS ?= 200
 OUTAGE_S ?= 30
+ON ?= aws
 CLIENT := clients/typescript
 FUZZ := $(TOOLS)/fuzz-venv
 EMULATORS := $(TOOLS)/emulators/venv
@@ -23,7 +24,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws test lint bench drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators onnxruntime clean
+.PHONY: help run run-aws test test-on lint bench drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -39,6 +40,12 @@ test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis ## Runs ever
 	$(CARGO) build $(WORKSPACE) --bins
 	CARGO="$(CARGO)" ./scripts/fuzz.sh $(FUZZ_SECONDS)
 	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
+
+# Tests that start an instance of their own, look into the data folder, or hold a second against the clock are for the local provider.
+test-on: onnxruntime emulators ## Runs the tests of uploads, results, accounts and consents on what stands in for AWS; ON=both on PostgreSQL and S3.
+	$(CARGO) build $(WORKSPACE) --bins
+	CLARITY_TEST_PROVIDERS=$(ON) $(CARGO) test $(WORKSPACE) --test it -- --test-threads 4 uploads:: compat:: listing:: idempotency:: accounts_sessions:: \
+		accounts_profile:: consents:: --skip a_large_raw_body_becomes_an_object --skip also_over_two_instances --skip a_consent_ends_by_itself
 
 lint: ## Checks the format, the lints and the documentation.
 	$(CARGO) fmt --all --check

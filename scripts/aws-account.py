@@ -52,11 +52,14 @@ def remove(region, prefix):
     topics = aws(region, "sns", "list-topics", "--query", f"Topics[?contains(TopicArn, ':{prefix}')].TopicArn")
     named = aws(region, "secretsmanager", "list-secrets", "--filters", f"Key=name,Values={prefix}",
                 "--query", "SecretList[].Name")
+    parameters = aws(region, "ssm", "describe-parameters", "--parameter-filters",
+                     f"Key=Name,Option=BeginsWith,Values=/{prefix}", "--query", "Parameters[].Name")
     commands = [("dynamodb", "delete-table", "--table-name", name) for name in tables]
     commands += [("s3", "rb", "--force", f"s3://{name}") for name in buckets]
     commands += [("sqs", "delete-queue", "--queue-url", url) for url in queues]
     commands += [("sns", "delete-topic", "--topic-arn", arn) for arn in topics]
     commands += [("secretsmanager", "delete-secret", "--force-delete-without-recovery", "--secret-id", name) for name in named]
+    commands += [("ssm", "delete-parameter", "--name", name) for name in parameters]
     for command in commands:
         if subprocess.run(["aws", "--region", region, *command], stdout=subprocess.DEVNULL).returncode:
             print(f"left: {command[-1]}", file=sys.stderr)

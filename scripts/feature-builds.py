@@ -25,6 +25,7 @@ SETS = (
     ("aws-sqs", "local"),
     ("aws-sns", "local"),
     ("aws-secrets-manager", "local"),
+    ("aws-ssm", "local"),
     ("aws-cognito", "local"),
     ("postgres",),
     ("postgres", "redis"),

@@ -14,14 +14,18 @@ use ports::HealthDataRepository;
 use ports::JobQueue;
 #[cfg(feature = "s3")]
 use ports::ObjectStore;
-#[cfg(feature = "secrets-manager")]
+#[cfg(any(feature = "secrets-manager", feature = "ssm"))]
 use ports::SecretStore;
 use ports::{Clock, CloudProvider, Error, ErrorKind, IdSource, Result, Scrubber};
 
 #[cfg(feature = "dynamodb")]
 use crate::DynamoHealthData;
+#[cfg(any(feature = "secrets-manager", feature = "ssm"))]
+use crate::SecretService;
 #[cfg(feature = "sns")]
 use crate::SnsEventBus;
+#[cfg(debug_assertions)]
+use crate::foreseen::Foreseen;
 use crate::{AwsSettings, scrubber::AwsScrubber};
 #[cfg(feature = "cognito")]
 use crate::{CognitoIdentity, CognitoSettings};
@@ -31,6 +35,8 @@ use crate::{S3ObjectStore, S3Settings};
 use crate::{SecretsManagerSettings, SecretsManagerStore};
 #[cfg(feature = "sqs")]
 use crate::{SqsJobQueue, SqsSettings};
+#[cfg(feature = "ssm")]
+use crate::{SsmSecretStore, SsmSettings};
 
 /// The ports of an account. It opens no connection before a port is used.
 pub struct AwsCloud {
@@ -83,6 +89,8 @@ impl AwsCloud {
     pub(crate) fn cognito(&self) -> aws_sdk_cognitoidentityprovider::Client {
         let mut config = aws_sdk_cognitoidentityprovider::config::Builder::from(&self.config);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.cognito.as_ref()));
+        #[cfg(debug_assertions)]
+        config.push_interceptor(Foreseen.into_shared());
         aws_sdk_cognitoidentityprovider::Client::from_conf(config.build())
     }
 
@@ -91,6 +99,8 @@ impl AwsCloud {
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(&self.config);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.dynamodb.as_ref()));
+        #[cfg(debug_assertions)]
+        config.push_interceptor(Foreseen.into_shared());
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
@@ -104,6 +114,8 @@ impl AwsCloud {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.s3.as_ref()));
+        #[cfg(debug_assertions)]
+        config.push_interceptor(Foreseen.into_shared());
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
@@ -113,6 +125,8 @@ impl AwsCloud {
         let timeouts = self.settings.timeouts.of_polls(crate::sqs::POLL_MAX);
         let mut config = aws_sdk_sqs::config::Builder::from(&self.config).timeout_config(timeouts);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.sqs.as_ref()));
+        #[cfg(debug_assertions)]
+        config.push_interceptor(Foreseen.into_shared());
         aws_sdk_sqs::Client::from_conf(config.build())
     }
 
@@ -121,6 +135,8 @@ impl AwsCloud {
     pub(crate) fn sns(&self) -> aws_sdk_sns::Client {
         let mut config = aws_sdk_sns::config::Builder::from(&self.config);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.sns.as_ref()));
+        #[cfg(debug_assertions)]
+        config.push_interceptor(Foreseen.into_shared());
         aws_sdk_sns::Client::from_conf(config.build())
     }
 
@@ -129,7 +145,37 @@ impl AwsCloud {
     fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.config);
         config.set_endpoint_url(self.endpoint(self.settings.endpoints.secrets_manager.as_ref()));
+        #[cfg(debug_assertions)]
+        config.push_interceptor(Foreseen.into_shared());
         aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    /// Secrets in Secrets Manager.
+    #[cfg(feature = "secrets-manager")]
+    fn secrets_manager_store(&self) -> SecretsManagerStore {
+        let settings = SecretsManagerSettings {
+            prefix: self.settings.secret_prefix.clone(),
+            kms_key_id: self.settings.kms_key_id.clone(),
+            cached_for: self.settings.secrets_cached_for,
+        };
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        SecretsManagerStore::new(self.secrets_manager(), settings, clock, ids)
+    }
+
+    /// Secrets in the parameters of Systems Manager.
+    #[cfg(feature = "ssm")]
+    fn ssm_store(&self) -> SsmSecretStore {
+        let mut config = aws_sdk_ssm::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.endpoint(self.settings.endpoints.ssm.as_ref()));
+        let settings = SsmSettings {
+            prefix: self.settings.secret_prefix.clone(),
+            kms_key_id: self.settings.kms_key_id.clone(),
+            cached_for: self.settings.secrets_cached_for,
+        };
+        #[cfg(debug_assertions)]
+        config.push_interceptor(Foreseen.into_shared());
+        let client = aws_sdk_ssm::Client::from_conf(config.build());
+        SsmSecretStore::new(client, settings, Arc::clone(&self.clock))
     }
 
     /// Where a service is: `own`, or what all have.
@@ -178,15 +224,19 @@ impl CloudProvider for AwsCloud {
         Ok(Arc::new(SnsEventBus::new(self.sns(), self.sqs(), topic, Arc::clone(&self.ids))))
     }
 
-    #[cfg(feature = "secrets-manager")]
+    #[cfg(any(feature = "secrets-manager", feature = "ssm"))]
     fn secrets(&self) -> Result<Arc<dyn SecretStore>> {
-        let settings = SecretsManagerSettings {
-            prefix: self.settings.secret_prefix.clone(),
-            kms_key_id: self.settings.kms_key_id.clone(),
-            cached_for: self.settings.secrets_cached_for,
-        };
-        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        Ok(Arc::new(SecretsManagerStore::new(self.secrets_manager(), settings, clock, ids)))
+        match self.settings.secret_service {
+            #[cfg(feature = "secrets-manager")]
+            SecretService::SecretsManager => Ok(Arc::new(self.secrets_manager_store())),
+            #[cfg(feature = "ssm")]
+            SecretService::Ssm => Ok(Arc::new(self.ssm_store())),
+            #[cfg(not(all(feature = "secrets-manager", feature = "ssm")))]
+            absent => {
+                let cause = format!("this binary was built without the adapter for {absent:?}");
+                Err(Error::new(ErrorKind::InvalidInput, "aws.secrets").with_cause(cause))
+            }
+        }
     }
 
     fn scrubber(&self) -> Result<Arc<dyn Scrubber>> {

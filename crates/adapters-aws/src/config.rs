@@ -32,6 +32,17 @@ pub struct Endpoints {
     pub sns: Option<String>,
     /// Of Secrets Manager.
     pub secrets_manager: Option<String>,
+    /// Of Systems Manager.
+    pub ssm: Option<String>,
+}
+
+/// Which of the two services keeps the secrets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SecretService {
+    /// Secrets Manager: up to 64 KiB, paid by the secret.
+    SecretsManager,
+    /// The parameters of Systems Manager: up to 6 KiB, without a price up to 3 KiB.
+    Ssm,
 }
 
 /// How long a call may take. The SDK sets no limit of its own to any of these but the first.
@@ -86,6 +97,17 @@ impl Default for Timeouts {
     }
 }
 
+/// The user pool that [`init_user_pool`](crate::resources::init_user_pool) makes. Accounts may be in any other.
+#[derive(Clone, Debug)]
+pub struct UserPoolNames {
+    /// The name of the pool, and of its app client.
+    pub name: String,
+    /// Whether people sign in by SRP, and not by sending the password.
+    pub is_srp: bool,
+    /// The groups that stand for roles.
+    pub groups: Vec<String>,
+}
+
 /// How AWS knows that order is wanted.
 const FIFO: &str = ".fifo";
 
@@ -120,6 +142,10 @@ pub struct AwsSettings {
     pub deliveries_max: u32,
     /// The ARN of the SNS topic of the events; ends in `.fifo`.
     pub topic_arn: String,
+    /// The user pool.
+    pub user_pool: UserPoolNames,
+    /// Who keeps the secrets.
+    pub secret_service: SecretService,
     /// What the names of secrets begin with, such as `clarity/production/`.
     pub secret_prefix: String,
     /// How long the latest version of a secret is believed to be the latest.

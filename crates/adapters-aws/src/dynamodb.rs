@@ -14,7 +14,6 @@ mod query;
 mod scan;
 
 pub use cost::{item_bytes, write_units};
-pub(crate) use item::{EXPIRY, PARTITION, SORT};
 
 use std::{sync::Arc, time::Duration};
 

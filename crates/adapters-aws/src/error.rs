@@ -162,6 +162,8 @@ fn kind_of_code(code: &str, status: u16) -> ErrorKind {
         | "InvalidRange"
         | "InvalidRequest"
         | "LimitExceededException"
+        | "ParameterMaxVersionLimitExceeded"
+        | "ParameterPatternMismatchException"
         | "ValidationException"
         | "XAmzContentSHA256Mismatch" => ErrorKind::InvalidInput,
         _ => kind_of_status(status),

@@ -12,6 +12,10 @@ mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod error;
+#[cfg(debug_assertions)]
+mod foreseen;
+#[cfg(any(feature = "secrets-manager", feature = "ssm"))]
+mod latest;
 pub mod resources;
 #[cfg(feature = "s3")]
 mod s3;
@@ -22,11 +26,13 @@ mod secrets_manager;
 mod sns;
 #[cfg(feature = "sqs")]
 mod sqs;
+#[cfg(feature = "ssm")]
+mod ssm;
 
 pub use cloud::AwsCloud;
 #[cfg(feature = "cognito")]
 pub use cognito::{CognitoGroups, CognitoIdentity, CognitoSettings, SignInFlow};
-pub use config::{AccessKey, AwsSettings, Endpoints, Timeouts};
+pub use config::{AccessKey, AwsSettings, Endpoints, SecretService, Timeouts, UserPoolNames};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DynamoHealthData, item_bytes, write_units};
 #[cfg(feature = "s3")]
@@ -38,3 +44,5 @@ pub use secrets_manager::{SecretsManagerSettings, SecretsManagerStore};
 pub use sns::{EVENT_BACKLOG_MAX, SnsEventBus};
 #[cfg(feature = "sqs")]
 pub use sqs::{SqsJobQueue, SqsSettings};
+#[cfg(feature = "ssm")]
+pub use ssm::{SsmSecretStore, SsmSettings};

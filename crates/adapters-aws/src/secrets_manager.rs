@@ -4,20 +4,18 @@
 //! the latest, and stays: data sealed with an old key can be opened. A secret has 20 labels, so 18 versions; the put of one
 //! more is refused until somebody removes the label of one that nothing needs.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::{Client, operation::put_secret_value::PutSecretValueError, primitives::Blob};
-use jiff::{SignedDuration, Timestamp};
 use ports::{Clock, Error, ErrorKind, IdSource, Result, Secret, SecretName, SecretStore};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use uuid::Uuid;
 
-use crate::error::{Attempts, code, of_read, of_write};
+use crate::{
+    error::{Attempts, code, of_read, of_write},
+    latest::Latest,
+};
 
 /// Secrets Manager's limit, and the port's.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -40,14 +38,8 @@ pub struct SecretsManagerSettings {
 pub struct SecretsManagerStore {
     client: Client,
     settings: SecretsManagerSettings,
-    latest: Mutex<HashMap<SecretName, Cached>>,
-    clock: Arc<dyn Clock>,
+    latest: Latest,
     ids: Arc<dyn IdSource>,
-}
-
-struct Cached {
-    secret: Secret,
-    until: Timestamp,
 }
 
 impl SecretsManagerStore {
@@ -58,29 +50,12 @@ impl SecretsManagerStore {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Self {
-        Self { client, settings, latest: Mutex::default(), clock, ids }
+        let latest = Latest::new(settings.cached_for, clock);
+        Self { client, settings, latest, ids }
     }
 
     fn id(&self, name: &SecretName) -> String {
         format!("{}{}", self.settings.prefix, name.as_str())
-    }
-
-    fn cached(&self, name: &SecretName) -> Option<Secret> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        latest.get(name).filter(|cached| now < cached.until).map(|cached| cached.secret.clone())
-    }
-
-    fn remember(&self, name: &SecretName, secret: &Secret) {
-        // A tenth more or less, so that processes that started together do not ask together for ever.
-        let cached_for = self.settings.cached_for.mul_f64(rand::random_range(0.9..=1.1));
-        let until = self.clock.now().saturating_add(SignedDuration::try_from(cached_for).unwrap_or_default());
-        let cached = Cached { secret: secret.clone(), until: until.unwrap_or(Timestamp::MAX) };
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), cached);
-    }
-
-    fn forget(&self, name: &SecretName) {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Asks for a version, or the latest.
@@ -193,12 +168,12 @@ impl SecretStore for SecretsManagerStore {
             Some(version) if !(32..=64).contains(&version.len()) => Ok(None),
             Some(version) => self.fetch(name, Some(version)).await,
             None => {
-                if let Some(secret) = self.cached(name) {
+                if let Some(secret) = self.latest.get(name) {
                     return Ok(Some(secret));
                 }
                 let found = self.fetch(name, None).await?;
                 if let Some(secret) = &found {
-                    self.remember(name, secret);
+                    self.latest.remember(name, secret);
                 }
                 Ok(found)
             }
@@ -211,7 +186,7 @@ impl SecretStore for SecretsManagerStore {
         let version = self.ids.next().to_string();
         let stored = self.store(OPERATION, name, &version, &value).await;
         // Also where it failed: it may have been stored.
-        self.forget(name);
+        self.latest.forget(name);
         match stored? {
             Stored::Taken => Err(Error::new(ErrorKind::Conflict, OPERATION)),
             Stored::Done | Stored::Nowhere => Ok(version),

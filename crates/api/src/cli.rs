@@ -143,7 +143,7 @@ enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
-    /// Make what a cloud provider's adapters use, for development and emulators
+    /// Make what a cloud provider's adapters use, for development and emulators, or print what it is
     Cloud {
         #[command(subcommand)]
         command: CloudCommand,
@@ -207,6 +207,15 @@ enum DbCommand {
 enum CloudCommand {
     /// Make the tables, buckets, queues and topics that the configuration names. What is there stays as it is.
     Init {
+        /// Whose.
+        #[arg(long, value_enum)]
+        provider: Cloud,
+        /// Also make the user pool `aws.user_pool_name` with an app client, or find them, and print their ids.
+        #[arg(long)]
+        user_pool: bool,
+    },
+    /// Print what has to be there and what each role must be allowed, as Terraform and policies read it with --json.
+    Manifest {
         /// Whose.
         #[arg(long, value_enum)]
         provider: Cloud,
@@ -359,8 +368,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Db { command: DbCommand::Migrate } => commands::db::migrate(&global),
         Command::Db { command: DbCommand::Rollback { to } } => commands::db::rollback(&global, to),
         Command::Db { command: DbCommand::Status } => commands::db::status(&global),
-        Command::Cloud { command: CloudCommand::Init { provider: Cloud::Aws } } => {
-            commands::cloud::init_aws(&global)
+        Command::Cloud { command: CloudCommand::Init { provider: Cloud::Aws, user_pool } } => {
+            commands::cloud::init_aws(&global, user_pool)
+        }
+        Command::Cloud { command: CloudCommand::Manifest { provider: Cloud::Aws } } => {
+            commands::cloud::manifest_aws(&global)
         }
         Command::Users { command } => command.run(&global),
         Command::Openapi => commands::openapi(),

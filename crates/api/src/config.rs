@@ -19,7 +19,7 @@ pub use issuers::{Group, Issuer, Signature};
 pub use sections::{
     Aws, ClientAddressHeader, Data, ExecutionProvider, Gemini, GeminiRoute, Identity, Inference, Ingest,
     Insight, Limits, Live, LogFormat, Mail, MailTransport, Measures, Postgres, Profile, Provider, Providers,
-    Redis, Scrub, Server, SignInFlow, Smtp, SmtpTls, Telemetry, Worker, Writer,
+    Redis, Scrub, SecretService, Server, SignInFlow, Smtp, SmtpTls, Telemetry, Worker, Writer,
 };
 
 /// Every setting, valid on its own and together.

@@ -139,6 +139,7 @@ pub async fn connect(
     )]
     let aws = aws::open(config, &mut providers, &clock, &ids).await?;
     let engine = Engine::start(inference_settings(config));
+    let shared = shared(config)?;
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
     let secrets = providers.of(config.providers.secrets)?.secrets()?;
     let identity = match config.providers.identity {
@@ -146,14 +147,12 @@ pub async fn connect(
         Provider::Aws => {
             let aws = aws.context("the providers named aws were not opened")?;
             let identity = aws::user_pool(&aws, config, &*secrets, &health_data, &clock).await?;
-            metered::identity(identity, aws.name())
+            let identity = metered::identity(identity, aws.name());
+            locking(config, identity, shared.as_ref(), &*secrets, (&clock, &ids)).await?
         }
         provider => providers.of(provider)?.identity()?,
     };
-    let identity = match &config.identity.issuers[..] {
-        [] => identity,
-        external => issuers::with(external, identity, &health_data, (&clock, &ids))?,
-    };
+    let identity = issuers::with(&config.identity.issuers, identity, &health_data, (&clock, &ids))?;
     let platform = Platform {
         health_data,
         objects: providers.of(config.providers.objects)?.objects()?,
@@ -176,7 +175,7 @@ pub async fn connect(
     };
     #[cfg(not(feature = "local"))]
     let presigned = None;
-    Ok(Connected { platform, secrets, presigned, engine, smtp, shared: shared(config)?, pool, providers })
+    Ok(Connected { platform, secrets, presigned, engine, smtp, shared, pool, providers })
 }
 
 fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
@@ -193,6 +192,36 @@ fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
         let _unused = url;
         Err(without("redis"))
     }
+}
+
+/// Locks after failures, which the provider of `identity` counts by a rule of its own. They are in what instances share, and without
+/// that in this process: production refuses several instances then.
+#[cfg(feature = "aws-cognito")]
+async fn locking(
+    config: &Config,
+    identity: ports::Identity,
+    shared: Option<&Arc<dyn SharedState>>,
+    secrets: &dyn SecretStore,
+    (clock, ids): (&Arc<dyn Clock>, &Arc<dyn IdSource>),
+) -> anyhow::Result<ports::Identity> {
+    let shared = shared.cloned();
+    #[cfg(feature = "local")]
+    let shared = shared
+        .or_else(|| Some(Arc::new(adapters_local::memory::MemorySharedState::new(Arc::clone(clock))) as _));
+    let Some(shared) = shared else {
+        tracing::warn!(
+            "without redis.url, and without the feature `local`, only the provider locks accounts"
+        );
+        return Ok(identity);
+    };
+    let settings = app::lockout::LockoutSettings {
+        failures: config.identity.lockout_failures,
+        address_failures: config.identity.lockout_address_failures,
+        duration: Duration::from_secs(config.identity.lockout_duration_s),
+    };
+    let key = secret_or_new(secrets, "identity/lockout-key").await?;
+    let time = (Arc::clone(clock), Arc::clone(ids));
+    Ok(app::lockout::locking(identity, shared, settings, &key, time))
 }
 
 /// The named secret, made of 32 random bytes the first time that any instance asks for it.
@@ -336,6 +365,9 @@ mod issuers {
         store: &Arc<dyn HealthDataRepository>,
         (clock, ids): (&Arc<dyn Clock>, &Arc<dyn IdSource>),
     ) -> anyhow::Result<Identity> {
+        if external.is_empty() {
+            return Ok(own);
+        }
         let verifier = |issuer| JwksVerifier::new(settings(issuer), Arc::clone(clock));
         let verifiers = external.iter().map(verifier).collect::<ports::Result<_>>()?;
         let issuers = Arc::new(Issuers::new(verifiers)?);
@@ -528,39 +560,74 @@ pub mod tables {
 }
 
 /// What a command says that needs adapters which this binary does not hold.
-#[cfg(not(all(feature = "local", feature = "postgres", feature = "redis", feature = "adapters-aws")))]
+#[cfg(not(all(feature = "local", feature = "postgres", feature = "redis", feature = "aws-cognito")))]
 fn without(feature: &str) -> anyhow::Error {
     anyhow::anyhow!("this binary was built without it: build it with `--features {feature}`")
 }
 
-#[cfg(not(feature = "adapters-aws"))]
-pub async fn init_aws(_: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
-    Err(without("aws"))
-}
+/// The resources of an account on AWS.
+pub mod aws_resources {
+    use crate::config::Config;
 
-/// Makes the resources that the AWS adapters use; answers the kind and name of each.
-#[cfg(feature = "adapters-aws")]
-pub async fn init_aws(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let (clock, ids) = time_and_ids();
-    let cloud = aws::cloud(config, clock, ids).await?;
-    adapters_aws::resources::init(&cloud)
-        .await
-        .context("not everything could be made; doing it again is safe")?;
-    let settings = cloud.settings();
-    let made = [
-        (cfg!(feature = "aws-dynamodb"), "dynamodb table", &settings.table),
-        (cfg!(feature = "aws-s3"), "s3 bucket", &settings.bucket),
-        (cfg!(feature = "aws-sqs"), "sqs queue", &settings.queue),
-        (cfg!(feature = "aws-sqs"), "sqs queue", &settings.dead_letter_queue),
-        (cfg!(feature = "aws-sns"), "sns topic", &settings.topic_arn),
-    ];
-    let made = made.into_iter().filter(|(is_linked, ..)| *is_linked);
-    Ok(made.map(|(_, kind, name)| (kind, name.clone())).collect())
+    #[cfg(not(feature = "adapters-aws"))]
+    mod absent {
+        use super::Config;
+
+        pub async fn init(_: &Config, _: bool) -> anyhow::Result<Vec<(&'static str, String)>> {
+            Err(super::super::without("aws"))
+        }
+
+        pub fn manifest(_: &Config) -> anyhow::Result<serde_json::Value> {
+            Err(super::super::without("aws"))
+        }
+    }
+    #[cfg(not(feature = "adapters-aws"))]
+    pub use absent::{init, manifest};
+    #[cfg(feature = "adapters-aws")]
+    use anyhow::Context as _;
+
+    /// What the adapters need to be there, and what their policies must allow.
+    #[cfg(feature = "adapters-aws")]
+    pub fn manifest(config: &Config) -> anyhow::Result<adapters_aws::resources::Manifest> {
+        Ok(adapters_aws::resources::Manifest::of(&super::aws::settings(config)?))
+    }
+
+    /// Makes it, with a user pool where that is asked for; answers the kind and name of each.
+    #[cfg(feature = "adapters-aws")]
+    pub async fn init(config: &Config, with_user_pool: bool) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let (clock, ids) = super::time_and_ids();
+        let cloud = super::aws::cloud(config, clock, ids).await?;
+        let half = "not everything could be made; doing it again is safe";
+        adapters_aws::resources::init(&cloud).await.context(half)?;
+        let manifest = manifest(config)?;
+        let mut made = Vec::new();
+        let mut add = |is_linked: bool, kind, names: Vec<String>| {
+            made.extend(names.into_iter().filter(|_| is_linked).map(|name| (kind, name)));
+        };
+        let names = manifest.tables.into_iter().map(|table| table.name);
+        add(cfg!(feature = "aws-dynamodb"), "dynamodb table", names.collect());
+        let names = manifest.buckets.into_iter().map(|bucket| bucket.name);
+        add(cfg!(feature = "aws-s3"), "s3 bucket", names.collect());
+        let names = manifest.queues.into_iter().map(|queue| queue.name);
+        add(cfg!(feature = "aws-sqs"), "sqs queue", names.collect());
+        let names = manifest.topics.into_iter().map(|topic| topic.arn);
+        add(cfg!(feature = "aws-sns"), "sns topic", names.collect());
+        if with_user_pool {
+            #[cfg(feature = "aws-cognito")]
+            if let Some(ids) = adapters_aws::resources::init_user_pool(&cloud).await.context(half)? {
+                made.push(("cognito user pool", ids.user_pool_id));
+                made.push(("cognito app client", ids.client_id));
+            }
+            #[cfg(not(feature = "aws-cognito"))]
+            return Err(super::without("aws-cognito"));
+        }
+        Ok(made)
+    }
 }
 
 #[cfg(feature = "adapters-aws")]
 mod aws {
-    use adapters_aws::{AccessKey, AwsCloud, AwsSettings, Endpoints, Timeouts};
+    use adapters_aws::{AccessKey, AwsCloud, AwsSettings, Endpoints, SecretService, Timeouts, UserPoolNames};
 
     use super::*;
 
@@ -585,9 +652,13 @@ mod aws {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> anyhow::Result<AwsCloud> {
+        Ok(AwsCloud::connect(settings(config)?, clock, ids).await?)
+    }
+
+    pub(super) fn settings(config: &Config) -> anyhow::Result<AwsSettings> {
         let aws = &config.aws;
         let keys = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
-        let settings = AwsSettings {
+        Ok(AwsSettings {
             region: aws.region.clone().context("aws.region is missing: set AWS_REGION")?,
             access_key: keys.map(|(id, secret)| AccessKey { id, secret }),
             endpoints: Endpoints {
@@ -598,6 +669,7 @@ mod aws {
                 sns: aws.sns_endpoint.clone(),
                 cognito: aws.cognito_endpoint.clone(),
                 secrets_manager: aws.secrets_manager_endpoint.clone(),
+                ssm: aws.ssm_endpoint.clone(),
             },
             timeouts: Timeouts {
                 connect: Duration::from_millis(aws.connect_timeout_ms),
@@ -615,10 +687,18 @@ mod aws {
             dead_letter_queue: aws.dead_letter_queue.clone(),
             deliveries_max: config.worker.deliveries_max,
             topic_arn: aws.topic_arn.clone().unwrap_or_default(),
+            user_pool: UserPoolNames {
+                name: aws.user_pool_name.clone(),
+                is_srp: aws.sign_in_flow == crate::config::SignInFlow::Srp,
+                groups: vec![aws.clinician_group.clone(), aws.operator_group.clone()],
+            },
+            secret_service: match aws.secret_service {
+                crate::config::SecretService::SecretsManager => SecretService::SecretsManager,
+                crate::config::SecretService::Ssm => SecretService::Ssm,
+            },
             secret_prefix: aws.secret_prefix.clone(),
             secrets_cached_for: Duration::from_secs(aws.secrets_cached_s),
-        };
-        Ok(AwsCloud::connect(settings, clock, ids).await?)
+        })
     }
 
     /// Accounts in the user pool that `[aws]` names; who is signed in is kept in `store`.

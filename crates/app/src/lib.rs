@@ -22,6 +22,7 @@ pub mod import;
 pub mod ingest;
 pub mod insights;
 pub mod json;
+pub mod lockout;
 mod platform;
 mod preferences;
 mod process;

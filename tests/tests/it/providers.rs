@@ -345,6 +345,155 @@ async fn accounts_may_be_in_cognito() {
     assert_eq!(problem(&elsewhere.get("auth/me").await.unwrap(), 401), "unauthorized");
 }
 
+/// The name under which a run of this suite is told which providers to take; see `suites`.
+const PROVIDERS: &str = "CLARITY_TEST_PROVIDERS";
+
+/// The settings of fresh providers of the kind that this process was started for; none where it was not.
+#[expect(clippy::disallowed_methods, reason = "the suite is told by nothing else which providers to run on")]
+pub(crate) fn chosen() -> Vec<(String, String)> {
+    let site = match std::env::var(PROVIDERS).as_deref() {
+        Ok("aws") => on_aws(),
+        // Callers are in a runtime already, and wait.
+        Ok("both") => {
+            std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(on_both())).join().unwrap()
+        }
+        _ => return Vec::new(),
+    };
+    // Small bodies stay in their records, as those tests expect.
+    site.settings.into_iter().filter(|(key, _)| key != "ingest.raw_inline_bytes_max").collect()
+}
+
+/// The tests of uploads, results, insights and accounts, which know nothing of providers, once more on others: this binary runs itself.
+mod suites {
+    use std::process::Command;
+
+    use super::PROVIDERS;
+
+    /// A piece of everything; `make test-on` runs all of these modules.
+    const SUITE: &[&str] = &[
+        "uploads::ten_heart_rates_of_one_healthkit_upload",
+        "uploads::each_faulty_sample_gets_its_own_receipt",
+        "uploads::a_deleted_upload_is_gone_from_readings_and_measures",
+        "uploads::samples_deleted_on_the_phone",
+        "uploads::two_people_never_see_each_other",
+        "compat::contract::accounts",
+        "compat::contract::insights",
+        "compat::contract::pat",
+        "compat::hours::the_hours_of_a_day",
+        "accounts_sessions::",
+    ];
+
+    fn run_on(providers: &str) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(SUITE).args(["--test-threads", "4"]);
+        let output = command.env(PROVIDERS, providers).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        println!(
+            "on {providers}: {}",
+            said.lines().rfind(|line| line.starts_with("test result")).unwrap_or(&said)
+        );
+        for part in SUITE {
+            let name = format!("test {part}");
+            assert!(
+                said.lines().any(|line| line.starts_with(&name) && line.ends_with("ok")),
+                "nothing of {part} ran"
+            );
+        }
+    }
+
+    #[test]
+    fn the_suite_runs_on_aws() {
+        run_on("aws");
+    }
+
+    #[test]
+    fn the_suite_runs_on_postgres_and_s3() {
+        run_on("both");
+    }
+}
+
+/// What `cloud manifest` prints is what `cloud init` made, and what a person reads says the same.
+#[test]
+fn the_manifest_names_what_is_made() {
+    let site = on_aws();
+    let manifest = site.run(&["cloud", "manifest", "--provider", "aws"]);
+    let names = |list: &str| -> Vec<String> {
+        let list = manifest[list].as_array().unwrap().iter();
+        list.map(|resource| resource["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let made = site.run(&["cloud", "init", "--provider", "aws", "--user-pool"]);
+    let made: Vec<(String, String)> = serde_json::from_value(made).unwrap();
+    for (list, kind) in [("tables", "dynamodb table"), ("buckets", "s3 bucket"), ("queues", "sqs queue")] {
+        let made = made.iter().filter(|(made, _)| made == kind).map(|(_, name)| name.clone());
+        assert_eq!(made.collect::<Vec<_>>(), names(list), "{list}");
+    }
+    assert_eq!(made[4], ("sns topic".to_owned(), manifest["topics"][0]["arn"].as_str().unwrap().to_owned()));
+    assert_eq!(
+        made.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>()[5..],
+        ["cognito user pool", "cognito app client",]
+    );
+    let roles: Vec<_> =
+        manifest["roles"].as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["service", "setup"]);
+    let set: Vec<String> = site.settings.iter().map(|(key, value)| format!("--set={key}={value}")).collect();
+    let arguments =
+        ["cloud", "manifest", "--provider", "aws"].into_iter().chain(set.iter().map(String::as_str));
+    let text = String::from_utf8(run(&arguments.collect::<Vec<_>>()).stdout).unwrap();
+    for name in ["tables", "queues", "topics"].iter().flat_map(|list| names(list)) {
+        assert!(text.contains(&name), "{text}");
+    }
+    assert!(text.contains("dynamodb:GetItem") && !text.contains("secret_access_key"), "{text}");
+}
+
+/// Locks of accounts in Cognito hold at all instances; while their store is away nobody signs in, and who is signed in stays so.
+#[tokio::test]
+async fn instances_lock_together_and_fail_closed_while_their_store_is_away() {
+    let (pool, settings) = user_pool().await;
+    let mut redis = Redis::start().unwrap();
+    let shared = [("redis.url", redis.url()), ("identity.lockout_failures", "3".to_owned())];
+    let site =
+        Site::new(settings.into_iter().chain(shared).chain([("limits.logins_per_minute", "0".to_owned())]));
+    let (one, other) = (site.start(), site.start());
+    let (email, password) = (format!("{}@example.org", new_id()), "correct horse battery 1");
+    let post = async |at: &Started, path: &str, body: Value| {
+        let url = format!("http://{}/api/v1/{path}", at.address().unwrap());
+        read(reqwest::Client::new().post(url).json(&body)).await.unwrap()
+    };
+    let login = async |at: &Started, password: &str| {
+        post(at, "auth/login", json!({ "email": email, "password": password })).await
+    };
+    post(&one, "auth/register", json!({ "email": email, "password": password })).await.expect(202).unwrap();
+    let mail = pool.mail();
+    let mut mails = mail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let code = mails.rfind(|mail| mail["to"] == email.as_str()).unwrap()["code"].clone();
+    post(&one, "auth/confirm-email", json!({ "email": email, "code": code })).await.expect(200).unwrap();
+    let phone = Phone::sign_in(one.address().unwrap(), &email, password).await.unwrap();
+
+    for at in [&one, &other, &one] {
+        assert_eq!(problem(&login(at, "not it at all").await, 401), "wrong-credentials");
+    }
+    for at in [&one, &other] {
+        let refused = login(at, password).await;
+        assert_eq!(problem(&refused, 429), "locked");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    redis.stop().unwrap();
+    for given in [password, "not it at all"] {
+        let refused = login(&other, given).await;
+        assert_eq!(problem(&refused, 503), "unavailable");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    // Sessions and their ends are in the record store.
+    let elsewhere = phone.at(other.address().unwrap());
+    elsewhere.get("auth/me").await.unwrap().expect(200).unwrap();
+    phone.post("auth/logout", &json!({})).await.unwrap().expect(200).unwrap();
+    assert_eq!(problem(&elsewhere.get("auth/me").await.unwrap(), 401), "unauthorized");
+    redis.resume().unwrap();
+    // It came back empty, and with it went the lock.
+    until("the store is back", async || login(&other, password).await.status == 200).await;
+}
+
 /// Instances with a Redis count together; without it each goes on by itself, and says so.
 #[tokio::test]
 async fn instances_count_together_while_their_store_is_there() {

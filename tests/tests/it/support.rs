@@ -29,6 +29,9 @@ impl Server {
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let clarity = Clarity::serve(data.path()).unwrap();
+        // Where the suite is run on other providers, on an account or a database of this server's own.
+        let site = crate::providers::chosen();
+        let clarity = site.iter().fold(clarity, |clarity, (key, value)| clarity.set(key, value));
         let clarity = settings.iter().fold(clarity, |clarity, (key, value)| clarity.set(key, value));
         Self { started: clarity.start().unwrap(), data }
     }

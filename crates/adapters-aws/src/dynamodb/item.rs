@@ -2,22 +2,17 @@
 
 use std::collections::HashMap;
 
+pub(super) use crate::resources::{EXPIRY, PARTITION, SORT};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use bytes::Bytes;
 use domain::record::{Kind, Partition, RecordKey, SortKey};
 use jiff::Timestamp;
 use ports::{Cause, Error, ErrorKind, Record, Result, Version};
 
-/// The partition.
-pub(crate) const PARTITION: &str = "pk";
-/// The kind and the sort key.
-pub(crate) const SORT: &str = "sk";
 /// The version.
 pub(super) const VERSION: &str = "v";
 /// The body.
 pub(super) const BODY: &str = "b";
-/// The second of the expiry, which DynamoDB's "time to live" reads.
-pub(crate) const EXPIRY: &str = "x";
 
 /// DynamoDB's limit of an item, names included.
 pub(super) const ITEM_BYTES_MAX: usize = 400 * 1024;

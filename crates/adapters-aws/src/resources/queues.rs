@@ -5,33 +5,34 @@ use std::collections::HashMap;
 use aws_sdk_sqs::{Client, types::QueueAttributeName as Attribute};
 use ports::{Error, ErrorKind, Result};
 
+use super::manifest::Queue;
 use crate::{AwsCloud, error::of_read};
 
 const OPERATION: &str = "aws.init.queues";
 
-/// SQS's most: 14 days.
-const RETENTION_SECONDS: u32 = 14 * 24 * 60 * 60;
-
-/// The adapter moves dead letters itself, with their reason. SQS moves what a crash left, after so many deliveries more.
-const DELIVERIES_BEYOND: u32 = 10;
-
-pub(super) async fn init(cloud: &AwsCloud) -> Result<()> {
-    let (client, settings) = (cloud.sqs(), cloud.settings());
-    let mut attributes = HashMap::from([
-        (Attribute::FifoQueue, "true".to_owned()),
-        (Attribute::MessageRetentionPeriod, RETENTION_SECONDS.to_string()),
-    ]);
-    match &settings.kms_key_id {
-        Some(key) => attributes.insert(Attribute::KmsMasterKeyId, key.clone()),
-        None => attributes.insert(Attribute::SqsManagedSseEnabled, "true".to_owned()),
-    };
-    let dead = create(&client, &settings.dead_letter_queue, attributes.clone()).await?;
-    let policy = serde_json::json!({
-        "deadLetterTargetArn": arn(&client, &dead).await?,
-        "maxReceiveCount": settings.deliveries_max.saturating_add(DELIVERIES_BEYOND),
-    });
-    attributes.insert(Attribute::RedrivePolicy, policy.to_string());
-    create(&client, &settings.queue, attributes).await?;
+/// Makes them in their order: one names those before it.
+pub(super) async fn init(cloud: &AwsCloud, queues: &[Queue]) -> Result<()> {
+    let client = cloud.sqs();
+    let mut made = HashMap::new();
+    for queue in queues {
+        let mut attributes = HashMap::from([
+            (Attribute::FifoQueue, queue.fifo.to_string()),
+            (Attribute::MessageRetentionPeriod, queue.retention_seconds.to_string()),
+        ]);
+        match &queue.kms_key_id {
+            Some(key) => attributes.insert(Attribute::KmsMasterKeyId, key.clone()),
+            None => attributes.insert(Attribute::SqsManagedSseEnabled, "true".to_owned()),
+        };
+        if let Some(dead_letters) = &queue.dead_letters {
+            let policy = serde_json::json!({
+                "deadLetterTargetArn": made.get(&dead_letters.queue),
+                "maxReceiveCount": dead_letters.deliveries_max,
+            });
+            attributes.insert(Attribute::RedrivePolicy, policy.to_string());
+        }
+        let url = create(&client, &queue.name, attributes).await?;
+        made.insert(queue.name.clone(), arn(&client, &url).await?);
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ mod at_faults;
 
 use std::sync::Arc;
 
-use adapters_aws::EVENT_BACKLOG_MAX;
+use adapters_aws::{EVENT_BACKLOG_MAX, SecretService};
 
 use conformance::{
     EventBusFixture, HealthDataFixture, JobQueueFixture, ObjectStoreFixture, Reopen, SecretStoreFixture,
@@ -72,6 +72,14 @@ async fn secret_store_fixture() -> SecretStoreFixture {
     SecretStoreFixture { store, reopen: Some(reopen), guard: Box::new(()) }
 }
 
+async fn ssm_fixture() -> SecretStoreFixture {
+    let mut account = Account::fresh().await;
+    account.settings.secret_service = SecretService::Ssm;
+    let store = account.open().await.secrets().unwrap();
+    let reopen: Reopen<dyn SecretStore> = reopen(&account, |cloud| cloud.secrets());
+    SecretStoreFixture { store, reopen: Some(reopen), guard: Box::new(()) }
+}
+
 mod health_data {
     conformance::health_data!(super::health_data_fixture());
     conformance::durable_health_data!(super::health_data_fixture());
@@ -104,4 +112,11 @@ mod event_bus {
 mod secret_store {
     conformance::secret_store!(super::secret_store_fixture());
     conformance::durable_secret_store!(super::secret_store_fixture());
+}
+
+mod ssm {
+    conformance::secret_store!(super::ssm_fixture(), skip = {
+        a_value_of_64_kib_is_kept: "a parameter has 8 KiB, as base64",
+    });
+    conformance::durable_secret_store!(super::ssm_fixture());
 }

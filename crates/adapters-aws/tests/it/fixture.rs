@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use adapters_aws::{AccessKey, AwsCloud, AwsSettings, Endpoints, Timeouts, resources};
+use adapters_aws::{
+    AccessKey, AwsCloud, AwsSettings, Endpoints, SecretService, Timeouts, UserPoolNames, resources,
+};
 use conformance::TimeControl;
 use futures::future::BoxFuture;
 use harness::Moto;
@@ -89,6 +91,12 @@ pub(crate) fn settings_at(url: &str, region: &str) -> AwsSettings {
         dead_letter_queue: format!("jobs-dead-{unique}.fifo"),
         deliveries_max: DELIVERIES_MAX,
         topic_arn: format!("arn:aws:sns:{region}:123456789012:events-{unique}.fifo"),
+        user_pool: UserPoolNames {
+            name: format!("people-{unique}"),
+            is_srp: true,
+            groups: ["clinicians", "operators"].map(str::to_owned).to_vec(),
+        },
+        secret_service: SecretService::SecretsManager,
         secret_prefix: format!("{unique}/"),
         secrets_cached_for: Duration::ZERO,
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use adapters_aws::SecretService;
+use aws_sdk_ssm::types::ParameterType;
 use conformance::TimeControl as _;
 use domain::{
     ids::UserId,
@@ -14,12 +16,6 @@ use ports::{
 use secrecy::ExposeSecret as _;
 
 use crate::fixture::{Account, Ids, open};
-
-#[tokio::test]
-async fn resources_can_be_made_twice() {
-    let account = Account::fresh().await;
-    adapters_aws::resources::init(&account.open().await).await.unwrap();
-}
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused() {
@@ -80,7 +76,13 @@ async fn what_came_by_a_presigned_url_has_a_digest() {
 
 #[tokio::test]
 async fn a_rotated_secret_is_noticed_when_the_cache_ends() {
-    let account = Account::fresh().await;
+    a_rotation_is_noticed(SecretService::SecretsManager).await;
+    a_rotation_is_noticed(SecretService::Ssm).await;
+}
+
+async fn a_rotation_is_noticed(service: SecretService) {
+    let mut account = Account::fresh().await;
+    account.settings.secret_service = service;
     let mut settings = account.settings.clone();
     settings.secrets_cached_for = Duration::from_mins(5);
     let cached = open(settings, std::sync::Arc::clone(&account.clock)).await.secrets().unwrap();
@@ -97,6 +99,41 @@ async fn a_rotated_secret_is_noticed_when_the_cache_ends() {
     // Its own puts it notices at once.
     cached.put(&name, b"third".to_vec().into()).await.unwrap();
     assert_eq!(latest().await, b"third");
+}
+
+#[tokio::test]
+async fn a_parameter_may_be_put_by_hand_is_sealed_and_keeps_100_versions() {
+    let mut account = Account::fresh().await;
+    account.settings.secret_service = SecretService::Ssm;
+    let store = account.open().await.secrets().unwrap();
+    let config = aws_sdk_ssm::Config::builder()
+        .behavior_version(aws_sdk_ssm::config::BehaviorVersion::latest())
+        .region(aws_sdk_ssm::config::Region::new(account.settings.region.clone()))
+        .credentials_provider(aws_sdk_ssm::config::Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(account.settings.endpoints.default.clone().unwrap());
+    let client = aws_sdk_ssm::Client::from_conf(config.build());
+    let name = SecretName::new("by-hand").unwrap();
+    let id = format!("/{}by-hand", account.settings.secret_prefix);
+    let put = client.put_parameter().name(&id).value("a text").r#type(ParameterType::SecureString);
+    put.send().await.unwrap();
+    let read = store.get(&name, None).await.unwrap().unwrap();
+    assert_eq!((read.version.as_str(), read.value.expose_secret()), ("1", &b"a text"[..]));
+    store.put(&name, vec![0, 255].into()).await.unwrap();
+    let sealed = client.get_parameter().name(&id).send().await.unwrap().parameter.unwrap();
+    assert_eq!(sealed.r#type, Some(ParameterType::SecureString));
+    // Not asked to open it, moto shows that it is sealed.
+    assert!(sealed.value.unwrap().starts_with("kms:"));
+
+    let name = SecretName::new("often").unwrap();
+    for number in 1..=100_u8 {
+        assert_eq!(store.put(&name, vec![number].into()).await.unwrap(), number.to_string());
+    }
+    let refused = store.put(&name, vec![101].into()).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.outcome()), (ErrorKind::InvalidInput, Outcome::NotApplied));
+    let oldest = store.get(&name, Some("1")).await.unwrap().unwrap();
+    assert_eq!(oldest.value.expose_secret(), [1]);
+    let large = store.put(&name, vec![0; 7000].into()).await.unwrap_err();
+    assert_eq!(large.kind(), ErrorKind::InvalidInput);
 }
 
 const LEASE: Duration = Duration::from_secs(10);

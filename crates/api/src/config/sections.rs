@@ -85,6 +85,14 @@ pub enum SignInFlow {
     Srp,
 }
 
+/// Which service of AWS keeps secrets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretService {
+    SecretsManager,
+    Ssm,
+}
+
 /// AWS, or what stands in for it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +104,7 @@ pub struct Aws {
     pub sqs_endpoint: Option<String>,
     pub sns_endpoint: Option<String>,
     pub secrets_manager_endpoint: Option<String>,
+    pub ssm_endpoint: Option<String>,
     pub cognito_endpoint: Option<String>,
     pub access_key_id: Option<String>,
     pub secret_access_key: Option<SecretString>,
@@ -106,8 +115,10 @@ pub struct Aws {
     pub dead_letter_queue: String,
     pub topic_arn: Option<String>,
     pub kms_key_id: Option<String>,
+    pub secret_service: SecretService,
     pub secret_prefix: String,
     pub secrets_cached_s: u64,
+    pub user_pool_name: String,
     pub user_pool_id: Option<String>,
     pub client_id: Option<String>,
     pub client_secret: Option<SecretString>,

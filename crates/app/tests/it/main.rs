@@ -15,6 +15,8 @@ mod idempotency;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lockout;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod same_readings;

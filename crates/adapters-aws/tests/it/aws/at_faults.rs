@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use adapters_aws::AwsCloud;
+use adapters_aws::{AwsCloud, AwsSettings, SecretService};
 use conformance::{
     EventBusFixture, Guard, HealthDataFixture, JobQueueFixture, ObjectStoreFixture, Persistent,
     SecretStoreFixture,
@@ -42,8 +42,12 @@ impl Way {
     }
 
     async fn open_with(attempts_max: u32) -> (Self, AwsCloud) {
+        Self::open_as(|settings| settings.attempts_max = attempts_max).await
+    }
+
+    async fn open_as(change: impl FnOnce(&mut AwsSettings)) -> (Self, AwsCloud) {
         let mut account = Account::fresh().await;
-        account.settings.attempts_max = attempts_max;
+        change(&mut account.settings);
         let proxy = FaultProxy::start(account.port).await.unwrap();
         let mut name = DefaultHasher::new();
         thread::current().name().hash(&mut name);
@@ -104,6 +108,12 @@ async fn secret_store_fixture() -> SecretStoreFixture {
     SecretStoreFixture { store, reopen: None, guard: guard(way) }
 }
 
+async fn ssm_fixture() -> SecretStoreFixture {
+    let (way, cloud) = Way::open_as(|settings| settings.secret_service = SecretService::Ssm).await;
+    let store: Arc<dyn SecretStore> = Arc::new(Persistent(cloud.secrets().unwrap()));
+    SecretStoreFixture { store, reopen: None, guard: guard(way) }
+}
+
 mod health_data {
     conformance::health_data!(super::health_data_fixture());
 }
@@ -131,4 +141,10 @@ mod event_bus {
 
 mod secret_store {
     conformance::secret_store!(super::secret_store_fixture());
+}
+
+mod ssm {
+    conformance::secret_store!(super::ssm_fixture(), skip = {
+        a_value_of_64_kib_is_kept: "a parameter has 8 KiB, as base64",
+    });
 }

@@ -1,6 +1,6 @@
 //! The promises of the ports on cognito-local. Each case of `conformance::identity!` is in one of these lists.
 
-use super::fixture::identity_fixture;
+use super::fixture::{identity_fixture, locking_fixture};
 
 mod identity {
     use super::identity_fixture;
@@ -59,8 +59,6 @@ mod identity {
         a_deleted_user_is_gone,
         the_address_of_a_deleted_user_can_sign_up_again,
         deleting_twice_succeeds,
-        // Lockout.
-        a_success_begins_the_count_anew,
         // Tokens.
         an_access_token_verifies_and_names_its_user_and_session,
         a_refreshed_access_token_verifies,
@@ -89,6 +87,25 @@ mod identity {
     ] identity_fixture(true) }
 }
 
+/// With the locks that the composition root adds: Cognito counts failures by its own rule, and knows no network addresses.
+mod locking {
+    use super::locking_fixture;
+
+    conformance::tests_of! { identity [
+        five_wrong_answers_end_a_challenge_and_lock_the_account,
+        the_right_password_does_not_set_back_the_wrong_codes,
+        five_failures_in_a_row_lock_the_account,
+        a_lock_ends_when_it_says,
+        a_lock_shuts_out_one_account_only,
+    ] locking_fixture(true) }
+
+    conformance::tests_of! { identity [
+        a_success_begins_the_count_anew,
+        many_failures_from_one_network_address_lock_it_for_every_account,
+        a_success_does_not_set_back_the_count_of_a_network_address,
+    ] locking_fixture(false) }
+}
+
 mod not_shown {
     use super::identity_fixture;
 
@@ -98,22 +115,6 @@ mod not_shown {
             a_recovery_code_answers_and_works_once,
             disabling_takes_a_code_or_a_recovery_code,
         ] identity_fixture(true), ignore = "Cognito has no recovery codes, which this case uses" }
-    }
-
-    mod counting {
-        use super::identity_fixture;
-        conformance::tests_of! { identity [
-            five_wrong_answers_end_a_challenge_and_lock_the_account,
-            the_right_password_does_not_set_back_the_wrong_codes,
-            five_failures_in_a_row_lock_the_account,
-            a_lock_ends_when_it_says,
-            a_lock_shuts_out_one_account_only,
-        ] identity_fixture(true), ignore = "Cognito counts failures by its own rule, and no emulator counts them" }
-
-        conformance::tests_of! { identity [
-            many_failures_from_one_network_address_lock_it_for_every_account,
-            a_success_does_not_set_back_the_count_of_a_network_address,
-        ] identity_fixture(false), ignore = "Cognito counts failures of network addresses only with threat protection" }
     }
 
     mod emulator {

@@ -11,7 +11,11 @@ use std::{
 
 use adapters_aws::{AwsCloud, AwsSettings, CognitoGroups, CognitoSettings, SignInFlow, Timeouts};
 use adapters_jwks::{Algorithm, IssuerSettings, Issuers, JwksVerifier};
-use adapters_local::{SystemClock, SystemIds, memory::MemoryHealthData};
+use adapters_local::{
+    SystemClock, SystemIds,
+    memory::{MemoryHealthData, MemorySharedState},
+};
+use app::lockout::LockoutSettings;
 use aws_sdk_cognitoidentityprovider::{
     Client,
     config::{BehaviorVersion, Credentials, Region},
@@ -209,9 +213,24 @@ impl Mailbox for LocalMailbox {
 
 /// On the shared server, or on one of its own, whose clock the test may move.
 pub(crate) async fn identity_fixture(is_own: bool) -> IdentityFixture {
+    fixture(is_own, |identity, _| identity).await
+}
+
+/// The same, with the locks that the composition root adds.
+pub(crate) async fn locking_fixture(is_own: bool) -> IdentityFixture {
+    let settings = LockoutSettings { failures: 5, address_failures: 20, duration: Duration::from_mins(15) };
+    let locking = |identity, clock: Arc<dyn Clock>| {
+        let shared = Arc::new(MemorySharedState::new(Arc::clone(&clock)));
+        let key = SecretSlice::from(vec![9; 32]);
+        app::lockout::locking(identity, shared, settings, &key, (clock, Arc::new(SystemIds)))
+    };
+    fixture(is_own, locking).await
+}
+
+async fn fixture(is_own: bool, joined: impl FnOnce(Identity, Arc<dyn Clock>) -> Identity) -> IdentityFixture {
     let server = if is_own { CognitoLocal::own() } else { CognitoLocal::shared() }.unwrap();
     let pool = Pool::local(&server, is_own).await;
-    let identity = pool.open().await;
+    let identity = joined(pool.open().await, Arc::clone(&pool.clock) as _);
     // A pool rotates its keys by itself, and cognito-local has but one.
     let rotate_keys: RotateKeys = Box::new(|| Box::pin(async { Ok(()) }));
     IdentityFixture {

@@ -13,6 +13,7 @@ CLIENT := clients/typescript
 FUZZ := $(TOOLS)/fuzz-venv
 TRITON := $(TOOLS)/triton-client
 EMULATORS := $(TOOLS)/emulators/venv
+MODELS := $(TOOLS)/models/venv
 EMULATORS_NODE := $(TOOLS)/emulators/node
 FUZZ_CASES ?= 5000
 FUZZ_SEED ?= 20260301
@@ -24,7 +25,7 @@ WORKSPACE := --workspace --all-features
 export ORT_DYLIB_PATH ?= $(TOOLS)/onnxruntime/$(LIBRARY)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-aws test lint bench bench-measures report-picture drill outage feature-builds conformance contract clients fuzz fuzz-api coverage emulators peers onnxruntime clean
+.PHONY: help run run-aws test lint bench bench-measures report-picture drill outage feature-builds conformance contract clients fuzz fuzz-api models coverage emulators peers onnxruntime clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,10 +37,10 @@ run-aws: onnxruntime emulators ## The same with records, objects, jobs, events a
 	$(CARGO) build --release -p api --bin clarity --features aws
 	$(PYTHON) scripts/run-aws.py $(TARGET)/release/clarity $(EMULATORS)/bin/python
 
-test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis $(TRITON)/installed ## Runs every test. The last line is the sum.
+test: onnxruntime emulators $(CLIENT)/dist $(FUZZ)/bin/schemathesis $(TRITON)/installed $(MODELS)/bin/pytest ## Runs every test. The last line is the sum.
 	$(CARGO) build $(WORKSPACE) --bins
 	CARGO="$(CARGO)" ./scripts/fuzz.sh $(FUZZ_SECONDS)
-	@$(PYTHON) scripts/test-summary.py $(CARGO) test $(WORKSPACE) --no-fail-fast
+	@$(PYTHON) scripts/test-summary.py --pytest "$(MODELS)/bin/python -m pytest models" $(CARGO) test $(WORKSPACE) --no-fail-fast
 
 lint: ## Checks the format, the lints and the documentation.
 	$(CARGO) fmt --all --check
@@ -126,6 +127,14 @@ $(EMULATORS_NODE)/node_modules/.package-lock.json: tests/harness/node/package.js
 	mkdir -p $(EMULATORS_NODE)
 	cp $^ $(EMULATORS_NODE)
 	cd $(EMULATORS_NODE) && npm ci --silent --ignore-scripts
+	@touch $@
+
+models: $(MODELS)/bin/pytest ## Tests the scripts that make and convert models; Keras and JAX, which they are held against, are about 200 MB.
+	$(MODELS)/bin/python -m pytest models
+
+$(MODELS)/bin/pytest: models/requirements-tests.txt
+	$(PYTHON) -m venv --clear $(MODELS)
+	$(MODELS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement models/requirements-tests.txt
 	@touch $@
 
 coverage: onnxruntime emulators ## Measures which lines the tests reach; the report is coverage/html/index.html.

@@ -126,7 +126,7 @@ def convert(arguments, folder):
     name = arguments.output.resolve().name
     files = [write(folder, "model.onnx", pat.build(weights, size, name, "convert_pat.py", arguments.tokens))]
     manifest = {
-        "manifest_version": 1,
+        "manifest_version": 2 if arguments.tokens else 1,
         "name": name,
         "version": arguments.version,
         "weights": arguments.weights,
@@ -157,7 +157,7 @@ def parse(arguments):
     parser.add_argument("--attribution", help="default: the authors of PAT")
     parser.add_argument("--intended-use")
     parser.add_argument("--normalisation", type=pathlib.Path, metavar="DIR", help="what fit_normalisation.py wrote")
-    parser.add_argument("--tokens", action="store_true", help="also output the tokens [batch, N, 96]")
+    parser.add_argument("--tokens", action="store_true", help="also output the tokens [batch, N, 96], where a request names them")
     parser.add_argument("--json", action="store_true", help="print the manifest")
     parsed = parser.parse_args(arguments)
     if parsed.licence is None:

@@ -21,8 +21,9 @@ def write(folder, path, content):
     return {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def signature(name, shape):
-    return {"name": name, "type": "f32", "shape": ["batch", *shape]}
+def signature(name, shape, on_request=False):
+    described = {"name": name, "type": "f32", "shape": ["batch", *shape]}
+    return described | {"on_request": True} if on_request else described
 
 
 def pat_signatures(size, head=False, tokens=False):
@@ -30,7 +31,7 @@ def pat_signatures(size, head=False, tokens=False):
     outputs = pat.output_shapes(size, head, tokens)
     return {
         "inputs": [signature("x", [pat.MINUTES])],
-        "outputs": [signature(name, shape) for name, shape in outputs.items()],
+        "outputs": [signature(name, shape, name == "tokens") for name, shape in outputs.items()],
     }
 
 

@@ -37,7 +37,7 @@ PREPROCESSING = {
     "standard_deviation": [0.28, 0.16, 0.12],
 }
 # Seeds of the pictures: first and one after the last, of each grade.
-SPLITS = {"training": (0, 500), "calibration": (100_000, 100_080), "held_out": (200_000, 200_100)}
+SPLITS = {"training": (0, 280), "calibration": (100_000, 100_060), "held_out": (200_000, 200_080)}
 
 
 def pictures(seeds):
@@ -174,7 +174,7 @@ def package(folder, weights, temperature):
             expected.append({"output": name, "file": path, "tolerance": float(f"{2e-6 * max(1.0, np.abs(array).max()):.1e}")})
         golden.append({"rows": rows, "inputs": [{"name": "image", "lcg64_seed": seed}], "expected": expected})
     manifest = {
-        "manifest_version": 1,
+        "manifest_version": 2,
         "name": folder.resolve().name,
         "version": "1.0.0-synthetic",
         "weights": "synthetic",
@@ -186,12 +186,12 @@ def package(folder, weights, temperature):
         "model": "model.onnx",
         "files": files,
         "inputs": [signature("image", [3, SIZE, SIZE])],
-        "outputs": [signature(name, shape) for name, shape in outputs.items()],
+        "outputs": [signature(name, shape, name == "feature_map") for name, shape in outputs.items()],
         "preprocessing": PREPROCESSING,
         "calibration": {
             "method": "temperature",
             "temperature": temperature,
-            "fitted_on": "400 drawn pictures that were not trained on (draw_fundus.py); not on eyes",
+            "fitted_on": "300 drawn pictures that were not trained on (draw_fundus.py); not on eyes",
             "referable_threshold": 0.5,
             "abstain": {"low": 0.35, "high": 0.65, "entropy_bits_max": 1.5},
         },
@@ -226,6 +226,8 @@ def card(folder, figures):
 |---|---|---|---|---|---|
 {lines}
 
+- **What it confuses.** Grades 0 and 1 most: some drawn microaneurysms are smaller and paler than what {SIZE} pixels show. That is
+  meant: a picture book that is always told apart would show nothing of calibration and abstention.
 - **Intended use.** To show that the way from a photograph to a grade works. Not for a decision about a person: it has never seen a
   photograph, and how well it would do on one is not known.
 - **Licence.** Apache-2.0.
@@ -235,7 +237,7 @@ def card(folder, figures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER)
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     started = time.process_time()

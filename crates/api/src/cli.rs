@@ -211,6 +211,12 @@ enum ConfigCommand {
 
 #[derive(Subcommand)]
 enum JobsCommand {
+    /// Remove objects that no record names: what crashes left over. Reads all records of readings, so it is for now and then.
+    Sweep {
+        /// Only those that are older.
+        #[arg(long, default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+        older_than_days: u16,
+    },
     /// List the jobs that were given up, with the reason.
     DeadLetters,
     /// Send given-up jobs back to the queue.
@@ -414,6 +420,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Doctor => commands::doctor::doctor(&global),
         Command::Jobs { command: JobsCommand::DeadLetters } => commands::jobs::dead_letters(&global),
+        Command::Jobs { command: JobsCommand::Sweep { older_than_days } } => {
+            commands::jobs::sweep(&global, older_than_days)
+        }
         Command::Jobs { command: JobsCommand::Redrive { ids } } => commands::jobs::redrive(&global, ids),
         Command::Models { command } => command.run(&global),
         Command::Db { command: DbCommand::Migrate } => commands::db::migrate(&global),

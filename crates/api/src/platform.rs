@@ -181,18 +181,17 @@ pub async fn connect(
 
 /// The object store, and no other port: for what needs no records.
 pub async fn objects(config: &Config) -> anyhow::Result<Arc<dyn ObjectStore>> {
-    let (clock, ids) = time_and_ids();
-    let mut providers = Providers::default();
     match config.providers.objects {
         #[cfg(feature = "local")]
-        Provider::Local => {
-            providers.add(Provider::Local, Arc::new(local::open(config, None, clock, ids).await?));
-        }
+        Provider::Local => local::objects(config).await,
         #[cfg(feature = "adapters-aws")]
-        Provider::Aws => providers.add(Provider::Aws, Arc::new(aws::cloud(config, clock, ids).await?)),
-        _ => drop((clock, ids)),
+        Provider::Aws => {
+            let ((clock, ids), mut providers) = (time_and_ids(), Providers::default());
+            providers.add(Provider::Aws, Arc::new(aws::cloud(config, clock, ids).await?));
+            Ok(providers.of(Provider::Aws)?.objects()?)
+        }
+        provider => Ok(Providers::default().of(provider)?.objects()?),
     }
-    Ok(providers.of(config.providers.objects)?.objects()?)
 }
 
 fn shared(config: &Config) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
@@ -846,6 +845,7 @@ mod aws {
 mod local {
     use adapters_local::{
         LocalCloud, LocalSettings,
+        embedded::{FolderObjectStore, PresignKey},
         identity::{CODE_LIFETIME, CodePurpose, CodeSink},
     };
     use ports::Email;
@@ -878,6 +878,13 @@ mod local {
                 }
             });
         }
+    }
+
+    /// The folder of objects. Who opens no more than this presigns nothing, so any key will do.
+    pub(super) async fn objects(config: &Config) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let (clock, ids) = time_and_ids();
+        let key = PresignKey::new(rand::random());
+        Ok(Arc::new(FolderObjectStore::open(&config.data.dir, "", key, clock, ids).await?))
     }
 
     pub(super) async fn open(

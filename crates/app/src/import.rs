@@ -29,10 +29,11 @@ use crate::{
     ingest::{self, Parsed, Place, REJECTIONS_MAX, Rejection},
     process::DueDays,
     records::{RawBody, Receipts, UploadKind, encode, get},
-    upload::{Prepared, block_of, raw_prefix},
+    upload::{Plan, Prepared, block_of, raw_prefix},
 };
 
 use self::uploaded::Uploaded;
+pub(crate) use self::uploaded::file_prefix;
 pub use self::{
     prefix::Prefix,
     read::{Ended, Form, HEAD_BYTES, LineReceipt, Source, head, import_id},
@@ -157,6 +158,42 @@ pub struct Import {
 }
 
 impl Import {
+    /// Moves behind a portion, of whose parts these are the receipts.
+    fn advance<'a>(&mut self, end: &End, receipts: impl Iterator<Item = &'a Receipts>) {
+        self.position = end.position;
+        if end.prefix.is_some() {
+            self.prefix.clone_from(&end.prefix);
+        }
+        for (kind, count) in &end.unsupported {
+            let kinds = &mut self.counts.unsupported;
+            if kinds.len() < UNSUPPORTED_MAX || kinds.contains_key(kind) {
+                *kinds.entry(kind.clone()).or_default() += count;
+            }
+        }
+        for receipts in receipts {
+            self.note(receipts);
+        }
+    }
+
+    /// Adds a part's receipt.
+    fn note(&mut self, receipts: &Receipts) {
+        self.counts.accepted += receipts.accepted as u64;
+        self.counts.duplicate += receipts.duplicate as u64;
+        self.counts.rejected += receipts.rejected_total as u64;
+        let room = REJECTIONS_MAX.saturating_sub(self.rejected.len());
+        self.rejected.extend(receipts.rejected.iter().take(room).cloned());
+    }
+
+    /// Notes what is to be done for the days of a part.
+    fn touch(&mut self, plan: &Plan) {
+        for day in &plan.upload.days {
+            self.days.insert(*day);
+        }
+        for (metric, day) in &plan.beside {
+            self.joins.entry(*metric).or_default().insert(*day);
+        }
+    }
+
     /// Notes which files beside the readings are not kept: all of them at once, however often the file is read.
     fn leave_out(&mut self, mut left_out: Vec<LeftOut>) {
         self.attachments_left_out = left_out.len() as u64;
@@ -356,27 +393,10 @@ impl App {
             let mut plan = self.plan(caller, (id, UploadKind::Import), &prepared, raw.clone()).await?;
             let mut next = importing.import.clone();
             // Counted with the position: who reads a part again must not count it twice.
-            if let Some(End { position, prefix, unsupported }) = &end {
-                next.position = *position;
-                if prefix.is_some() {
-                    next.prefix.clone_from(prefix);
-                }
-                for (kind, count) in unsupported {
-                    let kinds = &mut next.counts.unsupported;
-                    if kinds.len() < UNSUPPORTED_MAX || kinds.contains_key(kind) {
-                        *kinds.entry(kind.clone()).or_default() += count;
-                    }
-                }
-                for receipts in importing.receipts.iter().chain([&plan.upload.receipts]) {
-                    note(&mut next, receipts);
-                }
+            if let Some(end) = &end {
+                next.advance(end, importing.receipts.iter().chain([&plan.upload.receipts]));
             }
-            for day in &plan.upload.days {
-                next.days.insert(*day);
-            }
-            for (metric, day) in &plan.beside {
-                next.joins.entry(*metric).or_default().insert(*day);
-            }
+            next.touch(&plan);
             next.updated_at = self.platform.clock.now();
             // What was held already leaves no trace but in the import's own counts.
             let brings_something = !plan.upload.segments.is_empty() || plan.upload.has_deletions;
@@ -485,7 +505,9 @@ impl App {
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
         self.commit_with_event(user, "import.read", subject, writes).await?;
-        nudges.into_iter().flatten().for_each(|intent| self.relay.nudge(intent));
+        for intent in nudges.into_iter().flatten() {
+            self.relay.nudge(intent);
+        }
         importing.import = next;
         Ok(importing.import)
     }
@@ -520,15 +542,6 @@ fn import_write(user: UserId, version: Option<Version>, import: &Import) -> Resu
         None => Write::insert(key, body),
         Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
     })
-}
-
-/// Adds a part's receipt to the import's.
-fn note(import: &mut Import, receipts: &Receipts) {
-    import.counts.accepted += receipts.accepted as u64;
-    import.counts.duplicate += receipts.duplicate as u64;
-    import.counts.rejected += receipts.rejected_total as u64;
-    let room = REJECTIONS_MAX.saturating_sub(import.rejected.len());
-    import.rejected.extend(receipts.rejected.iter().take(room).cloned());
 }
 
 fn to_index(line: u64) -> usize {

@@ -37,6 +37,7 @@ pub mod retina;
 mod screening;
 mod segments;
 mod settings;
+mod sweep;
 mod turns;
 mod upload;
 mod worker;

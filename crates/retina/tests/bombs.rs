@@ -18,7 +18,7 @@ fn zeros(mib: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 << 16);
     block.compress_vec(&vec![0; 1 << 20], &mut bytes, FlushCompress::Full).unwrap();
     // Of zlib's own: a header, an empty last block, and Adler-32 of nothing but zeros.
-    let sum = u32::try_from((mib << 20) % 65_521).unwrap() << 16 | 1;
+    let sum = (u32::try_from((mib << 20) % 65_521).unwrap() << 16) | 1;
     [&[0x78, 0xDA][..], &bytes.repeat(mib), &[0x03, 0x00], &sum.to_be_bytes()].concat()
 }
 

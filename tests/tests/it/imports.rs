@@ -15,7 +15,7 @@ use crate::support::{
 static SHARED: Shared = Shared::new();
 
 /// What `clarity sample` prints of one simulated person.
-fn sample(format: &str, days: u16, user: &str) -> Vec<u8> {
+pub(crate) fn sample(format: &str, days: u16, user: &str) -> Vec<u8> {
     let (days, start) = (days.to_string(), "2025-03-03");
     let arguments = ["sample", "--format", format, "--days", &days, "--start", start, "--user", user];
     let output = command(&arguments).output().unwrap();
@@ -23,12 +23,12 @@ fn sample(format: &str, days: u16, user: &str) -> Vec<u8> {
     output.stdout
 }
 
-fn export(days: u16) -> Vec<u8> {
+pub(crate) fn export(days: u16) -> Vec<u8> {
     sample("export-xml", days, "00000000-0000-4000-8000-000000000000")
 }
 
 /// The archive that a phone shares.
-fn archive(xml: &[u8], others: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn archive(xml: &[u8], others: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
     for (name, bytes) in [("apple_health_export/export.xml", xml)].iter().chain(others) {
@@ -49,16 +49,16 @@ async fn lines(answer: Response) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-async fn stream_in(phone: &Phone, kind: &str, body: impl Into<Bytes>) -> Vec<Value> {
+pub(crate) async fn stream_in(phone: &Phone, kind: &str, body: impl Into<Bytes>) -> Vec<Value> {
     lines(request(phone, kind).body(body.into()).send().await.unwrap()).await
 }
 
 /// What the last line says of the import.
-fn import(lines: &[Value]) -> &Value {
+pub(crate) fn import(lines: &[Value]) -> &Value {
     &lines.last().expect("an answer has a last line")["import"]
 }
 
-fn counts(import: &Value) -> (u64, u64, u64) {
+pub(crate) fn counts(import: &Value) -> (u64, u64, u64) {
     let count = |name: &str| import["counts"][name].as_u64().unwrap();
     (count("accepted"), count("duplicate"), count("rejected"))
 }
@@ -82,7 +82,7 @@ async fn all_measures(phone: &Phone) -> Value {
     seen
 }
 
-async fn readings(phone: &Phone) -> Vec<Value> {
+pub(crate) async fn readings(phone: &Phone) -> Vec<Value> {
     let (mut found, mut path) = (Vec::new(), "health-data?limit=1000".to_owned());
     loop {
         let page = phone.get(&path).await.unwrap().expect(200).unwrap();
@@ -337,6 +337,58 @@ async fn an_import_that_broke_off_goes_on_where_it_stopped() {
     assert_eq!(readings(&killed).await, readings(&whole).await);
     until("the same measures", async || measures(&killed).await == measures(&whole).await).await;
     assert!(!measures(&whole).await["daily"]["data"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_is_not_gone_on_with() {
+    let server = SHARED.get();
+    let (phone, other) = (server.phone().await, server.phone().await);
+    let xml = export(40);
+    let (sender, answer) = begin(&phone, &xml, xml.len() / 10 * 9).await;
+    first_progress(answer).await;
+    drop(sender);
+    // As long, and with the same head: one reading near the head is another.
+    let mut changed = xml.clone();
+    let at = changed.windows(8).skip(70_000).position(|bytes| bytes == b" value=\"").unwrap() + 70_000 + 8;
+    changed[at] = if changed[at] == b'1' { b'2' } else { b'1' };
+    let seen = async || {
+        let answer = request(&phone, "application/xml").body(changed.clone()).send().await.unwrap();
+        if answer.status() == 429 { None } else { Some(lines(answer).await) }
+    };
+    // The one before lets go a moment later.
+    let mut first = None;
+    until("the broken import to let go", async || {
+        first = seen().await;
+        first.is_some()
+    })
+    .await;
+    let error = first.unwrap()[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("send it again"), "{error}");
+    let again = seen().await.unwrap();
+    assert_eq!(import(&again)["state"], "completed");
+    stream_in(&other, "application/xml", xml).await;
+    stream_in(&other, "application/xml", changed).await;
+    assert_eq!(readings(&phone).await, readings(&other).await);
+}
+
+#[tokio::test]
+async fn what_is_left_out_of_an_archive_is_told() {
+    let server = SHARED.get();
+    let phone = server.phone().await;
+    let mut word = 7_u32;
+    let mut noise = || {
+        word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        word.to_be_bytes()[0]
+    };
+    let route: Vec<u8> = (0..33 << 20).map(|_| noise()).collect();
+    let name = "apple_health_export/workout-routes/route_2025-03-03_6.32pm.gpx";
+    let zip = archive(&export(1), &[(name, &route), ("apple_health_export/a.csv", b"a")]);
+    let seen = stream_in(&phone, "application/zip", zip).await;
+    let told = import(&seen);
+    assert_eq!(told["state"], "completed", "{told}");
+    assert_eq!(told["attachments"], json!(["apple_health_export/a.csv"]));
+    assert_eq!(told["attachments_left_out"], 1);
+    assert_eq!(told["left_out"], json!([{ "name": name, "size_bytes": 33 << 20, "code": "too_large" }]));
 }
 
 #[tokio::test]

@@ -56,6 +56,8 @@ mod idempotency;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod imports_announced;
+#[cfg(test)]
 mod insights;
 #[cfg(test)]
 mod kill_drill;
@@ -63,6 +65,7 @@ mod kill_drill;
 mod listing;
 #[cfg(test)]
 mod measures;
+#[cfg(test)]
 mod models;
 #[cfg(test)]
 mod open_inference;
@@ -78,6 +81,8 @@ mod privacy;
 mod providers;
 #[cfg(test)]
 mod report;
+#[cfg(test)]
+mod retina;
 #[cfg(test)]
 mod robustness;
 #[cfg(test)]

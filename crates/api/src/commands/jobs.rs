@@ -1,13 +1,14 @@
-//! `clarity jobs`: what the worker gave up.
+//! `clarity jobs`: what the worker gave up, and what crashes left over.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
+use app::App;
 use ports::{DeadLetter, JobQueue, MessageId};
 
 use crate::{
     cli::{Failure, Global},
     commands::runtime,
-    platform,
+    platform, settings,
 };
 
 pub(crate) fn dead_letters(global: &Global) -> Result<ExitCode, Failure> {
@@ -44,6 +45,21 @@ async fn list(jobs: &dyn JobQueue) -> anyhow::Result<Vec<DeadLetter>> {
             None => return Ok(letters),
         }
     }
+}
+
+/// Removes objects that no record names.
+pub(crate) fn sweep(global: &Global, older_than_days: u16) -> Result<ExitCode, Failure> {
+    let config = global.load(None)?.config;
+    let removed = runtime()?.block_on(async {
+        let (clock, ids) = platform::time_and_ids();
+        let connected = platform::connect(&config, clock, Arc::clone(&ids)).await?;
+        let age = Duration::from_hours(24) * u32::from(older_than_days);
+        anyhow::Ok(App::new(connected.platform, settings(&config)).sweep_objects(age).await?)
+    })?;
+    global.print(&serde_json::json!({ "removed": removed }), || {
+        format!("{removed} objects that no record named were removed")
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn redrive(global: &Global, ids: Vec<String>) -> Result<ExitCode, Failure> {

@@ -88,7 +88,7 @@ impl App {
         let user = caller.user_id;
         let mut writes = self.forget_waiting(user).await?;
         let id = ImportId(self.platform.ids.next());
-        let object = format!("{}files/{id}", raw_prefix(user));
+        let object = format!("{}{id}", file_prefix(user));
         let key = ObjectKey::new(object.clone())?;
         let Announced { form, size_bytes, time_zone } = announced;
         let method = PresignedMethod::Put { size_bytes_max: size_bytes };
@@ -187,7 +187,9 @@ impl App {
         writes.push(import_write(user, Some(stored.version), &next).map_err(unexpected)?);
         let subject = json!({ "import_id": id, "status": "failed" });
         self.commit_with_event(user, "import.read", subject, writes).await.map_err(unexpected)?;
-        nudges.into_iter().flatten().for_each(|intent| self.relay.nudge(intent));
+        for intent in nudges.into_iter().flatten() {
+            self.relay.nudge(intent);
+        }
         Ok(())
     }
 
@@ -229,6 +231,19 @@ impl App {
             return Err(Error::new(ErrorKind::RateLimited, "import.announce").with_cause(cause).into());
         }
         Ok(writes)
+    }
+}
+
+/// What the names of a user's announced files begin with.
+pub(crate) fn file_prefix(user: UserId) -> String {
+    format!("{}files/", raw_prefix(user))
+}
+
+impl Import {
+    /// The object that it will be read from, unless nobody put and started it in time.
+    pub(crate) fn awaits(&self, now: Timestamp) -> Option<&String> {
+        let is_late = |file: &&Uploaded| self.state == State::Waiting && file.expires_at <= now;
+        self.file.as_ref().filter(|file| !is_late(file)).map(|file| &file.object)
     }
 }
 

@@ -158,3 +158,28 @@ async fn uploads_and_deletions_while_segments_are_joined_lose_nothing() {
     let records = segments(&app, anna.user_id).await;
     assert_eq!(objects(&app).await, named(&records));
 }
+
+#[tokio::test]
+async fn objects_that_no_record_names_go_when_they_are_old() {
+    let clock = Arc::new(conformance::ManualClock::default());
+    let app = crate::bench::app_at(Arc::clone(&clock), |store| store);
+    let anna = caller(1);
+    uploads(&app, 4).await;
+    let kept = objects(&app).await;
+    assert!(!kept.is_empty());
+    // Of a commit that a crash came before.
+    let folder = kept[0].rsplit_once('/').unwrap().0;
+    let stray = ports::ObjectKey::new(format!("{folder}/{}.segment", app.platform.ids.next())).unwrap();
+    app.platform.objects.put(&stray, ports::objects::once("x"), ports::PutOptions::default()).await.unwrap();
+    assert_eq!(
+        app.sweep_objects(std::time::Duration::ZERO).await.unwrap(),
+        0,
+        "perhaps its commit is yet to come"
+    );
+    // Ids tell the time by the system's clock.
+    let now = jiff::Timestamp::now().as_millisecond() - ports::Clock::now(&*clock).as_millisecond();
+    clock.advance_by(std::time::Duration::from_millis(u64::try_from(now).unwrap() + 25 * 3_600_000));
+    assert_eq!(app.sweep_objects(std::time::Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(objects(&app).await, kept);
+    assert_eq!(held(&app, &anna).await.len(), 40);
+}

@@ -41,7 +41,12 @@ impl Ids {
 
 /// One heart rate: the `index`th that a phone sends as it comes in.
 pub(crate) fn one_metric(user: &str, ids: &mut Ids, index: usize) -> String {
-    let at = time(START_S + READING_S * i64::try_from(index).unwrap_or(0));
+    one_metric_at(user, ids, START_S + READING_S * i64::try_from(index).unwrap_or(0), index)
+}
+
+/// One heart rate at that second since the Unix epoch.
+pub(crate) fn one_metric_at(user: &str, ids: &mut Ids, second: i64, index: usize) -> String {
+    let at = time(second);
     let metric = json!({
         "metric_id": ids.next(),
         "metric_type": "heart_rate",

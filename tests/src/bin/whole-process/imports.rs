@@ -16,6 +16,7 @@ use quick_xml::{Reader, events::Event};
 use serde_json::Value;
 
 use crate::{
+    bodies::{Ids, one_metric_at},
     load::{Connection, Request},
     people,
     report::{Goal, Row},
@@ -33,6 +34,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A month of heart rates.
 const MONTH: &str = "start_date=2025-01-01&end_date=2025-01-31";
 const READS: usize = 5;
+const DAY_S: i64 = 86_400;
+/// How many late readings are sent, a day each: from 2025-01-02 on, which the file holds, and from 2020-01-01 on.
+const LATE: i64 = 15;
+const FULL_DAY: i64 = 20_090;
+const EMPTY_DAY: i64 = 18_262;
 
 pub(crate) async fn measure(folder: &Path, days: u16) -> anyhow::Result<Vec<Row>> {
     let file = export(folder, days)?;
@@ -62,6 +68,7 @@ pub(crate) async fn measure(folder: &Path, days: u16) -> anyhow::Result<Vec<Row>
     let expected = whole.held().await?;
     ensure!(expected.readings as u64 == readings, "{} of {readings} readings are held", expected.readings);
     rows.push(resumed(folder, &file.path, taken.wall, &expected).await?);
+    rows.push(whole.late(folder).await?);
     Ok(rows)
 }
 
@@ -195,6 +202,30 @@ impl Home {
             medians.push(times[READS / 2].as_secs_f64() * 1e3);
         }
         Ok((medians[0], medians[1]))
+    }
+
+    /// Single readings that come late, into days of a reading each second, and into days without one.
+    async fn late(&self, folder: &Path) -> anyhow::Result<Row> {
+        let server = server::without_model(&self.data, folder)?.args(&["--no-worker"]).start()?;
+        let address = server.address()?;
+        let phone = Phone::sign_in(address, &self.phone.email, &self.phone.password).await?;
+        let mut connection = Connection::open(address).await?;
+        let mut ids = Ids::new(5);
+        let mut medians = Vec::new();
+        for first_day in [FULL_DAY, EMPTY_DAY] {
+            let mut times = Vec::new();
+            for day in 0..LATE {
+                let body = one_metric_at(&phone.user_id, &mut ids, (first_day + day) * DAY_S + DAY_S / 2, 7);
+                let request = Request::post("/api/v1/health-data", &phone.access_token, &body);
+                let (start, request) = (Instant::now(), request.expect(201, r#""accepted":1"#));
+                connection.check(&request).await?;
+                times.push(start.elapsed());
+            }
+            times.sort_unstable();
+            medians.push(times[times.len() / 2].as_secs_f64() * 1e3);
+        }
+        Ok(Row::new("a late reading into a day with one each second: kept", medians[0], "ms")
+            .floor("into an empty day", medians[1]))
     }
 
     async fn held(&self) -> anyhow::Result<Held> {

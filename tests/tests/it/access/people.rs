@@ -161,6 +161,10 @@ async fn things(server: &Server, identity: &LocalIdentity, owner: &Phone) -> BTr
         owner.request(Method::POST, "healthkit/stream").header("content-type", "application/x-ndjson");
     let receipts = lines.body(heart_rate(2).to_string()).send().await.unwrap().text().await.unwrap();
     let import: serde_json::Value = serde_json::from_str(receipts.lines().last().unwrap()).unwrap();
+    let mut analysis = serde_json::Value::Null;
+    for _ in 0..2 {
+        analysis = crate::retina::analyse(owner, "left", "grade-0-b.jpg").await;
+    }
     let sessions = owner.get("auth/sessions").await.unwrap().expect(200).unwrap();
     BTreeMap::from([
         ("user_id", owner.user_id.clone()),
@@ -168,6 +172,7 @@ async fn things(server: &Server, identity: &LocalIdentity, owner: &Phone) -> BTr
         ("upload_id", upload_id.clone()),
         ("sync_id", upload_id),
         ("insight_id", insight["data"]["insight_id"].as_str().unwrap().to_owned()),
+        ("analysis_id", analysis["analysis_id"].as_str().unwrap().to_owned()),
         ("consent_id", consent["consent_id"].as_str().unwrap().to_owned()),
         ("import_id", import["import"]["import_id"].as_str().unwrap().to_owned()),
         ("room", "general".to_owned()),

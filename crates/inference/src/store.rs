@@ -176,7 +176,7 @@ impl ModelStore {
         self.put_new(&key, manifest.to_vec(), None).await.map(drop)
     }
 
-    /// Makes a stored version the active one, and says which was before.
+    /// Makes a stored version the active one, and says which was before. One that is active stays so, with its predecessor.
     pub async fn activate(&self, name: &str, version: &str, now: Timestamp) -> Result<Activation> {
         let stored = self.manifest(name, version).await?;
         let (manifest, _) =
@@ -186,11 +186,18 @@ impl ModelStore {
             Some(newest) => Some(self.activation(newest).await?),
             None => None,
         };
+        let manifest_sha256 = hex::encode(Sha256::digest(&manifest));
+        if let Some(before) = &before
+            && before.version == version
+            && before.manifest_sha256 == manifest_sha256
+        {
+            return Ok(before.clone());
+        }
         let activation = Activation {
             version: version.to_owned(),
-            manifest_sha256: hex::encode(Sha256::digest(&manifest)),
+            manifest_sha256,
             activated_at: now,
-            predecessor: before.map(|before| before.version).filter(|before| before != version),
+            predecessor: before.map(|before| before.version),
         };
         let number = newest.map_or(u64::MAX, |newest| newest.number.saturating_sub(1));
         let key = ObjectKey::new(format!("{ACTIVE}{name}/{number:020}.json"))?;
@@ -213,7 +220,10 @@ impl ModelStore {
         let before = active.predecessor.ok_or_else(|| {
             error(
                 ErrorKind::NotFound,
-                format!("no other version of {name} was active before {}", active.version),
+                format!(
+                    "no other stored version of {name} was active before {}; to go back to the folder's, add and activate that",
+                    active.version
+                ),
             )
         })?;
         self.activate(name, &before, now).await

@@ -62,7 +62,8 @@ fn engine(deadline: Duration, cache_bytes_max: u64) -> Engine {
 /// Lets a version of the model answer, as the active one.
 fn ready(engine: &Engine, version: &str) -> (Receiver<Vec<String>>, Sender<()>) {
     let ((started, has_started), (opener, open)) = (channel(), channel());
-    let limits = Limits { depth: 1, rows_waiting_max: 9, batch_rows_max: 1, delay: Duration::ZERO };
+    let limits =
+        Limits { depth: 1, rows_waiting_max: 9, wait_max: MINUTE, batch_rows_max: 1, delay: Duration::ZERO };
     let declared = declared(version);
     let counters = engine.models.begin("gate", &declared, true);
     let threads = Threads::start(vec![Gate { started, open }], limits, counters).unwrap();

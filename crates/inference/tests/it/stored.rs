@@ -235,6 +235,10 @@ async fn versions_are_never_replaced_and_activations_race_to_one() {
     assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
     store.activate("doubling", "1.0.0", now()).await.unwrap();
     assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    // What is active stays so, and keeps what was before it.
+    let second = store.activate("doubling", "1.1.0", now()).await.unwrap();
+    assert_eq!(store.activate("doubling", "1.1.0", now()).await.unwrap(), second);
+    assert_eq!(store.rollback("doubling", now()).await.unwrap().version, "1.0.0");
     // Both saw the same newest activation: at most one of them is the next.
     let (one, two) =
         tokio::join!(store.activate("doubling", "1.1.0", now()), store.activate("doubling", "1.0.0", now()));

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write as _,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -115,7 +115,7 @@ impl Running {
 
 fn mlserver(
     bin: &Path,
-    folder: &PathBuf,
+    folder: &Path,
     scripts: &Path,
     (model, [http, grpc, metrics]): (&Path, [u16; 3]),
 ) -> anyhow::Result<Command> {

@@ -3086,7 +3086,7 @@ export interface components {
             citation: string;
             comparison: components["schemas"]["Comparison"];
             /**
-             * Format: uuid
+             * @description Its name.
              * @example mania_decreased_need_for_sleep
              */
             id: string;

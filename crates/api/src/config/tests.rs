@@ -334,25 +334,29 @@ fn values_out_of_range_or_form_are_faults() {
 
 #[test]
 fn screening_rules_are_a_list_that_is_checked_whole() {
-    let rule = "id=\"a\",screen=\"mania\",input=\"total_sleep_time\",unit=\"min\",comparison=\"at_most\",threshold=180.0,\
-                nights=7,nights_needed=5,nights_met=4,alert=\"low\",citation=\"DSM-5\"";
-    let with = |rules: &str| with_flags(&[("measures.screening", rules)]);
-    assert!(Config::load(&with_flags(&[])).unwrap().config.measures.screening.is_empty());
-    let loaded = Config::load(&with(&format!("[{{{rule}}}]"))).unwrap();
+    const RULE: &str = "[[measures.screening]]\nid = \"a\"\nscreen = \"mania\"\ninput = \"total_sleep_time\"\nunit = \"min\"\n\
+                        comparison = \"at_most\"\nthreshold = 180.0\nnights = 7\nnights_needed = 5\nnights_met = 4\n\
+                        alert = \"low\"\ncitation = \"DSM-5\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let with = |text: &str| {
+        fs::write(folder.path().join("development.toml"), text).unwrap();
+        Sources { config_dir: Some(folder.path().to_owned()), ..Sources::default() }
+    };
+    assert!(Config::load(&Sources::default()).unwrap().config.measures.screening.is_empty());
+    let loaded = Config::load(&with(RULE)).unwrap();
     assert_eq!(loaded.config.measures.screening.as_slice()[0].id, "a");
     for (old, new, says) in [
-        ("nights_met=4", "nights_met=6", "nights_met <= nights_needed"),
+        ("nights_met = 4", "nights_met = 6", "nights_met <= nights_needed"),
         ("total_sleep_time", "mood", "no night or day has a measure `mood`"),
         ("\"min\"", "\"h\"", "is in `min`, not in `h`"),
-        (",alert=\"low\"", "", "alert"),
-        ("threshold", "treshold", "treshold"),
+        ("alert = \"low\"\n", "", "missing field `alert`"),
+        ("threshold", "treshold", "did you mean `threshold`"),
     ] {
-        let fault = fault(&with(&format!("[{{{}}}]", rule.replace(old, new))));
+        let fault = fault(&with(&RULE.replace(old, new)));
         assert_eq!(fault.key, "measures.screening");
         assert!(fault.problem.contains(says), "{fault}");
     }
-    let twice = fault(&with(&format!("[{{{rule}}},{{{rule}}}]")));
-    assert!(twice.problem.contains("there twice"), "{twice}");
+    assert!(fault(&with(&RULE.repeat(2))).problem.contains("there twice"));
 }
 
 #[test]

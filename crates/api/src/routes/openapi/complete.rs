@@ -259,7 +259,8 @@ fn formats(document: &mut Value) {
                 _ => continue,
             };
             let kind = &property["type"];
-            if property["format"].is_null() && (kind == "string" || *kind == json!(["string", "null"])) {
+            let is_open = property["format"].is_null() && property["pattern"].is_null();
+            if is_open && (kind == "string" || *kind == json!(["string", "null"])) {
                 property["format"] = json!(format);
             }
         }

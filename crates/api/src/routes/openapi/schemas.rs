@@ -430,7 +430,8 @@ pub(crate) struct Finding {
 /// A screening rule, as it is configured.
 #[derive(ToSchema)]
 pub(crate) struct ScreeningRule {
-    #[schema(example = "mania_decreased_need_for_sleep")]
+    /// Its name.
+    #[schema(pattern = r"\S", example = "mania_decreased_need_for_sleep")]
     id: String,
     screen: Screen,
     /// The measure that it looks at.

@@ -43,7 +43,10 @@ impl App {
 
     async fn sweep_segments(&self, user: UserId, before: Timestamp) -> Result<usize> {
         let mut old = self.objects_before(&segment_prefix(user), before).await?;
-        self.each_record(user, Kind::Segment, !old.is_empty(), |record| {
+        if old.is_empty() {
+            return Ok(0);
+        }
+        self.each_record(user, Kind::Segment, |record| {
             if let Some(object) = object_of(record)? {
                 old.remove(&object);
             }
@@ -56,7 +59,10 @@ impl App {
     async fn sweep_files(&self, user: UserId, before: Timestamp) -> Result<usize> {
         let (mut old, now) =
             (self.objects_before(&file_prefix(user), before).await?, self.platform.clock.now());
-        self.each_record(user, Kind::Import, !old.is_empty(), |record| {
+        if old.is_empty() {
+            return Ok(0);
+        }
+        self.each_record(user, Kind::Import, |record| {
             if let Some(object) = decode::<Import>(record)?.awaits(now) {
                 old.remove(object);
             }
@@ -84,20 +90,18 @@ impl App {
         &self,
         user: UserId,
         kind: Kind,
-        is_wanted: bool,
         mut each: impl FnMut(&ports::Record) -> ports::Result<()> + Send,
     ) -> Result<()> {
         let mut query = Query::new(Partition::User(user), kind, SortRange::all());
         query.limit = PAGE;
-        while is_wanted {
+        loop {
             let page = self.platform.health_data.query(&query).await?;
             page.items.iter().try_for_each(&mut each)?;
             match page.next {
                 Some(next) => query.cursor = Some(next),
-                None => break,
+                None => return Ok(()),
             }
         }
-        Ok(())
     }
 
     async fn remove_all(&self, objects: BTreeSet<String>) -> Result<usize> {

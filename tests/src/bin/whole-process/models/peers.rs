@@ -16,7 +16,7 @@ use super::onnx::NAME;
 use crate::load::{Connection, Request};
 
 /// How long a server in Python may take to start.
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {

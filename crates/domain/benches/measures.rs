@@ -1,6 +1,8 @@
 //! The measures over a year of minutes, one by one and all together. `benches/peer_pyactigraphy.py` computes what of these
 //! pyActigraphy has, under the same names, of the same series.
 
+mod processor_time;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -20,6 +22,8 @@ use domain::measures::{
     },
     transitions::transitions,
 };
+
+use crate::processor_time::ProcessorTime;
 
 const DAYS: usize = 365;
 const SCALES: [usize; 7] = [10, 20, 40, 80, 160, 320, 640];
@@ -52,7 +56,6 @@ fn number<T>(value: Option<T>, of: impl FnOnce(T) -> f64) -> f64 {
 }
 
 fn cases<'a>(x: &'a [f64], counts: &'a [Option<f64>]) -> Vec<Case<'a>> {
-    let hours: Vec<f64> = x.chunks(60).map(|hour| hour.iter().sum()).collect();
     let layout = Layout::MINUTES;
     let sleep = || roenneberg(counts, Epoch::MINUTE, RoennebergRules::default());
     let scored = sleep();
@@ -61,7 +64,8 @@ fn cases<'a>(x: &'a [f64], counts: &'a [Option<f64>]) -> Vec<Case<'a>> {
     vec![
         (
             "is_iv",
-            Box::new(move || {
+            Box::new(|| {
+                let hours: Vec<f64> = x.chunks(60).map(|hour| hour.iter().sum()).collect();
                 number(interdaily_stability(&hours, 24), |is| {
                     is + number(intradaily_variability(&hours), |iv| iv)
                 })
@@ -111,7 +115,7 @@ fn cases<'a>(x: &'a [f64], counts: &'a [Option<f64>]) -> Vec<Case<'a>> {
     ]
 }
 
-fn bench(criterion: &mut Criterion) {
+fn bench(criterion: &mut Criterion<ProcessorTime>) {
     let x = year();
     let counts: Vec<Option<f64>> = x.iter().copied().map(Some).collect();
     let cases = cases(&x, &counts);
@@ -125,5 +129,5 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+criterion_group! { name = benches; config = Criterion::default().with_measurement(ProcessorTime); targets = bench }
 criterion_main!(benches);

@@ -1,6 +1,8 @@
 //! Merging a year of steps of three devices: day by day, as the daily measures do, beside adding up all of them, which is the
 //! least that can be done with the readings and gives the wrong sum.
 
+mod processor_time;
+
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -12,6 +14,8 @@ use domain::{
     time::{Interval, LocalClock},
 };
 use uuid::Uuid;
+
+use crate::processor_time::ProcessorTime;
 
 const DAYS: i64 = 365;
 const DAY_MS: i64 = 86_400_000;
@@ -47,7 +51,7 @@ fn year(product_type: &str, minutes: i64, seed: u64) -> Vec<Vec<Sample>> {
     (0..DAYS).map(&mut day).collect()
 }
 
-fn bench(criterion: &mut Criterion) {
+fn bench(criterion: &mut Criterion<ProcessorTime>) {
     let devices = [year("Watch6,2", 1, 1), year("Ring4,1", 5, 2), year("iPhone15,2", 3, 3)];
     let days: Vec<(Interval, Vec<&Sample>)> = (0..DAYS)
         .zip(0..)
@@ -76,5 +80,5 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+criterion_group! { name = benches; config = Criterion::default().with_measurement(ProcessorTime); targets = bench }
 criterion_main!(benches);

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_probabilities_are_the_softmax_of_what_the_temperature_leaves() {
-        let logits = [0.2_f32, 0.4, 0.6, 0.8, 1.0].map(|share| share.ln());
+        let logits = [0.2_f32, 0.4, 0.6, 0.8, 1.0].map(f32::ln);
         let grading = calibration(1.0).grade(&logits).unwrap();
         for (probability, expected) in grading.probabilities.iter().zip([0.2, 0.4, 0.6, 0.8, 1.0]) {
             assert!((probability - expected / 3.0).abs() < 1e-7);

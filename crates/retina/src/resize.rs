@@ -37,17 +37,17 @@ fn triangle(source: usize, target: usize) -> Vec<Taps> {
 
 /// The field of view, centred in a black square, resized to `size` x `size`.
 pub(crate) fn resize(pixels: &RgbImage, field: FieldOfView, size: usize) -> Plane {
-    let side = field.side() as usize;
+    let square = field.side() as usize;
     let (left, top) = (field.left as usize, field.top as usize);
     let (width, height) = (field.width as usize, field.height as usize);
-    let (pad_x, pad_y) = ((side - width) / 2, (side - height) / 2);
-    let taps = triangle(side, size);
+    let (pad_x, pad_y) = ((square - width) / 2, (square - height) / 2);
+    let all_taps = triangle(square, size);
     let stride = 3 * pixels.width() as usize;
     // Rows above and below the field of view are black, and so are columns beside it.
-    let mut narrow = vec![0.0_f32; side * size * 3];
+    let mut narrow = vec![0.0_f32; square * size * 3];
     for (row, out) in narrow.chunks_exact_mut(size * 3).skip(pad_y).take(height).enumerate() {
         let line = &pixels.as_raw()[(top + row) * stride + 3 * left..][..3 * width];
-        for (taps, out) in taps.iter().zip(out.chunks_exact_mut(3)) {
+        for (taps, out) in all_taps.iter().zip(out.chunks_exact_mut(3)) {
             let begin = taps.first.max(pad_x);
             let weights = taps.weights.iter().skip(begin - taps.first);
             for (weight, pixel) in weights.zip(line.chunks_exact(3).skip(begin - pad_x)) {
@@ -58,7 +58,7 @@ pub(crate) fn resize(pixels: &RgbImage, field: FieldOfView, size: usize) -> Plan
         }
     }
     let mut values = vec![0.0_f32; size * size * 3];
-    for (taps, out) in taps.iter().zip(values.chunks_exact_mut(size * 3)) {
+    for (taps, out) in all_taps.iter().zip(values.chunks_exact_mut(size * 3)) {
         for (weight, line) in taps.weights.iter().zip(narrow.chunks_exact(size * 3).skip(taps.first)) {
             for (out, value) in out.iter_mut().zip(line) {
                 *out += weight * value;

@@ -3,7 +3,7 @@
 use image::{GenericImageView, ImageReader};
 use retina::{Quality, Shortcoming, heat_map};
 
-use crate::{photograph, rules};
+use crate::pictures::{photograph, rules};
 
 #[test]
 fn a_clear_photograph_of_each_grade_is_gradable() {

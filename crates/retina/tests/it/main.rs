@@ -1,24 +1,11 @@
 //! Photographs as cameras, phones and attackers send them. The pictures are drawn: `models/make_retina_tests.py`.
 
+// Under `cfg(test)`, so that the helpers between the tests may `unwrap` as the tests do.
+#[cfg(test)]
 mod grades;
+#[cfg(test)]
 mod photographs;
+#[cfg(test)]
+mod pictures;
+#[cfg(test)]
 mod vectors;
-
-use retina::{Limits, Photograph, Preprocessing};
-
-/// A file of `tests/pictures`.
-fn bytes(name: &str) -> Vec<u8> {
-    std::fs::read(format!("tests/pictures/{name}")).unwrap()
-}
-
-fn photograph(name: &str) -> Photograph {
-    Photograph::decode(&bytes(name), Limits::default()).unwrap()
-}
-
-fn rules() -> Preprocessing {
-    let rules = serde_json::json!({
-        "field_of_view": {"threshold": 16, "share_min": 0.02},
-        "size": 96, "mean": [0.0, 0.0, 0.0], "standard_deviation": [1.0, 1.0, 1.0],
-    });
-    Preprocessing::read(&rules).unwrap()
-}

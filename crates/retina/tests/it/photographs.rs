@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use retina::{Format, Limits, Photograph, Refusal};
 
-use crate::{bytes, photograph};
+use crate::pictures::{bytes, photograph};
 
 #[test]
 fn jpeg_png_and_tiff_are_told_by_their_bytes() {

@@ -2,7 +2,7 @@
 
 use retina::Preprocessing;
 
-use crate::photograph;
+use crate::pictures::photograph;
 
 #[derive(serde::Deserialize)]
 struct Vector {

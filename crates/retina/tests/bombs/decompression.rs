@@ -1,4 +1,4 @@
-//! Decompression bombs: small files that unpack to gigabytes. A binary of its own, since the peak memory of a process is measured.
+//! Decompression bombs: small files that unpack to gigabytes.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use flate2::{Compress, Compression, FlushCompress};
 use retina::{Limits, Photograph, Refusal};
 
 /// A PNG chunk.
-fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
     let body = [&kind[..], data].concat();
     let length = u32::try_from(data.len()).unwrap().to_be_bytes();
     [&length[..], &body, &crc32fast::hash(&body).to_be_bytes()].concat()
@@ -25,10 +25,10 @@ fn zeros(mib: usize) -> Vec<u8> {
 fn png(width: u32, height: u32, more: &[Vec<u8>], data: &[u8]) -> Vec<u8> {
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[1, 0, 0, 0, 0]].concat();
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
-    file.extend(chunk(b"IHDR", &header));
+    file.extend(chunk(*b"IHDR", &header));
     file.extend(more.concat());
-    file.extend(chunk(b"IDAT", data));
-    file.extend(chunk(b"IEND", &[]));
+    file.extend(chunk(*b"IDAT", data));
+    file.extend(chunk(*b"IEND", &[]));
     file
 }
 
@@ -94,8 +94,8 @@ fn bombs_are_refused_within_200_ms_and_64_mb() {
         ("png, large", png(30_000, 30_000, &[], &monochrome)),
         ("png, too many pixels within the sides", png(9_999, 9_999, &[], &monochrome)),
         ("png, 4 billion a side", png(u32::MAX, u32::MAX, &[], &monochrome)),
-        ("png, a comment that unpacks", png(30_000, 30_000, &[chunk(b"zTXt", &comment)], &monochrome)),
-        ("png, a profile that unpacks", png(30_000, 30_000, &[chunk(b"iCCP", &comment)], &monochrome)),
+        ("png, a comment that unpacks", png(30_000, 30_000, &[chunk(*b"zTXt", &comment)], &monochrome)),
+        ("png, a profile that unpacks", png(30_000, 30_000, &[chunk(*b"iCCP", &comment)], &monochrome)),
         ("tiff, large", tiff(60_000, 60_000, 60_000, &strip)),
         ("tiff, too many pixels", tiff(9_000, 9_000, 9_000, &strip)),
         ("jpeg, large", jpeg(65_500, 65_500, 0xC0)),
@@ -120,7 +120,7 @@ fn bombs_are_refused_within_200_ms_and_64_mb() {
     // A small picture whose parts unpack to more than it has: what is too much is not unpacked.
     let more = [
         ("png, more data than pixels", png(80, 80, &[], &zeros(1024))),
-        ("png, small, a comment that unpacks", png(80, 80, &[chunk(b"zTXt", &comment)], &zeros(1))),
+        ("png, small, a comment that unpacks", png(80, 80, &[chunk(*b"zTXt", &comment)], &zeros(1))),
         ("tiff, a strip that unpacks to more", tiff(80, 80, 80, &strip)),
     ];
     for (name, bytes) in &more {

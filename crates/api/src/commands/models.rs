@@ -70,21 +70,21 @@ impl ModelsCommand {
         let config = global.load(None)?.config;
         runtime()?.block_on(async {
             let settings = platform::inference_settings(&config)?;
-            let shelf = Shelf { settings, store: ModelStore::new(platform::objects(&config).await?) };
+            let models = Shelf { settings, store: ModelStore::new(platform::objects(&config).await?) };
             let now = ports::SystemClock.now();
             let done = match self {
-                Self::List => return shelf.list(global).await,
+                Self::List => return models.list(global).await,
                 Self::Verify { model, version, folder } => {
-                    return shelf.verify(global, (model, version, folder)).await;
+                    return models.verify(global, (model, version, folder)).await;
                 }
-                Self::Add { folder, activate } => shelf.add(global, folder, activate).await,
+                Self::Add { folder, activate } => models.add(global, folder, activate).await,
                 Self::Activate { model, version } => {
-                    shelf.activated(global, &model, shelf.store.activate(&model, &version, now).await)
+                    models.activated(global, &model, models.store.activate(&model, &version, now).await)
                 }
                 Self::Rollback { model } => {
-                    shelf.activated(global, &model, shelf.store.rollback(&model, now).await)
+                    models.activated(global, &model, models.store.rollback(&model, now).await)
                 }
-                Self::Remove { model, version } => shelf.remove(global, &model, &version).await,
+                Self::Remove { model, version } => models.remove(global, &model, &version).await,
             };
             done.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         })

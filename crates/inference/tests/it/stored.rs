@@ -170,6 +170,13 @@ async fn a_version_that_is_wrong_never_takes_the_place_of_one_that_answers() {
         matches!(wrong.state, ModelState::Unavailable { ref reason } if reason.contains("golden")),
         "{wrong:?}"
     );
+    // Whoever asks whether to send requests here looks at the active version.
+    let statuses = engine.models().await;
+    let [active] = &statuses.iter().filter(|one| one.active).collect::<Vec<_>>()[..] else {
+        panic!("{statuses:?}")
+    };
+    assert_eq!(active.version.as_deref(), Some("1.0.0"));
+    assert!(matches!(active.state, ModelState::Ready { .. }), "{active:?}");
     // A server that starts now has no version that it may use.
     let late = Engine::start_with(settings_of_store(), store.clone());
     late.loaded().await;
@@ -191,6 +198,79 @@ async fn a_version_that_is_wrong_never_takes_the_place_of_one_that_answers() {
     let reason = reason(&late).await;
     assert!(reason.contains("model.onnx: its sha-256"), "{reason}");
     assert_eq!(answering(&engine, None).await.unwrap(), "1.0.0");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_and_is_not_there_does_not_become_a_version() {
+    let (objects, store) = stored(&["1.0.0", "1.1.0"]).await;
+    store.activate("doubling", "1.0.0", now()).await.unwrap();
+    let engine = Engine::start_with(settings_of_store(), store);
+    engine.loaded().await;
+    let manifest = ObjectKey::new("models/manifests/doubling/3.0.0.json").unwrap();
+    objects.put(&manifest, once("{"), PutOptions::default()).await.unwrap();
+    for (model, version, kind) in [
+        ("doubling", "a typo", ErrorKind::InvalidInput),
+        ("../doubling", "1.0.0", ErrorKind::InvalidInput),
+        ("doubling", "2.0.0", ErrorKind::NotFound),
+        ("doublin", "1.0.0", ErrorKind::NotFound),
+        ("doubling", "3.0.0", ErrorKind::Corrupt),
+    ] {
+        assert_eq!(engine.load(model, Some(version)).await.unwrap_err().kind(), kind, "{model} {version}");
+    }
+    let known: Vec<_> = engine.statistics().await.into_iter().map(|one| (one.name, one.version)).collect();
+    assert_eq!(known, [("doubling".to_owned(), "1.0.0".to_owned())]);
+    assert_eq!(engine.models().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activation_that_cannot_be_read_makes_the_model_unavailable_until_it_can() {
+    let models = TempDir::new().unwrap();
+    doubling(models.path(), |_| {});
+    let (objects, store) = stored(&["1.1.0"]).await;
+    store.activate("doubling", "1.1.0", now()).await.unwrap();
+    let key = objects.list("models/active/", None, 9).await.unwrap().items.remove(0).key;
+    let right = collect(objects.get(&key, None).await.unwrap().unwrap().body, 1000).await.unwrap();
+    objects.put(&key, once("{"), PutOptions::default()).await.unwrap();
+    let settings = Settings {
+        models_dir: models.path().to_path_buf(),
+        refresh: Duration::from_millis(1),
+        ..settings_of_store()
+    };
+    let engine = Engine::start_with(settings, store);
+    engine.loaded().await;
+    // Neither forgotten nor answered by the folder's, which was replaced.
+    assert_eq!(answering(&engine, None).await.unwrap_err(), ErrorKind::Unavailable);
+    let statuses = engine.models().await;
+    assert_eq!(statuses.iter().map(|one| one.active).collect::<Vec<_>>(), [true]);
+    let reason = reason(&engine).await;
+    assert!(reason.contains("its activation cannot be read"), "{reason}");
+    objects.put(&key, once(right), PutOptions::default()).await.unwrap();
+    while answering(&engine, None).await != Ok("1.1.0".to_owned()) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.models().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_do_not_keep_an_engine_from_looking_for_activations() {
+    let (_, store) = stored(&["1.0.0", "1.1.0"]).await;
+    store.activate("doubling", "1.0.0", now()).await.unwrap();
+    let settings = Settings { refresh: Duration::from_millis(50), ..settings_of_store() };
+    let engine = Engine::start_with(settings, store.clone());
+    engine.loaded().await;
+    store.activate("doubling", "1.1.0", now()).await.unwrap();
+    // There is always one that waits.
+    let order = async || while !matches!(engine.load("other", Some("1")).await, Ok(())) {};
+    let orders = futures::future::join(order(), order());
+    let followed = async {
+        while answering(&engine, None).await.unwrap() != "1.1.0" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _never = orders => panic!("there is no such model"),
+        () = followed => {}
+    }
 }
 
 #[tokio::test]

@@ -23,12 +23,12 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn key() -> SigningKey {
+pub(crate) fn key() -> SigningKey {
     SigningKey::from_pem(&std::fs::read_to_string(fixtures().join("signing_key.pem")).unwrap()).unwrap()
 }
 
 /// A copy of the signed model, changed.
-fn doubling(models: &Path, change: impl FnOnce(&Path)) -> PathBuf {
+pub(crate) fn doubling(models: &Path, change: impl FnOnce(&Path)) -> PathBuf {
     let folder = models.join("doubling");
     std::fs::create_dir_all(folder.join("golden")).unwrap();
     for file in ["manifest.json", "model.onnx", "model.sig", "golden/x.f32", "golden/y.f32", "golden/z.f32"] {
@@ -38,7 +38,7 @@ fn doubling(models: &Path, change: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
-fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
+pub(crate) fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
     let path = folder.join("manifest.json");
     let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut manifest);
@@ -52,7 +52,7 @@ fn flip(path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn objects() -> Arc<dyn ObjectStore> {
+pub(crate) fn objects() -> Arc<dyn ObjectStore> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     Arc::new(MemoryObjectStore::new(clock, ("http://localhost".to_owned(), b"presign".to_vec().into())))
 }
@@ -63,7 +63,7 @@ fn settings_of_store() -> Settings {
 }
 
 /// A store with a version of the model for each of `versions`.
-async fn stored(versions: &[&str]) -> (Arc<dyn ObjectStore>, ModelStore) {
+pub(crate) async fn stored(versions: &[&str]) -> (Arc<dyn ObjectStore>, ModelStore) {
     let objects = objects();
     let store = ModelStore::new(Arc::clone(&objects));
     for version in versions {
@@ -75,7 +75,7 @@ async fn stored(versions: &[&str]) -> (Arc<dyn ObjectStore>, ModelStore) {
     (objects, store)
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
@@ -302,7 +302,7 @@ async fn a_stored_version_answers_in_the_place_of_the_folders() {
 
 #[tokio::test]
 async fn versions_are_never_replaced_and_activations_race_to_one() {
-    let (_, store) = stored(&["1.0.0", "1.1.0"]).await;
+    let (objects, store) = stored(&["1.0.0", "1.1.0", "2.0.0"]).await;
     let models = TempDir::new().unwrap();
     let same =
         doubling(models.path(), |folder| edit(folder, |manifest| manifest["version"] = json!("1.0.0")));
@@ -315,12 +315,41 @@ async fn versions_are_never_replaced_and_activations_race_to_one() {
     assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
     store.activate("doubling", "1.0.0", now()).await.unwrap();
     assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
-    // Both saw the same newest activation: at most one of them is the next.
-    let (one, two) =
-        tokio::join!(store.activate("doubling", "1.1.0", now()), store.activate("doubling", "1.0.0", now()));
-    for refused in [one, two].into_iter().filter_map(Result::err) {
+    // However they fall, each that says it is the active one has an activation, and each that is not knows it.
+    let activations = async || objects.list("models/active/", None, 99).await.unwrap().items.len();
+    let before = activations().await;
+    let racing = (0..8).map(|_| store.activate("doubling", "1.1.0", now()));
+    let answers = futures::future::join_all(racing).await;
+    assert_eq!(activations().await, before + 1);
+    let (won, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(!won.is_empty());
+    assert!(
+        won.iter().flatten().all(|one| one.version == "1.1.0" && one.predecessor.as_deref() == Some("1.0.0"))
+    );
+    for refused in refused.into_iter().filter_map(Result::err) {
         assert_eq!(refused.kind(), ErrorKind::Conflict);
     }
+    let (one, two) =
+        tokio::join!(store.activate("doubling", "1.0.0", now()), store.activate("doubling", "2.0.0", now()));
+    let accepted = [one, two].into_iter().filter(Result::is_ok).count();
+    assert_eq!(activations().await, before + 1 + accepted);
+    assert!(accepted > 0);
+}
+
+#[tokio::test]
+async fn each_rollback_goes_one_further_back_and_an_activation_again_is_none() {
+    let (objects, store) = stored(&["1", "2", "3"]).await;
+    for version in ["1", "2", "3", "3"] {
+        store.activate("doubling", version, now()).await.unwrap();
+    }
+    assert_eq!(objects.list("models/active/", None, 99).await.unwrap().items.len(), 3);
+    let again = store.activate("doubling", "3", now()).await.unwrap();
+    assert_eq!(again.predecessor.as_deref(), Some("2"));
+    for (version, predecessor) in [("2", Some("1")), ("1", None)] {
+        let back = store.rollback("doubling", now()).await.unwrap();
+        assert_eq!((back.version.as_str(), back.predecessor.as_deref()), (version, predecessor));
+    }
+    assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ $(EMULATORS_NODE)/node_modules/.package-lock.json: tests/harness/node/package.js
 	cd $(EMULATORS_NODE) && npm ci --silent --ignore-scripts
 	@touch $@
 
-models: $(MODELS)/bin/pytest ## Tests the scripts that make and convert models; Keras and JAX, which they are held against, are 190 MB.
+models: $(MODELS)/bin/pytest ## Tests the scripts that make and convert models; Keras and JAX, which they are held against, are about 200 MB.
 	$(MODELS)/bin/python -m pytest models
 
 $(MODELS)/bin/pytest: models/requirements-tests.txt

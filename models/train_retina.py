@@ -226,6 +226,8 @@ def card(folder, figures):
 |---|---|---|---|---|---|
 {lines}
 
+- **What it confuses.** Grades 0 and 1 most: some drawn microaneurysms are smaller and paler than what {SIZE} pixels show. That is
+  meant: a picture book that is always told apart would show nothing of calibration and abstention.
 - **Intended use.** To show that the way from a photograph to a grade works. Not for a decision about a person: it has never seen a
   photograph, and how well it would do on one is not known.
 - **Licence.** Apache-2.0.

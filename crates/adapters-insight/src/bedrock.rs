@@ -21,8 +21,10 @@ use aws_smithy_types::{Document, Number};
 use ports::{Cause, Error, ErrorKind, InsightFacts, InsightWriter, Listener, Result, Usage};
 use serde_json::Value;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::{
+    address::{address, check_covered},
     fault::{ANSWER_BYTES_MAX, Fault, code},
     prompt,
     writer::{Completion, LanguageModel, LanguageModelWriter, Limits, Price},
@@ -38,7 +40,7 @@ pub struct BedrockSettings {
     pub region: String,
     /// The id of a model or an inference profile, such as `eu.anthropic.claude-sonnet-4-5-20250929-v1:0`, or its ARN.
     pub model: String,
-    /// Instead of the region's own address, as for a VPC endpoint.
+    /// Instead of the region's own address, as for a VPC endpoint or a partition other than `aws`.
     pub endpoint: Option<String>,
     /// Key id and secret, for tests; otherwise the SDK's own chain finds credentials.
     pub access_key: Option<(String, String)>,
@@ -58,27 +60,29 @@ impl BedrockSettings {
     pub async fn writer(self, price: Option<Price>) -> Result<impl InsightWriter> {
         let invalid =
             |fault: Fault| Error::new(ErrorKind::InvalidInput, "insight.bedrock.configure").with_cause(fault);
-        self.check().map_err(invalid)?;
+        let url = self.check().and_then(|()| self.url()).map_err(invalid)?;
         let timeout = self.limits.timeout;
-        Ok(LanguageModelWriter { model: Bedrock::new(self).await, timeout, price })
+        Ok(LanguageModelWriter { model: Bedrock::new(self, &url).await, timeout, price })
     }
 
     fn check(&self) -> Result<(), Fault> {
-        if !self.covered {
-            return Err(Fault::Settings(
-                "health data is sent only to a covered account: set `covered = true` once an agreement that allows it \
-                 (such as the AWS BAA) is in force, or use the template writer",
-            ));
-        }
+        check_covered(self.covered)?;
         if self.model.trim().is_empty() || self.region.trim().is_empty() {
             return Err(Fault::Settings("model and region must be named"));
         }
         self.limits.check()
     }
+
+    /// The address, always given to the SDK: otherwise the environment and profiles could name another that nobody called
+    /// covered.
+    fn url(&self) -> Result<Url, Fault> {
+        let own = format!("https://bedrock-runtime.{}.amazonaws.com", self.region);
+        address(self.endpoint.as_deref().unwrap_or(&own))
+    }
 }
 
 impl Bedrock {
-    async fn new(settings: BedrockSettings) -> Self {
+    async fn new(settings: BedrockSettings, url: &Url) -> Self {
         let Limits { connect_timeout, timeout, retries_max } = settings.limits;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(connect_timeout)
@@ -90,11 +94,9 @@ impl Bedrock {
             .with_initial_backoff(Duration::from_millis(500));
         let mut config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(settings.region))
+            .endpoint_url(url.as_str())
             .timeout_config(timeouts)
             .retry_config(retries);
-        if let Some(endpoint) = settings.endpoint {
-            config = config.endpoint_url(endpoint);
-        }
         if let Some((id, secret)) = settings.access_key {
             config = config.credentials_provider(Credentials::new(id, secret, None, None, "settings"));
         }
@@ -119,7 +121,8 @@ impl LanguageModel for Bedrock {
         facts: &InsightFacts,
         _: Instant,
         take: &mut Listener<'_>,
-    ) -> Result<Completion, Fault> {
+        completion: &mut Completion,
+    ) -> Result<(), Fault> {
         let (message, tools) = request(facts).map_err(|error| Fault::Transport(error.into()))?;
         let inference =
             InferenceConfiguration::builder().temperature(0.0).max_tokens(OUTPUT_TOKENS_MAX).build();
@@ -128,7 +131,7 @@ impl LanguageModel for Bedrock {
         let answered = asked.inference_config(inference).tool_config(tools).send().await.map_err(fault)?;
         let (mut stream, mut answer) = (answered.stream, Answer::default());
         while let Some(event) = stream.recv().await.map_err(fault)? {
-            answer.take(event, take)?;
+            answer.take(event, take, completion)?;
         }
         answer.end()
     }
@@ -210,11 +213,15 @@ impl Status for aws_smithy_types::event_stream::RawMessage {
 struct Answer {
     length: usize,
     stop_reason: Option<StopReason>,
-    completion: Completion,
 }
 
 impl Answer {
-    fn take(&mut self, event: ConverseStreamOutput, take: &mut Listener<'_>) -> Result<(), Fault> {
+    fn take(
+        &mut self,
+        event: ConverseStreamOutput,
+        take: &mut Listener<'_>,
+        completion: &mut Completion,
+    ) -> Result<(), Fault> {
         match event {
             ConverseStreamOutput::ContentBlockDelta(block) => {
                 // Text beside the tool's input is the model's talk.
@@ -228,10 +235,10 @@ impl Answer {
             }
             ConverseStreamOutput::MessageStop(stop) => self.stop_reason = Some(stop.stop_reason),
             ConverseStreamOutput::Metadata(metadata) => {
-                self.completion.usage = metadata.usage.map(|usage| Usage {
-                    input_tokens: u64::try_from(usage.input_tokens).unwrap_or_default(),
-                    output_tokens: u64::try_from(usage.output_tokens).unwrap_or_default(),
-                    cost_usd: None,
+                completion.usage = metadata.usage.and_then(|usage| {
+                    let input_tokens = u64::try_from(usage.input_tokens).ok()?;
+                    let output_tokens = u64::try_from(usage.output_tokens).ok()?;
+                    Some(Usage { input_tokens, output_tokens, cost_usd: None })
                 });
             }
             _ => {}
@@ -239,9 +246,9 @@ impl Answer {
         Ok(())
     }
 
-    fn end(self) -> Result<Completion, Fault> {
+    fn end(self) -> Result<(), Fault> {
         match &self.stop_reason {
-            Some(StopReason::ToolUse | StopReason::EndTurn) => Ok(self.completion),
+            Some(StopReason::ToolUse | StopReason::EndTurn) => Ok(()),
             Some(reason @ (StopReason::GuardrailIntervened | StopReason::ContentFiltered)) => {
                 Err(Fault::Blocked(code(Some(reason.as_str()))))
             }

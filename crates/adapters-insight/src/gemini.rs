@@ -113,13 +113,14 @@ impl LanguageModel for Gemini {
         facts: &InsightFacts,
         deadline: Instant,
         take: &mut Listener<'_>,
-    ) -> Result<Completion, Fault> {
+        completion: &mut Completion,
+    ) -> Result<(), Fault> {
         let credential = self.credential().await?;
         let authorise = |request: RequestBuilder| self.authorise(request, &credential);
         let mut events = self.http.events(&body(facts), deadline, &authorise).await?;
         let mut answer = Answer::default();
         while let Some(event) = events.next().await {
-            answer.take(&event?, take)?;
+            answer.take(&event?, take, completion)?;
         }
         answer.end()
     }

@@ -4,6 +4,8 @@
 //! Whatever a writer wrote, [`grounding::check`] proves that it states no number that is not among the facts.
 
 #[cfg(feature = "language-model")]
+mod address;
+#[cfg(feature = "language-model")]
 mod answer;
 #[cfg(feature = "bedrock")]
 mod bedrock;

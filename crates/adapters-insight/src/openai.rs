@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
+    address::{address, check_covered},
     fault::{self, Fault},
-    http::{Http, address, check_covered, check_credential},
+    http::{Http, check_credential},
     prompt,
     writer::{Completion, LanguageModel, LanguageModelWriter, Limits, Price},
 };
@@ -103,7 +104,8 @@ impl LanguageModel for OpenAi {
         facts: &InsightFacts,
         deadline: Instant,
         take: &mut Listener<'_>,
-    ) -> Result<Completion, Fault> {
+        completion: &mut Completion,
+    ) -> Result<(), Fault> {
         let authorise = |request: RequestBuilder| match &self.api_key {
             Some(key) => request.bearer_auth(key.expose_secret()),
             None => request,
@@ -115,7 +117,7 @@ impl LanguageModel for OpenAi {
             if event == DONE {
                 break;
             }
-            answer.take(&event, take)?;
+            answer.take(&event, take, completion)?;
         }
         answer.end()
     }
@@ -124,7 +126,6 @@ impl LanguageModel for OpenAi {
 #[derive(Default)]
 struct Answer {
     finish_reason: Option<String>,
-    completion: Completion,
 }
 
 // The envelope differs from server to server, so unknown fields are let through here.
@@ -152,21 +153,26 @@ struct Delta {
 
 #[derive(Deserialize)]
 struct Tokens {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
 }
 
 impl Answer {
-    fn take(&mut self, event: &str, take: &mut Listener<'_>) -> Result<(), Fault> {
+    fn take(
+        &mut self,
+        event: &str,
+        take: &mut Listener<'_>,
+        completion: &mut Completion,
+    ) -> Result<(), Fault> {
         // A parser's message quotes what it read, so it is not kept.
         let Ok(chunk) = serde_json::from_str::<Chunk>(event) else { return Err(Fault::Schema) };
-        if let Some(Tokens { prompt_tokens: input_tokens, completion_tokens: output_tokens }) = chunk.usage {
-            self.completion.usage = Some(Usage { input_tokens, output_tokens, cost_usd: None });
+        if let Some(Tokens { prompt_tokens: Some(input_tokens), completion_tokens: Some(output_tokens) }) =
+            chunk.usage
+        {
+            completion.usage = Some(Usage { input_tokens, output_tokens, cost_usd: None });
         }
         if let Some(model) = chunk.model.filter(|model| fault::is_short_name(model)) {
-            self.completion.model = Some(model);
+            completion.model = Some(model);
         }
         let Some(choice) = chunk.choices.into_iter().next() else { return Ok(()) };
         if choice.delta.refusal.is_some_and(|words| !words.is_empty()) {
@@ -177,9 +183,9 @@ impl Answer {
         Ok(())
     }
 
-    fn end(self) -> Result<Completion, Fault> {
+    fn end(self) -> Result<(), Fault> {
         match self.finish_reason.as_deref() {
-            Some("stop") => Ok(self.completion),
+            Some("stop") => Ok(()),
             Some("content_filter") => Err(Fault::Blocked("content_filter".to_owned())),
             reason => Err(Fault::Stopped(fault::code(reason))),
         }

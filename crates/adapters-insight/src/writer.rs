@@ -53,14 +53,15 @@ pub(crate) trait LanguageModel: Send + Sync + 'static {
 
     fn name(&self) -> &str;
 
-    /// Asks until there is an answer, an error that stays, or no time left, and hands on the answer's JSON as it comes. Nothing
-    /// is asked again once a part of an answer was handed on.
+    /// Asks until there is an answer, an error that stays, or no time left, and hands on the answer's JSON as it comes, and in
+    /// `completion` what comes with it. Nothing is asked again once a part of an answer was handed on.
     async fn complete(
         &self,
         facts: &InsightFacts,
         deadline: Instant,
         take: &mut Listener<'_>,
-    ) -> Result<Completion, Fault>;
+        completion: &mut Completion,
+    ) -> Result<(), Fault>;
 }
 
 /// What came with an answer.
@@ -85,15 +86,15 @@ impl<M: LanguageModel> LanguageModelWriter<M> {
         }
         let deadline = Instant::now() + self.timeout;
         let mut sentences = Sentences::new(facts, hear);
+        let mut spent = Spent { writer: self, completion: Completion::default() };
         let completed = {
             let mut take = |part: &str| sentences.take(part);
-            let asked = self.model.complete(facts, deadline, &mut take);
+            let asked = self.model.complete(facts, deadline, &mut take, &mut spent.completion);
             tokio::time::timeout_at(deadline, asked).await
         };
         let Ok(completed) = completed else { return Err(Fault::Deadline) };
-        let Completion { usage, model } = completed?;
-        let usage = usage.map(|usage| Usage { cost_usd: self.price.map(|price| price.of(usage)), ..usage });
-        self.count(usage);
+        completed?;
+        let (usage, model) = (spent.usage(), spent.completion.model.take());
         let answer = Answer::read(sentences.json(), facts.include_recommendations)?;
         let narrative = Narrative {
             narrative: answer.narrative,
@@ -108,17 +109,32 @@ impl<M: LanguageModel> LanguageModelWriter<M> {
         sentences.finish(&narrative.narrative);
         Ok(narrative)
     }
+}
 
-    /// Counts what was used also where the answer is then refused: it is paid for all the same.
-    fn count(&self, usage: Option<Usage>) {
-        let Some(usage) = usage else { return };
+/// What a call took. It is counted when the call is over, however it ends: it is paid for all the same.
+struct Spent<'a, M: LanguageModel> {
+    writer: &'a LanguageModelWriter<M>,
+    completion: Completion,
+}
+
+impl<M: LanguageModel> Spent<'_, M> {
+    fn usage(&self) -> Option<Usage> {
+        let usage = self.completion.usage?;
+        Some(Usage { cost_usd: self.writer.price.map(|price| price.of(usage)), ..usage })
+    }
+}
+
+impl<M: LanguageModel> Drop for Spent<'_, M> {
+    fn drop(&mut self) {
+        let Some(usage) = self.usage() else { return };
+        let model = &self.writer.model;
+        let labels = [("provider", model.provider().to_owned()), ("model", model.name().to_owned())];
         for (direction, tokens) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
-            metrics::counter!("insight_tokens_total", "provider" => self.model.provider(), "model" => self.model.name().to_owned(), "direction" => direction)
-                .increment(tokens);
+            let labels = [&labels[..], &[("direction", direction.to_owned())]].concat();
+            metrics::counter!("insight_tokens_total", &labels).increment(tokens);
         }
         if let Some(cost) = usage.cost_usd {
-            metrics::gauge!("insight_cost_usd", "provider" => self.model.provider(), "model" => self.model.name().to_owned())
-                .increment(cost);
+            metrics::gauge!("insight_cost_usd", &labels).increment(cost);
         }
     }
 }

@@ -109,7 +109,9 @@ impl Config {
             return Err(faults);
         }
         let mut warnings = layers.warnings.clone();
-        warnings.extend(rules::warnings(&config));
+        if sources.role == Role::All {
+            warnings.extend(rules::warnings(&config));
+        }
         Ok(Loaded { settings: decode::settings(&tree, &layers), config, warnings })
     }
 }

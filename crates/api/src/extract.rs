@@ -287,14 +287,13 @@ fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
 /// What is reserved for a body before any of it has come.
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
-/// Reads a body of JSON within `bytes_max`, coded and decoded, and within the deadline.
+/// Reads a body within `bytes_max`, coded and decoded, and within the deadline.
 async fn read(
     request: &HttpRequest,
     payload: Payload,
     context: &Context,
     bytes_max: usize,
 ) -> Result<Bytes, Problem> {
-    expect_json(request)?;
     let bounds = Bounds { bytes_max, timeout: context.body_timeout(), encodings: &["gzip", "zstd"] };
     receive(request, payload, bounds).await
 }

@@ -312,6 +312,7 @@ pub fn inference_settings(config: &Config) -> anyhow::Result<inference::Settings
         sessions_per_model: inference.sessions_per_model,
         queue_depth: inference.queue_depth,
         queue_rows_max: inference.queue_rows_max,
+        queue_wait_max: Duration::from_millis(inference.queue_wait_ms_max),
         rows_max: inference.rows_max,
         deadline: Duration::from_millis(inference.deadline_ms),
         execution_provider: inference.execution_provider,

@@ -213,13 +213,15 @@ impl App {
             Some(ModelStatus { normalisation: None, .. }) => {
                 Some("the PAT model carries no normalisation".to_owned())
             }
-            Some(ModelStatus { normalisation: Some(vectors), .. }) => {
+            Some(ModelStatus { normalisation: Some(vectors), version, .. }) => {
                 let (mean, deviation) =
                     (week.by_its_weekday(&vectors.mean), week.by_its_weekday(&vectors.standard_deviation));
                 let data = pat::normalise(&week.minutes, &mean, &deviation)
                     .map_err(|error| Error::new(ErrorKind::Corrupt, "pat.normalise").with_cause(error))?;
                 let input = Tensor { name: "x".to_owned(), shape: vec![1, PAT_MINUTES], data };
                 let request = PredictionRequest {
+                    // The one whose normalisation this is, also where another was activated meanwhile.
+                    version: version.clone(),
                     // The embedding is all that is kept of it.
                     outputs: vec!["embedding".to_owned()],
                     priority,
@@ -233,8 +235,14 @@ impl App {
                         let missing = embedding.embedding.is_none();
                         missing.then(|| "the model has no output named embedding".to_owned())
                     }
-                    // A full queue is worth waiting for; anything else would be the same tomorrow.
+                    // A full queue is worth waiting for, and a version that is gone has a successor; anything else would be the
+                    // same tomorrow.
                     Err(error) if error.is_retryable() => return Err(error.into()),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        return Err(Error::new(ErrorKind::Unavailable, "pat.predict")
+                            .with_cause(error)
+                            .into());
+                    }
                     Err(error) => {
                         tracing::error!(error = %error, "a model refused a week");
                         Some(format!("the model did not take this week ({:?})", error.kind()))

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use domain::{ids::UserId, record::Kind};
 use futures::future::join_all;
-use ports::{Error, ErrorKind, ObjectKey, PutOptions, objects};
+use ports::{Error, ErrorKind, ModelIdentity, ObjectKey, PutOptions, objects};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -48,11 +48,11 @@ pub struct Progress {
     pub assessed: u64,
     /// People whose last week has too little to be assessed, or who have no activity at all.
     pub not_assessed: u64,
-    /// People who could not be computed; the job can be started again for them.
+    /// People who could not be computed; the same job tries them again.
     pub failed: BTreeSet<UserId>,
     /// The last one that was done.
     after: Option<UserId>,
-    /// Who is in it and which model: a job of the same name for others is another job.
+    /// Who was asked for and which model: a job of the same name for others is another job.
     of: String,
 }
 
@@ -77,25 +77,33 @@ impl App {
         }
     }
 
-    /// Computes the newest week of each of `users` anew. It goes on where a job of this name for the same people and the same
-    /// model stopped; `begins_anew` forgets that. `seen` is told how far it came. 503 while the model cannot be used: a job
-    /// without one would change results into "not assessed".
+    /// Computes the newest week of each of `users` anew, and answers what became of them; `seen` is told how far it came.
+    ///
+    /// It goes on where a job of this name for the same `order` (who was asked for, in words) and the same model stopped, and tries
+    /// those again who failed; `begins_anew` forgets that. 503 while the model cannot be used: a job without one would change
+    /// results into "not assessed". A conflict where another version is activated meanwhile: its embeddings cannot be compared.
     pub async fn assess_offline(
         &self,
-        name: &str,
+        (name, order): (&str, &str),
         users: &BTreeSet<UserId>,
         begins_anew: bool,
         mut seen: impl FnMut(&Progress) + Send,
     ) -> Result<Progress> {
-        let of = self.job_digest(users).await?;
+        let model = self.pat_ready().await?;
+        let of = digest(order, &model);
         let key = ObjectKey::new(format!("offline/{name}.json"))?;
         let mut progress = if begins_anew { None } else { self.kept_progress(&key, &of).await? }
             .unwrap_or_else(|| Progress { of, ..Progress::default() });
-        let rest: Vec<UserId> =
-            users.iter().copied().filter(|user| progress.after.is_none_or(|after| *user > after)).collect();
+        let failed = std::mem::take(&mut progress.failed);
+        let is_due =
+            |user: &UserId| failed.contains(user) || progress.after.is_none_or(|after| *user > after);
+        let due: Vec<UserId> = users.iter().copied().filter(is_due).collect();
         seen(&progress);
-        for stride in rest.chunks(STRIDE) {
+        for stride in due.chunks(STRIDE) {
             let outcomes = join_all(stride.iter().map(|user| self.assess(*user))).await;
+            if self.pat_ready().await? != model {
+                return Err(Error::new(ErrorKind::Conflict, "offline.model").into());
+            }
             for (user, outcome) in stride.iter().zip(outcomes) {
                 match outcome {
                     Ok(true) => progress.assessed += 1,
@@ -105,16 +113,28 @@ impl App {
                         progress.failed.insert(*user);
                     }
                 }
-                progress.after = Some(*user);
+                progress.after = progress.after.max(Some(*user));
             }
-            let note = serde_json::to_vec(&progress)
-                .map_err(|error| Error::new(ErrorKind::Unexpected, "offline.note").with_cause(error))?;
-            self.platform.objects.put(&key, objects::once(Bytes::from(note)), PutOptions::default()).await?;
+            let to_come =
+                failed.iter().filter(|user| stride.last().is_some_and(|last| *user > last)).copied();
+            let note = Progress {
+                failed: progress.failed.iter().copied().chain(to_come).collect(),
+                ..progress.clone()
+            };
+            self.note_progress(&key, &note).await?;
             seen(&progress);
         }
-        // Who failed is told by the answer; the next run begins anew.
-        self.platform.objects.delete(&key).await?;
+        if progress.failed.is_empty() {
+            self.platform.objects.delete(&key).await?;
+        }
         Ok(progress)
+    }
+
+    async fn note_progress(&self, key: &ObjectKey, progress: &Progress) -> Result<()> {
+        let note = serde_json::to_vec(progress)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "offline.note").with_cause(error))?;
+        self.platform.objects.put(key, objects::once(Bytes::from(note)), PutOptions::default()).await?;
+        Ok(())
     }
 
     /// Whether somebody has an embedding by the active model now.
@@ -144,15 +164,14 @@ impl App {
             .map_err(|error| Error::new(ErrorKind::Corrupt, "offline.progress").with_cause(error))?;
         Ok(Some(kept).filter(|kept| kept.of == of))
     }
+}
 
-    /// What tells one job from another: who is in it, and the model's bytes.
-    async fn job_digest(&self, users: &BTreeSet<UserId>) -> Result<String> {
-        let model = self.pat_ready().await?;
-        let mut hash = Sha256::new();
-        hash.update(model.sha256.as_bytes());
-        for user in users {
-            hash.update(user.0.as_bytes());
-        }
-        Ok(hex::encode(hash.finalize()))
+/// What tells one job from another: who was asked for, and the model. Not who they are: people come and go meanwhile.
+fn digest(order: &str, model: &ModelIdentity) -> String {
+    let mut hash = Sha256::new();
+    for part in [order, &model.name, &model.version, &model.sha256] {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part.as_bytes());
     }
+    hex::encode(hash.finalize())
 }

@@ -51,6 +51,8 @@ pub struct Settings {
     pub queue_depth: usize,
     /// Rows of a model that may wait.
     pub queue_rows_max: usize,
+    /// How long a request may have to wait, by what the rows before it will take; one that would wait longer is refused at once.
+    pub queue_wait_max: Duration,
     /// Rows that one request may carry, where neither `batching` nor the manifest says how many.
     pub rows_max: usize,
     /// How long a request may take, its wait in the queue included.
@@ -79,6 +81,7 @@ impl Settings {
             sessions_per_model: 1,
             queue_depth: 32,
             queue_rows_max: 128,
+            queue_wait_max: Duration::from_secs(10),
             rows_max: 16,
             deadline: Duration::from_secs(10),
             execution_provider: ExecutionProvider::Cpu,

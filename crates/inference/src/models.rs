@@ -95,7 +95,11 @@ impl Models {
     pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Option<Found> {
         let models = self.read();
         let versions = models.get(name)?;
-        let version = version.or(versions.active.as_deref())?;
+        let Some(version) = version.or(versions.active.as_deref()) else {
+            let (_, any) = versions.known.first_key_value()?;
+            let reason = format!("no version of the model {name} is active yet");
+            return Some(Found { counters: Arc::clone(&any.counters), served: Err(reason) });
+        };
         let found = versions.known.get(version)?;
         let served = match (&found.state, &found.declared) {
             (State::Ready(ready), Some(declared)) if found.answers() => {

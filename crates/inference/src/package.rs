@@ -196,6 +196,7 @@ impl Package {
             depth: settings.queue_depth,
             // One request must fit into an empty queue, or it would be refused for ever.
             rows_waiting_max: settings.queue_rows_max.max(rows_max),
+            wait_max: settings.queue_wait_max.min(settings.deadline),
             batch_rows_max: batching.batch_rows_max.unwrap_or(1),
             delay: Duration::from_micros(batching.batch_delay_us.unwrap_or(0)),
         };

@@ -53,6 +53,8 @@ pub(crate) struct Limits {
     pub(crate) depth: usize,
     /// Rows that may wait.
     pub(crate) rows_waiting_max: usize,
+    /// How long a request may have to wait, by what the rows before it will take.
+    pub(crate) wait_max: Duration,
     /// Rows of an execution that requests share; 1 for none.
     pub(crate) batch_rows_max: usize,
     /// How long a request waits for others.
@@ -76,6 +78,8 @@ struct Lanes {
     rows: usize,
     /// Executions since the batch lane had to wait.
     turns: u32,
+    /// What a row took of late.
+    row_time: Duration,
     threads: usize,
     is_closed: bool,
 }
@@ -101,8 +105,23 @@ impl Lanes {
         self.rows = self.interactive.iter().chain(&self.batch).map(|job| job.question.rows).sum();
     }
 
+    /// What would pass its deadline in the queue is refused at once instead.
     fn has_room(&self, rows: usize, limits: &Limits) -> bool {
-        self.len() < limits.depth && self.rows.saturating_add(rows) <= limits.rows_waiting_max
+        self.len() < limits.depth
+            && self.rows.saturating_add(rows) <= limits.rows_waiting_max
+            && self.wait() <= limits.wait_max
+    }
+
+    /// How long the rows that wait will take, by those before them.
+    fn wait(&self) -> Duration {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.row_time.saturating_mul(count(self.rows)) / count(self.threads).max(1)
+    }
+
+    /// Learns what a row took: an eighth of the newest, so that one that was held up changes little.
+    fn learn(&mut self, time: Duration, rows: usize) {
+        let row = time / u32::try_from(rows).unwrap_or(u32::MAX).max(1);
+        self.row_time = if self.row_time.is_zero() { row } else { (self.row_time * 7 + row) / 8 };
     }
 
     fn next(&mut self, now: Instant, limits: &Limits) -> Next {
@@ -350,8 +369,10 @@ impl<R: Runner> Worker<R> {
         let outputs = self.runner.run(inputs, outputs);
         let computed = Instant::now();
         let answers = outputs.and_then(|outputs| batch::apart(outputs, rows));
+        let rows = rows.iter().sum();
+        self.queue.lock().learn(started.elapsed(), rows);
         self.queue.0.counters.executed(Execution {
-            rows: rows.iter().sum(),
+            rows,
             preprocess: ready.duration_since(started),
             compute: computed.duration_since(ready),
             postprocess: computed.elapsed(),

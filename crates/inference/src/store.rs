@@ -274,7 +274,10 @@ impl ModelStore {
         let before = active.predecessor.clone().ok_or_else(|| {
             error(
                 ErrorKind::NotFound,
-                format!("no other version of {name} was active before {}", active.version),
+                format!(
+                    "no other stored version of {name} was active before {}; to go back to the folder's, add and activate that",
+                    active.version
+                ),
             )
         })?;
         let mut predecessor = None;

@@ -58,7 +58,7 @@ async fn a_photograph_is_graded_as_it_was_drawn() {
     ready(&server).await;
     let phone = server.phone().await;
     for grade in 0..5_u64 {
-        let analysis = analyse(&phone, "left", &format!("grade-{grade}.jpg")).await;
+        let analysis = analyse(&phone, "left", &format!("grade-{grade}-b.jpg")).await;
         assert_eq!(analysis["grading"]["grade"], grade, "{analysis}");
         let probabilities = analysis["grading"]["probabilities"].as_array().unwrap();
         let probabilities: Vec<f64> = probabilities.iter().map(|one| one.as_f64().unwrap()).collect();
@@ -80,7 +80,8 @@ async fn a_photograph_is_graded_as_it_was_drawn() {
     assert_eq!(listed["data"].as_array().unwrap().len(), 3);
     assert_eq!(listed["data"][0]["grading"]["grade"], 4);
     let cursor = listed["pagination"]["next_cursor"].as_str().unwrap();
-    let rest = phone.get(&format!("retina/analyses?limit=3&cursor={cursor}")).await.unwrap().expect(200).unwrap();
+    let rest =
+        phone.get(&format!("retina/analyses?limit=3&cursor={cursor}")).await.unwrap().expect(200).unwrap();
     assert_eq!(rest["data"].as_array().unwrap().len(), 2);
 }
 
@@ -194,7 +195,7 @@ async fn of_two_eyes_the_worse_counts_and_an_ungradable_one_is_not_a_healthy_one
     let none = eyes().await;
     assert_eq!((&none["left"], &none["both"]["grade"]), (&Value::Null, &Value::Null));
     assert_eq!(none["both"]["decision"], "abstained");
-    analyse(&phone, "left", "grade-0.jpg").await;
+    analyse(&phone, "left", "grade-0-b.jpg").await;
     assert_eq!(eyes().await["both"]["ungraded"], json!(["right"]));
     analyse(&phone, "right", "grade-3.jpg").await;
     let both = eyes().await;
@@ -214,7 +215,11 @@ async fn photographs_are_taken_along_and_go_with_their_owner() {
     let analysis = analyse(&phone, "left", "grade-4.tif").await;
     let id = analysis["analysis_id"].as_str().unwrap();
     let export = bytes(&phone, "users/me/export").await;
-    for name in [format!("retina/{id}/photograph.png"), format!("retina/{id}/map.png"), "retina-analyses.ndjson".to_owned()] {
+    for name in [
+        format!("retina/{id}/photograph.png"),
+        format!("retina/{id}/map.png"),
+        "retina-analyses.ndjson".to_owned(),
+    ] {
         assert!(export.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
     }
     let kept = || {

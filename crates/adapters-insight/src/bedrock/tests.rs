@@ -152,3 +152,11 @@ async fn an_account_that_is_not_covered_is_never_asked() {
     let Err(error) = settings.writer(None).await else { panic!("it was taken") };
     assert!(cause(&error).to_string().contains("covered = true"));
 }
+
+#[tokio::test]
+async fn health_data_does_not_leave_in_plain_text() {
+    let Err(error) = settings("http://bedrock.example.org").writer(None).await else {
+        panic!("it was taken")
+    };
+    assert!(cause(&error).to_string().contains("https"));
+}

@@ -12,7 +12,6 @@ pub(super) struct Answer {
     has_begun: bool,
     finish_reason: Option<String>,
     block_reason: Option<String>,
-    completion: Completion,
 }
 
 // Google's envelope. It grows new fields, so unknown ones are let through here.
@@ -56,31 +55,35 @@ struct PromptFeedback {
 
 #[derive(Deserialize)]
 struct UsageMetadata {
-    #[serde(default, rename = "promptTokenCount")]
-    prompt: u64,
-    #[serde(default, rename = "candidatesTokenCount")]
-    candidates: u64,
-    #[serde(default, rename = "thoughtsTokenCount")]
-    thoughts: u64,
+    #[serde(rename = "promptTokenCount")]
+    prompt: Option<u64>,
+    #[serde(rename = "candidatesTokenCount")]
+    candidates: Option<u64>,
+    #[serde(rename = "thoughtsTokenCount")]
+    thoughts: Option<u64>,
 }
 
 impl Answer {
     /// Reads one event of the stream.
-    pub(super) fn take(&mut self, event: &str, take: &mut Listener<'_>) -> Result<(), Fault> {
+    pub(super) fn take(
+        &mut self,
+        event: &str,
+        take: &mut Listener<'_>,
+        completion: &mut Completion,
+    ) -> Result<(), Fault> {
         // A parser's message quotes what it read, so it is not kept.
         let Ok(envelope) = serde_json::from_str::<Envelope>(event) else { return Err(Fault::Schema) };
         let reason = envelope.prompt_feedback.and_then(|feedback| feedback.block_reason);
         self.block_reason = self.block_reason.take().or(reason);
-        if let Some(usage) = envelope.usage_metadata {
-            // Each event tells the sum so far.
-            self.completion.usage = Some(Usage {
-                input_tokens: usage.prompt,
-                output_tokens: usage.candidates.saturating_add(usage.thoughts),
-                cost_usd: None,
-            });
+        if let Some(UsageMetadata { prompt: Some(input_tokens), candidates: Some(written), thoughts }) =
+            envelope.usage_metadata
+        {
+            // Each event tells the sum so far; a model that does not think names no thoughts.
+            let output_tokens = written.saturating_add(thoughts.unwrap_or(0));
+            completion.usage = Some(Usage { input_tokens, output_tokens, cost_usd: None });
         }
         if let Some(version) = envelope.model_version.filter(|version| fault::is_short_name(version)) {
-            self.completion.model = Some(version);
+            completion.model = Some(version);
         }
         let Some(candidate) = envelope.candidates.into_iter().next() else { return Ok(()) };
         self.has_begun = true;
@@ -91,12 +94,12 @@ impl Answer {
         Ok(())
     }
 
-    pub(super) fn end(self) -> Result<Completion, Fault> {
+    pub(super) fn end(self) -> Result<(), Fault> {
         if !self.has_begun {
             return Err(Fault::Blocked(fault::code(self.block_reason.as_deref())));
         }
         match self.finish_reason.as_deref() {
-            Some("STOP") => Ok(self.completion),
+            Some("STOP") => Ok(()),
             reason => Err(Fault::Stopped(fault::code(reason))),
         }
     }

@@ -2,8 +2,9 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use crate::{
+    address::{address, check_covered},
     fault::Fault,
-    http::{address, check_covered, check_credential},
+    http::check_credential,
     writer::Limits,
 };
 

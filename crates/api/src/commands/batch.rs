@@ -54,6 +54,7 @@ impl Range {
 pub(crate) fn batch(global: &Global, order: &Order) -> Result<ExitCode, Failure> {
     let shard = shard(order)?;
     let listed = order.file.as_ref().map(list).transpose()?;
+    let asked_for = asked_for(order, listed.as_ref());
     ensure_name(&order.job)?;
     let config = global.load(None)?.config;
     let (users, progress) = runtime()?.block_on(async {
@@ -69,8 +70,9 @@ pub(crate) fn batch(global: &Global, order: &Order) -> Result<ExitCode, Failure>
             .retain(|user| shard.holds(*user) && order.users.as_ref().is_none_or(|range| range.holds(*user)));
         let bar = bar(users.len());
         let name = format!("{}-{}-of-{}", order.job, shard.index, shard.count);
+        let job = (name.as_str(), asked_for.as_str());
         let assessed =
-            app.assess_offline(&name, &users, order.restart, |progress| bar.set_position(progress.done()));
+            app.assess_offline(job, &users, order.restart, |progress| bar.set_position(progress.done()));
         let progress = assessed.await.context("the job stopped: the same command goes on where it was")?;
         bar.finish_and_clear();
         anyhow::Ok((users.len(), progress))
@@ -86,6 +88,15 @@ pub(crate) fn batch(global: &Global, order: &Order) -> Result<ExitCode, Failure>
         format!("{users} people: {assessed} assessed, {not_assessed} with too little to be assessed{lost}")
     })?;
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Who was asked for, in words that are the same when the command is.
+fn asked_for(order: &Order, listed: Option<&BTreeSet<UserId>>) -> String {
+    match (&order.users, listed) {
+        (Some(Range { first, end }), _) => format!("{first}..{}", end.as_deref().unwrap_or_default()),
+        (None, Some(users)) => users.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        (None, None) => "everybody".to_owned(),
+    }
 }
 
 fn shard(order: &Order) -> anyhow::Result<Shard> {

@@ -13,6 +13,7 @@ use crate::{
     platform,
 };
 
+// The argument is not called `version`: every command has a flag of that name.
 #[derive(Subcommand)]
 pub(crate) enum ModelsCommand {
     /// List every version of every model, and which of them answer.
@@ -23,7 +24,7 @@ pub(crate) enum ModelsCommand {
         #[arg(value_name = "NAME")]
         model: Option<String>,
         /// Which version; without it, all of them.
-        #[arg(value_name = "VERSION", requires = "model")]
+        #[arg(id = "model_version", value_name = "VERSION", requires = "model")]
         version: Option<String>,
         /// A folder that was not added yet.
         #[arg(long, value_name = "DIR", conflicts_with = "model")]
@@ -41,7 +42,7 @@ pub(crate) enum ModelsCommand {
     Activate {
         #[arg(value_name = "NAME")]
         model: String,
-        #[arg(value_name = "VERSION")]
+        #[arg(id = "model_version", value_name = "VERSION")]
         version: String,
     },
     /// Let the version answer again that did before.
@@ -53,7 +54,7 @@ pub(crate) enum ModelsCommand {
     Remove {
         #[arg(value_name = "NAME")]
         model: String,
-        #[arg(value_name = "VERSION")]
+        #[arg(id = "model_version", value_name = "VERSION")]
         version: String,
     },
 }

@@ -155,6 +155,7 @@ impl Rules {
         self.range("inference.queue_depth", inference.queue_depth, 1..=65_536);
         self.range("inference.server.body_bytes_max", inference.server.body_bytes_max, 1_024..=1 << 30);
         self.range("inference.queue_rows_max", inference.queue_rows_max, 1..=65_536);
+        self.range("inference.queue_wait_ms_max", inference.queue_wait_ms_max, 1..=3_600_000);
         self.range("inference.rows_max", inference.rows_max, 1..=4_096);
         self.range("inference.deadline_ms", inference.deadline_ms, 10..=3_600_000);
         self.range(

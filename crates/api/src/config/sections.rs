@@ -362,6 +362,7 @@ pub struct Inference {
     pub sessions_per_model: usize,
     pub queue_depth: usize,
     pub queue_rows_max: usize,
+    pub queue_wait_ms_max: u64,
     pub rows_max: usize,
     pub deadline_ms: u64,
     pub execution_provider: ExecutionProvider,

@@ -566,7 +566,9 @@ fn models(more: &[(&str, &str)]) -> Sources {
 
 #[test]
 fn a_server_of_models_needs_neither_records_nor_accounts() {
-    let config = Config::load(&models(&[])).unwrap().config;
+    let loaded = Config::load(&models(&[])).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let config = loaded.config;
     assert!(config.inference.server.listen.ip().is_loopback());
     assert!(!config.inference.server.enabled);
     assert!(keys(&faults(&with_env(&[("CLARITY_PROFILE", "production")]))).contains(&"providers.identity"));

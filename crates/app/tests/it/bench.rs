@@ -67,13 +67,21 @@ pub(crate) fn app_of(
     manual: Arc<ManualClock>,
     store: impl FnOnce(Arc<dyn HealthDataRepository>) -> Arc<dyn HealthDataRepository>,
 ) -> Arc<App> {
+    Arc::new(App::new(platform(manual, store), settings))
+}
+
+/// A platform in memory, whose record store is made from the one in memory.
+pub(crate) fn platform(
+    manual: Arc<ManualClock>,
+    store: impl FnOnce(Arc<dyn HealthDataRepository>) -> Arc<dyn HealthDataRepository>,
+) -> Platform {
     let clock: Arc<dyn Clock> = manual;
     let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
     let identity =
         LocalIdentity::memory(IdentitySettings::new("test", "test"), Arc::clone(&clock), Arc::clone(&ids))
             .unwrap();
     let key = b"presign".to_vec().into();
-    let platform = Platform {
+    Platform {
         health_data: store(Arc::new(MemoryHealthData::new(Arc::clone(&clock)))),
         objects: Arc::new(MemoryObjectStore::new(Arc::clone(&clock), ("http://localhost".to_owned(), key))),
         jobs: Arc::new(MemoryJobQueue::new(Arc::clone(&clock), JobQueueSettings::default())),
@@ -87,8 +95,7 @@ pub(crate) fn app_of(
         insight: Arc::new(adapters_insight::TemplateWriter),
         clock,
         ids,
-    };
-    Arc::new(App::new(platform, settings))
+    }
 }
 
 pub(crate) fn settings() -> Settings {

@@ -19,6 +19,8 @@ mod limits;
 #[cfg(test)]
 mod lockout;
 #[cfg(test)]
+mod offline;
+#[cfg(test)]
 mod pipeline;
 #[cfg(test)]
 mod same_readings;

@@ -63,7 +63,8 @@ fn engine(deadline: Duration, cache_bytes_max: u64) -> Engine {
 /// Lets a version of the model answer, as the active one.
 fn ready(engine: &Engine, version: &str) -> (Receiver<Vec<String>>, Sender<()>) {
     let ((started, has_started), (opener, open)) = (channel(), channel());
-    let limits = Limits { depth: 1, rows_waiting_max: 9, batch_rows_max: 1, delay: Duration::ZERO };
+    let limits =
+        Limits { depth: 1, rows_waiting_max: 9, wait_max: MINUTE, batch_rows_max: 1, delay: Duration::ZERO };
     let declared = declared(version);
     let counters = engine.models.begin("gate", &declared, true);
     let threads = Threads::start(vec![Gate { started, open }], limits, counters).unwrap();
@@ -301,7 +302,8 @@ impl Runner for Panics {
 #[tokio::test]
 async fn a_model_whose_threads_have_ended_is_not_ready_and_is_loaded_again() {
     let engine = engine(MINUTE, 0);
-    let limits = Limits { depth: 1, rows_waiting_max: 9, batch_rows_max: 1, delay: Duration::ZERO };
+    let limits =
+        Limits { depth: 1, rows_waiting_max: 9, wait_max: MINUTE, batch_rows_max: 1, delay: Duration::ZERO };
     let counters = engine.models.begin("gate", &declared("1"), true);
     let threads = Threads::start(vec![Panics], limits, counters).unwrap();
     let ready = Ready { threads, golden: String::new(), execution_provider: "cpu", normalisation: None };

@@ -21,8 +21,13 @@ impl Runner for Gate {
 
 /// A row that the model fails at.
 const BAD: f32 = -1.0;
-const ONE_BY_ONE: Limits =
-    Limits { depth: 1, rows_waiting_max: 100, batch_rows_max: 1, delay: Duration::ZERO };
+const ONE_BY_ONE: Limits = Limits {
+    depth: 1,
+    rows_waiting_max: 100,
+    wait_max: Duration::MAX,
+    batch_rows_max: 1,
+    delay: Duration::ZERO,
+};
 
 fn gated(limits: Limits) -> (Threads, Receiver<Vec<f32>>, Sender<()>) {
     let ((started, has_started), (opener, open)) = (channel(), channel());
@@ -82,6 +87,26 @@ fn what_waits_is_bounded_by_its_rows_too() {
         open.send(()).unwrap();
         answer.blocking_recv().unwrap().unwrap();
     }
+}
+
+#[test]
+fn what_would_wait_too_long_has_no_room() {
+    let limits = Limits { depth: 100, wait_max: Duration::from_millis(100), ..ONE_BY_ONE };
+    let mut lanes = Lanes { threads: 2, ..Lanes::default() };
+    lanes.learn(Duration::from_millis(80), 4);
+    assert_eq!(lanes.row_time, Duration::from_millis(20));
+    // Ten rows of 20 ms on two threads are 100 ms.
+    lanes.rows = 10;
+    assert!(lanes.has_room(1, &limits));
+    lanes.rows = 11;
+    assert!(!lanes.has_room(1, &limits));
+    lanes.learn(Duration::from_millis(12), 1);
+    assert_eq!(lanes.row_time, Duration::from_millis(19));
+    assert!(!lanes.has_room(1, &limits));
+    // However slow a model is, one request is always taken: nothing is before it.
+    lanes.rows = 0;
+    lanes.learn(Duration::from_hours(1), 1);
+    assert!(lanes.has_room(1, &limits));
 }
 
 #[test]

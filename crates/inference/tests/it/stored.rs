@@ -315,6 +315,10 @@ async fn versions_are_never_replaced_and_activations_race_to_one() {
     assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
     store.activate("doubling", "1.0.0", now()).await.unwrap();
     assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    // What is active stays so, and keeps what was before it.
+    let second = store.activate("doubling", "1.1.0", now()).await.unwrap();
+    assert_eq!(store.activate("doubling", "1.1.0", now()).await.unwrap(), second);
+    assert_eq!(store.rollback("doubling", now()).await.unwrap().version, "1.0.0");
     // However they fall, each that says it is the active one has an activation, and each that is not knows it.
     let activations = async || objects.list("models/active/", None, 99).await.unwrap().items.len();
     let before = activations().await;

@@ -119,8 +119,12 @@ fn whole(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&bytes[..end])?;
     let status = head.get(9..12).context("an answer begins with its status")?.parse()?;
-    let length = head.lines().filter_map(|line| line.split_once(':'));
-    let length = length.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let length = headers.clone().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    // Other servers send chunks. They are searched as they are, and the last one is empty.
+    if length.is_none() && headers.any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding")) {
+        return Ok(bytes.ends_with(b"\r\n0\r\n\r\n").then_some((status, end + 4)));
+    }
     let length: usize = length.context("an answer tells its length")?.1.trim().parse()?;
     Ok((bytes.len() >= end + 4 + length).then_some((status, end + 4)))
 }

@@ -196,7 +196,10 @@ impl Small {
     async fn start(folder: &Path, models: &Path) -> anyhow::Result<Self> {
         let clarity = Clarity::models(folder)?.set("inference.models_dir", &models.to_string_lossy());
         // As many sessions as the floor at eight clients has threads.
-        let server = ready(clarity.set("inference.sessions_per_model", "2")).await?;
+        // Kept answers are bounded: so few that the bound is reached before memory is looked at.
+        let clarity =
+            clarity.set("inference.sessions_per_model", "2").set("inference.cache_bytes_max", "1048576");
+        let server = ready(clarity).await?;
         let model = models.join(NAME).join("model.onnx");
         Ok(Self { server, model, request: binary(NAME, WIDTH, "binary_data_size") })
     }

@@ -163,7 +163,7 @@ async fn things(server: &Server, identity: &LocalIdentity, owner: &Phone) -> BTr
     let import: serde_json::Value = serde_json::from_str(receipts.lines().last().unwrap()).unwrap();
     let mut analysis = serde_json::Value::Null;
     for _ in 0..2 {
-        analysis = crate::retina::analyse(owner, "left", "grade-0.jpg").await;
+        analysis = crate::retina::analyse(owner, "left", "grade-0-b.jpg").await;
     }
     let sessions = owner.get("auth/sessions").await.unwrap().expect(200).unwrap();
     BTreeMap::from([

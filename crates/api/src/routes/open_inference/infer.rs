@@ -52,7 +52,7 @@ pub(super) async fn invoke(
     let Encoded { body, json_length } = answer(&models, &request, target, payload).await?;
     let content_type = json_length.map_or_else(
         || "application/json".to_owned(),
-        |length| format!("{SAGEMAKER}; {SAGEMAKER_LENGTH}={length}"),
+        |length| format!("{SAGEMAKER};{SAGEMAKER_LENGTH}={length}"),
     );
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, content_type)).body(body))
 }

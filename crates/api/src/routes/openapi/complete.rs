@@ -113,7 +113,10 @@ const PROBLEM: &str = "application/problem+json";
 
 /// From an answer to the operations that take an id from it: the operation, the status, the pointer into the body, the
 /// operation that takes it, and by which parameter.
-pub(super) const LINKS: [(&str, &str, &str, &str, &str); 27] = [
+pub(super) const LINKS: [(&str, &str, &str, &str, &str); 30] = [
+    ("retina_analyse", "201", "analysis_id", "retina_stored", "analysis_id"),
+    ("retina_analyse", "201", "analysis_id", "retina_image", "analysis_id"),
+    ("retina_list", "200", "pagination/next_cursor", "retina_list", "cursor"),
     ("users_grant", "201", "consent_id", "users_stored", "consent_id"),
     ("users_grant", "201", "consent_id", "users_change", "consent_id"),
     ("users_grant", "201", "consent_id", "users_revoke", "consent_id"),

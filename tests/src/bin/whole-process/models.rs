@@ -51,7 +51,7 @@ async fn ready(clarity: Clarity) -> anyhow::Result<Started> {
         if status == 200 {
             return Ok(server);
         }
-        ensure!(start.elapsed() < Duration::from_secs(60), "not ready: {}", String::from_utf8_lossy(body));
+        ensure!(start.elapsed() < Duration::from_mins(1), "not ready: {}", String::from_utf8_lossy(body));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -33,18 +33,16 @@ pub(super) async fn invoke(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
-    let model = match &models.config.inference.server.invocations_model {
-        Some(model) => model.clone(),
-        None => {
-            let mut active = models.predictor.models().await.into_iter().filter(|status| status.active);
-            match (active.next(), active.next()) {
-                (Some(only), None) => only.name,
-                (None, _) => return Err(Refusal::unavailable("there are no models")),
-                (Some(_), Some(_)) => {
-                    let words =
-                        "there are several models: inference.server.invocations_model has to name one";
-                    return Err(Refusal::bad(words));
-                }
+    let model = if let Some(model) = &models.config.inference.server.invocations_model {
+        model.clone()
+    } else {
+        let mut active = models.predictor.models().await.into_iter().filter(|status| status.active);
+        match (active.next(), active.next()) {
+            (Some(only), None) => only.name,
+            (None, _) => return Err(Refusal::unavailable("there are no models")),
+            (Some(_), Some(_)) => {
+                let words = "there are several models: inference.server.invocations_model has to name one";
+                return Err(Refusal::bad(words));
             }
         }
     };

@@ -1,6 +1,6 @@
 //! A small model, as the server wants it: a perceptron of two hidden layers, whose ONNX file and manifest are written here.
 
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -119,7 +119,10 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<()> {
 
     let file = |path: &str, bytes: &[u8]| -> anyhow::Result<Value> {
         fs::write(folder.join(path), bytes)?;
-        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digest = String::new();
+        for byte in Sha256::digest(bytes) {
+            write!(digest, "{byte:02x}")?;
+        }
         Ok(json!({ "path": path, "size": bytes.len(), "sha256": digest }))
     };
     let files = [file("model.onnx", &model.0)?, file("golden-y.f32", &expected)?];

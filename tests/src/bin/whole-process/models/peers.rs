@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write as _,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use super::onnx::NAME;
 use crate::load::{Connection, Request};
 
 /// How long a server in Python may take to start.
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -115,7 +115,7 @@ impl Running {
 
 fn mlserver(
     bin: &Path,
-    folder: &PathBuf,
+    folder: &Path,
     scripts: &Path,
     (model, [http, grpc, metrics]): (&Path, [u16; 3]),
 ) -> anyhow::Result<Command> {

@@ -196,6 +196,24 @@ def others(address, model, golden):
     headers, body = post("/invocations", json.dumps(sent).encode(), {"Content-Type": "application/json"})
     check(headers["Content-Type"] == "application/json", "JSON is answered in JSON")
     golden.hold(triton.InferenceServerClient.parse_response_body(body))
+    # SageMaker passes no headers on: the media type says how much of a body is JSON.
+    values = golden.values.astype("<f4").tobytes()
+    of_values = {"binary_data_size": len(values)}
+    sent = json.dumps({
+        "inputs": [{"name": golden.name, "shape": golden.shape, "datatype": "FP32", "parameters": of_values}],
+        "parameters": {"binary_data_output": True},
+    }).encode()
+    sagemaker = "application/vnd.sagemaker-triton.binary+json;json-header-size="
+    headers, body = post("/invocations", sent + values, {"Content-Type": f"{sagemaker}{len(sent)}"})
+    answered = headers["Content-Type"].replace(" ", "")
+    check(answered.startswith(sagemaker), "binary is answered in binary, by SageMaker's media type")
+    golden.hold(triton.InferenceServerClient.parse_response_body(body, header_length=int(answered[len(sagemaker):])))
+    for wrong in ["", "x", f"1;json-header-size={len(sent)}"]:
+        try:
+            post("/invocations", sent + values, {"Content-Type": f"{sagemaker}{wrong}"})
+            sys.exit("a media type without a length was accepted")
+        except urllib.error.HTTPError as error:
+            check(error.code == 400 and "json-header-size" in json.loads(error.read())["error"], "the error names the parameter")
     try:
         post("/invocations", b"{}", {"Content-Type": "application/json"})
         sys.exit("a body without inputs was accepted")

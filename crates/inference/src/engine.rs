@@ -1,7 +1,7 @@
 //! The models of a folder and of a store, behind the ports.
 
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -17,13 +17,15 @@ use crate::Settings;
 use crate::cache::{Key, ResultCache};
 use crate::counters::{Counters, Outcome};
 use crate::loader::{Loader, Order};
-use crate::manifest::{Manifest, Signature};
+use crate::manifest::{Manifest, Signature, is_plain};
 use crate::models::{self, Found, Models, Served};
 use crate::package::{Read, Ready, batching};
 use crate::queue::{Question, Refused};
 use crate::store::ModelStore;
 
 const OPERATION: &str = "predictor.predict";
+/// Orders to load a model that may wait for the one that is being loaded.
+const ORDERS_MAX: usize = 32;
 
 /// The models of a folder and of a store. Dropping it ends their threads.
 pub struct Engine {
@@ -31,7 +33,7 @@ pub struct Engine {
     settings: Settings,
     store: Option<ModelStore>,
     cache: Option<ResultCache>,
-    orders: Option<Mutex<Sender<Order>>>,
+    orders: Option<SyncSender<Order>>,
     loader: Option<JoinHandle<()>>,
     /// Closed when what is configured was loaded, or the loader has ended in whatever way.
     loading: watch::Receiver<()>,
@@ -70,7 +72,7 @@ impl Engine {
     fn begin(settings: Settings, store: Option<(ModelStore, Handle)>) -> Self {
         let models: Arc<Models> = Arc::default();
         let ((held, loading), (stop, stopped), (orders, taken)) =
-            (watch::channel(()), watch::channel(()), channel());
+            (watch::channel(()), watch::channel(()), sync_channel(ORDERS_MAX));
         let cache = ResultCache::new(settings.cache_bytes_max);
         let kept = store.as_ref().map(|(store, _)| store.clone());
         let loader = Loader { models: Arc::clone(&models), settings: settings.clone(), store, stop: stopped };
@@ -85,7 +87,7 @@ impl Engine {
             settings,
             store: kept,
             cache,
-            orders: Some(Mutex::new(orders)),
+            orders: Some(orders),
             loader: loader.ok(),
             loading,
             stop: Some(stop),
@@ -258,12 +260,20 @@ impl ModelRepository for Engine {
     }
 
     async fn load(&self, model: &str, version: Option<&str>) -> Result<()> {
-        let ended = || Error::new(ErrorKind::Unavailable, "models.load").with_cause("the loader has ended");
+        if !is_plain(model) || version.is_some_and(|version| !is_plain(version)) {
+            let words = "that is no name of a model, or of a version";
+            return Err(Error::new(ErrorKind::InvalidInput, "models.load").with_cause(words));
+        }
+        let unavailable =
+            |words: &'static str| Error::new(ErrorKind::Unavailable, "models.load").with_cause(words);
+        let ended = || unavailable("the loader has ended");
         let (done, answer) = oneshot::channel();
         let order = Order { model: model.to_owned(), version: version.map(str::to_owned), done };
         let orders = self.orders.as_ref().ok_or_else(ended)?;
-        let sent = orders.lock().unwrap_or_else(PoisonError::into_inner).send(order);
-        sent.map_err(|_ended| ended())?;
+        orders.try_send(order).map_err(|refused| match refused {
+            TrySendError::Full(_) => unavailable("too many models are to be loaded: ask again later"),
+            TrySendError::Disconnected(_) => ended(),
+        })?;
         answer.await.map_err(|_ended| ended())?
     }
 

@@ -83,6 +83,20 @@ pub(crate) fn check(
     Ok(words.collect::<Vec<_>>().join("; "))
 }
 
+/// Rows that are all run before, one number of them after the other.
+const ROWS_EACH: usize = 8;
+/// Values of an input that are run before: no usual request carries more.
+const WARM_VALUES_MAX: usize = 1 << 24;
+
+/// The numbers of rows to run before anybody asks: the small ones, above them the powers of two, and the largest.
+pub(crate) fn sizes(rows_max: usize, manifest: &Manifest) -> impl Iterator<Item = usize> {
+    let fits = |rows: usize| {
+        manifest.inputs.iter().all(|input| input.len(rows).is_some_and(|values| values <= WARM_VALUES_MAX))
+    };
+    let is_wanted = move |rows: &usize| *rows <= ROWS_EACH || rows.is_power_of_two() || *rows == rows_max;
+    (1..=rows_max).filter(is_wanted).take_while(move |rows| fits(*rows))
+}
+
 /// Runs golden rows once in each of these numbers: the first run of a size is slow, and no client should be the one to see that.
 pub(crate) fn warm(
     sizes: impl Iterator<Item = usize>,
@@ -125,6 +139,17 @@ mod tests {
         // 1 * 6364136223846793005 + 1442695040888963407 = 7806831264735756412; its upper 24 bits are 7100271.
         assert_eq!(lcg64(1, 1), [(7_100_271 - 8_388_608) as f32 / 4_194_304.0]);
         assert!(lcg64(7, 10_000).iter().all(|value| (-2.0..2.0).contains(value)));
+    }
+
+    #[test]
+    fn every_size_that_is_used_is_near_one_that_was_run() {
+        let manifest = Manifest::parse(include_bytes!("../../../models/pat-s/manifest.json"), None).unwrap();
+        let sizes = |rows_max| super::sizes(rows_max, &manifest).collect::<Vec<_>>();
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(6), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(sizes(40), [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 40]);
+        // A week of minutes a row: 2^24 values are 1,664 of them.
+        assert_eq!(sizes(4_096).last(), Some(&1_024));
     }
 
     #[test]

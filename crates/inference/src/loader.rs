@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use ports::{Error, ErrorKind, ObjectKey, Result};
 use tokio::runtime::Handle;
@@ -12,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use crate::files::{self, Declared};
 use crate::models::Models;
 use crate::package::{Package, Read};
-use crate::store::{ModelStore, Newest};
+use crate::store::{Activation, ModelStore, Newest};
 use crate::{Settings, signature::SigningKey};
 
 /// That a version is to be loaded, or the active one, and who waits for it.
@@ -31,10 +32,14 @@ pub(crate) struct Loader {
 }
 
 /// The activations that were followed, by model.
-type Followed = BTreeMap<String, ObjectKey>;
+pub(crate) type Followed = BTreeMap<String, ObjectKey>;
 
 fn unreadable(reason: String) -> Error {
     Error::new(ErrorKind::Corrupt, "models.load").with_cause(reason)
+}
+
+fn unknown(name: &str, version: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "models.load").with_cause(format!("there is no model {name} {version}"))
 }
 
 fn stopped() -> Error {
@@ -52,17 +57,42 @@ impl Loader {
         let mut followed = Followed::new();
         let mut is_begun = self.begin(&mut followed);
         drop(held);
+        let mut refreshed = Instant::now();
         loop {
-            match orders.recv_timeout(self.settings.refresh) {
+            match orders.recv_timeout(self.settings.refresh.saturating_sub(refreshed.elapsed())) {
+                // Whoever asked has left.
+                Ok(order) if order.done.is_closed() => {}
                 Ok(Order { model, version, done }) => {
                     let loaded = self.load(&model, version.as_deref(), &mut followed);
                     if done.send(loaded).is_err() {
                         tracing::debug!(model, "nobody waited for the model");
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if !is_begun => is_begun = self.begin(&mut followed),
-                Err(RecvTimeoutError::Timeout) => self.follow(&mut followed),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // However many orders there are, the store's turn comes.
+            if refreshed.elapsed() >= self.settings.refresh {
+                if is_begun {
+                    self.follow(&mut followed);
+                } else {
+                    is_begun = self.begin(&mut followed);
+                }
+                self.revive(&mut followed);
+                refreshed = Instant::now();
+            }
+        }
+    }
+
+    /// Loads the versions again whose threads have ended: a run that panicked takes its thread with it.
+    pub(crate) fn revive(&self, followed: &mut Followed) {
+        for (name, version) in self.models.ended() {
+            tracing::error!(model = name, version, "the model's threads have ended: it is loaded again");
+            if let Err(error) = self.load_version(&name, &version) {
+                self.models.fail(&name, &version, words(&error), false);
+                if error.is_retryable() {
+                    followed.remove(&name);
+                }
             }
         }
     }
@@ -122,8 +152,10 @@ impl Loader {
             }
         };
         // The folder's version of a model of which another is active stays known, and is not loaded.
-        for name in activated.keys() {
-            self.models.set_aside(name);
+        for (name, newest) in &activated {
+            if let Ok(activation) = self.activation(name, newest) {
+                self.models.expect(name, &activation.version);
+            }
         }
         for (name, folder) in &folders {
             if !self.is_stopped() && !activated.contains_key(name) {
@@ -131,9 +163,7 @@ impl Loader {
                 let _reported = self.load_folder(name, folder, true);
             }
         }
-        for (name, newest) in &activated {
-            self.follow_one(name, newest, followed);
-        }
+        self.follow_all(&activated, followed);
         true
     }
 
@@ -142,34 +172,31 @@ impl Loader {
     }
 
     fn load(&self, name: &str, version: Option<&str>, followed: &mut Followed) -> Result<()> {
-        if let Some((store, handle)) = &self.store {
-            match version {
-                None => {
-                    let newest = self.wait(handle, store.newest())?.remove(name);
-                    if let Some(newest) = newest {
-                        followed.insert(name.to_owned(), newest.key.clone());
-                        return self.load_activated(name, &newest);
-                    }
-                }
-                Some(version) => match self.load_stored((name, version), None, false) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    loaded => return loaded,
-                },
-            }
-        }
-        let folders = self.folders();
-        let unknown = || {
-            let what = format!("there is no model {name} {}", version.unwrap_or_default());
-            Error::new(ErrorKind::NotFound, "models.load").with_cause(what)
-        };
-        let folder = folders.get(name).ok_or_else(unknown)?;
         if let Some(version) = version {
-            let read = Read::folder(folder, Some(name), self.key()).map_err(unreadable)?;
-            if read.declared.manifest.version != version {
-                return Err(unknown());
+            return self.load_version(name, version);
+        }
+        if let Some((store, handle)) = &self.store
+            && let Some(newest) = self.wait(handle, store.newest())?.remove(name)
+        {
+            return self.load_activated(name, &newest, followed);
+        }
+        let folder = self.folders().remove(name).ok_or_else(|| unknown(name, ""))?;
+        self.load_folder(name, &folder, true)
+    }
+
+    fn load_version(&self, name: &str, version: &str) -> Result<()> {
+        if self.store.is_some() {
+            match self.load_stored((name, version), None, false) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                loaded => return loaded,
             }
         }
-        self.load_folder(name, folder, version.is_none())
+        let folder = self.folders().remove(name).ok_or_else(|| unknown(name, version))?;
+        let read = Read::folder(&folder, Some(name), self.key()).map_err(unreadable)?;
+        if read.declared.manifest.version != version {
+            return Err(unknown(name, version));
+        }
+        self.load_folder(name, &folder, false)
     }
 
     fn load_folder(&self, name: &str, folder: &Path, is_active: bool) -> Result<()> {
@@ -186,10 +213,27 @@ impl Loader {
         }
     }
 
-    fn load_activated(&self, name: &str, newest: &Newest) -> Result<()> {
-        let Some((store, handle)) = &self.store else { return Ok(()) };
-        let activation = self.wait(handle, store.activation(newest))?;
-        self.load_stored((name, &activation.version), Some(&activation.manifest_sha256), true)
+    /// Which version is active. Where that cannot be read the model is not one that nobody knows: it is unavailable.
+    fn activation(&self, name: &str, newest: &Newest) -> Result<Activation> {
+        let Some((store, handle)) = &self.store else {
+            return Err(Error::new(ErrorKind::NotFound, "models.load"));
+        };
+        self.wait(handle, store.activation(newest)).inspect_err(|error| {
+            let reason = format!("its activation cannot be read: {}", words(error));
+            tracing::error!(model = name, reason, "the model is unavailable");
+            self.models.fail(name, "", reason, true);
+        })
+    }
+
+    fn load_activated(&self, name: &str, newest: &Newest, followed: &mut Followed) -> Result<()> {
+        // Not followed where it cannot be read: it is tried again.
+        let Activation { version, manifest_sha256, .. } = self.activation(name, newest)?;
+        let loaded = self.load_stored((name, &version), Some(&manifest_sha256), true);
+        // What may be otherwise next time is tried again; a model that is wrong stays so.
+        if loaded.as_ref().err().is_none_or(|error| !error.is_retryable()) {
+            followed.insert(name.to_owned(), newest.key.clone());
+        }
+        loaded
     }
 
     fn load_stored(
@@ -216,10 +260,20 @@ impl Loader {
             }
             Err(error) if error.kind() == ErrorKind::NotFound && !is_active => Err(error),
             Err(error) => {
-                tracing::error!(model = name, version, reason = words(&error), "the version is unavailable");
-                self.models.fail(name, version, words(&error), is_active);
+                self.failed((name, version), &error, is_active);
                 Err(error)
             }
+        }
+    }
+
+    /// Keeps why a version cannot be used, but not what may be otherwise next time, unless it is the active one's.
+    fn failed(&self, (name, version): (&str, &str), error: &Error, is_active: bool) {
+        let reason = words(error);
+        tracing::error!(model = name, version, reason, "the version is unavailable");
+        if is_active || !error.is_retryable() {
+            self.models.fail(name, version, reason, is_active);
+        } else {
+            self.models.forget(name, version);
         }
     }
 
@@ -242,9 +296,7 @@ impl Loader {
                 Ok(())
             }
             Err(error) => {
-                let reason = words(&error);
-                tracing::error!(model = name, version, reason, "the model is unavailable");
-                self.models.fail(name, version, reason, is_active);
+                self.failed((name, version), &error, is_active);
                 Err(error)
             }
         }
@@ -254,24 +306,16 @@ impl Loader {
     fn follow(&self, followed: &mut Followed) {
         let Some((store, handle)) = &self.store else { return };
         match self.wait(handle, store.newest()) {
-            Ok(activated) => {
-                for (name, newest) in &activated {
-                    self.follow_one(name, newest, followed);
-                }
-            }
+            Ok(activated) => self.follow_all(&activated, followed),
             Err(error) => tracing::warn!(reason = words(&error), "the models' activations cannot be read"),
         }
     }
 
-    fn follow_one(&self, name: &str, newest: &Newest, followed: &mut Followed) {
-        if self.is_stopped() || followed.get(name) == Some(&newest.key) {
-            return;
-        }
-        match self.load_activated(name, newest) {
-            // What may be otherwise next time is tried again; a model that is wrong stays so.
-            Err(error) if error.is_retryable() => {}
-            Ok(()) | Err(_) => {
-                followed.insert(name.to_owned(), newest.key.clone());
+    fn follow_all(&self, activated: &BTreeMap<String, Newest>, followed: &mut Followed) {
+        for (name, newest) in activated {
+            if !self.is_stopped() && followed.get(name) != Some(&newest.key) {
+                // It is logged, and kept as the version's state.
+                let _reported = self.load_activated(name, newest, followed);
             }
         }
     }

@@ -10,6 +10,13 @@ use serde::{Deserialize, Serialize};
 /// Version 2 has what version 1 has, and the fields that say so.
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 
+/// Rows of one request, and of a golden case, as in the configuration.
+const ROWS_MAX: usize = 4_096;
+/// Rows of one execution that requests share, as in the configuration.
+const BATCH_ROWS_MAX: usize = 256;
+/// A generated input is held in memory: 256 MiB.
+const GOLDEN_VALUES_MAX: usize = 1 << 26;
+
 /// What a name or a version may be: a part of a path, a URL and an object's key.
 pub(crate) fn is_plain(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -253,8 +260,11 @@ impl Manifest {
             return Err("inputs cannot be on request, and not every output can".to_owned());
         }
         let Batching { rows_max, batch_rows_max, .. } = self.batching;
-        if rows_max == Some(0) || batch_rows_max == Some(0) {
-            return Err("batching: rows_max and batch_rows_max must be above 0".to_owned());
+        let fits = |rows: Option<usize>, max| rows.is_none_or(|rows| (1..=max).contains(&rows));
+        if !fits(rows_max, ROWS_MAX) || !fits(batch_rows_max, BATCH_ROWS_MAX) {
+            return Err(format!(
+                "batching: rows_max must be 1 to {ROWS_MAX}, and batch_rows_max 1 to {BATCH_ROWS_MAX}"
+            ));
         }
         self.check_files()?;
         self.check_golden()
@@ -300,6 +310,13 @@ impl Manifest {
                 case.inputs.iter().map(|input| &input.name).eq(self.inputs.iter().map(|input| &input.name));
             let one_source =
                 case.inputs.iter().all(|input| input.lcg64_seed.is_some() != input.file.is_some());
+            let count =
+                |signature: &Signature| signature.len(case.rows).filter(|count| *count <= GOLDEN_VALUES_MAX);
+            if case.rows > ROWS_MAX || self.inputs.iter().any(|input| count(input).is_none()) {
+                return Err(format!(
+                    "a golden case has at most {ROWS_MAX} rows, and {GOLDEN_VALUES_MAX} values of an input"
+                ));
+            }
             if case.rows == 0 || !named || !one_source {
                 return Err("a golden case needs rows, and each input from a seed or from a file".to_owned());
             }

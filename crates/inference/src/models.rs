@@ -54,6 +54,34 @@ pub(crate) struct Found {
     pub(crate) served: Result<Served, String>,
 }
 
+impl Versions {
+    fn version(&mut self, name: &str, version: &str) -> &mut Version {
+        self.known.entry(version.to_owned()).or_insert_with(|| Version::new(name, version))
+    }
+
+    /// Makes `version` the one that is meant, unless the one that was answers.
+    fn prefer(&mut self, version: &str) {
+        if let Some(before) = self.active.clone().filter(|one| one != version) {
+            if self.known.get(&before).is_some_and(Version::answers) {
+                return;
+            }
+            drop(self.retire(&before));
+        }
+        self.active = Some(version.to_owned());
+    }
+
+    /// Takes a version out of service. What could not even be read is nothing to keep.
+    fn retire(&mut self, version: &str) -> Option<Ready> {
+        let one = self.known.get_mut(version)?;
+        one.counters.ready(false);
+        let over = std::mem::replace(&mut one.state, State::Idle).into_ready();
+        if version.is_empty() {
+            self.known.remove(version);
+        }
+        over
+    }
+}
+
 impl Models {
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Versions>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
@@ -74,7 +102,7 @@ impl Models {
         };
         let found = versions.known.get(version)?;
         let served = match (&found.state, &found.declared) {
-            (State::Ready(ready), Some(declared)) => {
+            (State::Ready(ready), Some(declared)) if found.answers() => {
                 Ok(Served { declared: Arc::clone(declared), queue: ready.threads.queue().clone() })
             }
             (State::Idle, _) => Err(format!("the model {name} {version} is not loaded")),
@@ -88,14 +116,14 @@ impl Models {
         let version = &declared.manifest.version;
         let mut models = self.write();
         let versions = models.entry(name.to_owned()).or_default();
-        let known = versions.known.entry(version.clone()).or_insert_with(|| Version::new(name, version));
-        if !matches!(known.state, State::Ready(_)) {
+        let known = versions.version(name, version);
+        if !known.answers() {
             known.declared = Some(Arc::clone(declared));
             known.state = State::Loading;
         }
         let counters = Arc::clone(&known.counters);
-        if is_active && versions.active.is_none() {
-            versions.active = Some(version.clone());
+        if is_active {
+            versions.prefer(version);
         }
         counters
     }
@@ -113,48 +141,79 @@ impl Models {
         let version = &declared.manifest.version;
         let mut models = self.write();
         let versions = models.entry(name.to_owned()).or_default();
-        let known = versions.known.entry(version.clone()).or_insert_with(|| Version::new(name, version));
+        let known = versions.version(name, version);
         known.declared = Some(Arc::clone(declared));
         known.counters.ready(true);
-        let mut over = vec![std::mem::replace(&mut known.state, State::Ready(ready))];
-        if is_active
-            && let Some(before) = versions.active.replace(version.clone()).filter(|one| one != version)
-            && let Some(before) = versions.known.get_mut(&before)
-        {
-            before.counters.ready(false);
-            over.push(std::mem::replace(&mut before.state, State::Idle));
+        let mut over = vec![std::mem::replace(&mut known.state, State::Ready(ready)).into_ready()];
+        if is_active {
+            if let Some(before) = versions.active.replace(version.clone()).filter(|one| one != version) {
+                over.push(versions.retire(&before));
+            }
+            // What could not be read before was, if it was about this one.
+            over.push(versions.retire(""));
         }
-        over.into_iter().filter_map(State::into_ready).collect()
+        over.into_iter().flatten().collect()
     }
 
-    /// It cannot be used. One that answers goes on as it was.
+    /// It cannot be used. One that answers goes on as it was; one that nobody knows, and that is not to be the active one, stays
+    /// unknown: whoever asks for versions that there are not does not make them.
     pub(crate) fn fail(&self, name: &str, version: &str, reason: String, is_active: bool) {
         let mut models = self.write();
+        let is_known = |models: &BTreeMap<String, Versions>| {
+            models.get(name).is_some_and(|versions| versions.known.contains_key(version))
+        };
+        if !is_active && !is_known(&models) {
+            return;
+        }
         let versions = models.entry(name.to_owned()).or_default();
-        let known = versions.known.entry(version.to_owned()).or_insert_with(|| Version::new(name, version));
-        if !matches!(known.state, State::Ready(_)) {
+        let known = versions.version(name, version);
+        if !known.answers() {
             known.counters.ready(false);
             known.state = State::Unavailable(reason);
         }
-        if is_active && versions.active.is_none() {
-            versions.active = Some(version.to_owned());
+        if is_active {
+            versions.prefer(version);
         }
     }
 
-    /// Another version than those that are known is to be the active one: those that do not answer are not loaded.
-    pub(crate) fn set_aside(&self, name: &str) {
-        if let Some(versions) = self.write().get_mut(name) {
-            versions.active = None;
-            for version in versions.known.values_mut().filter(|one| !matches!(one.state, State::Ready(_))) {
-                version.state = State::Idle;
-            }
+    /// It was not loaded, and could be another time.
+    pub(crate) fn forget(&self, name: &str, version: &str) {
+        if let Some(known) = self.write().get_mut(name).and_then(|versions| versions.known.get_mut(version))
+            && matches!(known.state, State::Loading)
+        {
+            known.state = State::Idle;
         }
+    }
+
+    /// `version` is to be the active one: others that do not answer are not loaded.
+    pub(crate) fn expect(&self, name: &str, version: &str) {
+        let mut models = self.write();
+        let versions = models.entry(name.to_owned()).or_default();
+        for one in versions.known.values_mut().filter(|one| !one.answers()) {
+            one.state = State::Idle;
+        }
+        versions.prefer(version);
+        let known = versions.version(name, version);
+        if !known.answers() {
+            known.state = State::Loading;
+        }
+    }
+
+    /// The versions that were ready and whose threads have ended since.
+    pub(crate) fn ended(&self) -> Vec<(String, String)> {
+        let models = self.read();
+        let all = models.iter().flat_map(|(name, versions)| {
+            let ended = |one: &Version| matches!(one.state, State::Ready(_)) && !one.answers();
+            let ended = versions.known.iter().filter(move |(_, one)| ended(one));
+            ended.map(move |(version, _)| (name.clone(), version.clone()))
+        });
+        all.collect()
     }
 
     /// Nobody can say which version is to answer.
     pub(crate) fn wait_for_store(&self, name: &str, reason: &str) {
         if let Some(versions) = self.write().get_mut(name) {
-            for version in versions.known.values_mut().filter(|one| !matches!(one.state, State::Ready(_))) {
+            for version in versions.known.values_mut().filter(|one| !one.answers()) {
                 version.state = State::Unavailable(reason.to_owned());
             }
         }
@@ -183,7 +242,11 @@ impl Models {
         let all = models.iter().flat_map(|(name, versions)| {
             versions.known.iter().map(move |(version, known)| {
                 let active = versions.active.as_ref() == Some(version);
-                (!matches!(known.state, State::Idle), known.status((name, active), settings, is_over))
+                let mut status = known.status((name, active), settings, is_over);
+                if status.version.is_none() && !version.is_empty() {
+                    status.version = Some(version.clone());
+                }
+                (!matches!(known.state, State::Idle), status)
             })
         });
         all.collect()
@@ -204,10 +267,16 @@ impl Version {
         Self { declared: None, counters: Counters::new(name, version), state: State::Idle }
     }
 
+    /// Whether it is ready, and its threads are there.
+    fn answers(&self) -> bool {
+        matches!(&self.state, State::Ready(ready) if !ready.threads.queue().is_closed())
+    }
+
     fn status(&self, (name, active): (&str, bool), settings: &Settings, is_over: bool) -> ModelStatus {
         let mut status = known(name, self.declared.as_deref(), settings);
         status.active = active;
         status.state = match &self.state {
+            State::Ready(_) if !self.answers() => unavailable("its threads have ended: see the log"),
             State::Ready(Ready { golden, execution_provider, normalisation, .. }) => {
                 status.normalisation.clone_from(normalisation);
                 ModelState::Ready {

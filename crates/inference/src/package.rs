@@ -13,7 +13,7 @@ use crate::queue::{Limits, Threads};
 use crate::runtime::OnnxRuntime;
 use crate::session::OnnxSession;
 use crate::signature::SigningKey;
-use crate::store::ModelStore;
+use crate::store::{Bundle, ModelStore};
 use crate::{Settings, golden, providers};
 
 /// The bytes of a version of a model, which are what its manifest says, and which are signed where a key is configured.
@@ -22,6 +22,7 @@ pub struct Package {
     files: Files,
     manifest: Vec<u8>,
     bundle: Option<Vec<u8>>,
+    is_verified: bool,
     /// Where the model file is, for errors.
     place: String,
 }
@@ -46,6 +47,8 @@ pub(crate) struct Read {
     pub(crate) declared: Arc<Declared>,
     pub(crate) manifest: Vec<u8>,
     pub(crate) bundle: Option<Vec<u8>>,
+    /// Whether there was a key to verify the bundle with.
+    pub(crate) is_verified: bool,
 }
 
 impl Read {
@@ -57,7 +60,7 @@ impl Read {
         let (manifest, bundle) = files::of_folder(folder)?;
         let declared = Declared::read(name, &manifest, bundle.as_deref(), key)
             .map_err(|reason| format!("{}/{reason}", folder.display()))?;
-        Ok(Self { declared: Arc::new(declared), manifest, bundle })
+        Ok(Self { declared: Arc::new(declared), manifest, bundle, is_verified: key.is_some() })
     }
 
     /// `NotFound` where the version is not stored, `Corrupt` where it is not what it should be.
@@ -77,7 +80,7 @@ impl Read {
         if declared.manifest.version != version {
             return Err(corrupt(format!("its manifest is of version {}", declared.manifest.version)));
         }
-        Ok(Self { declared: Arc::new(declared), manifest, bundle })
+        Ok(Self { declared: Arc::new(declared), manifest, bundle, is_verified: key.is_some() })
     }
 }
 
@@ -90,8 +93,8 @@ impl Package {
     pub(crate) fn in_folder(read: Read, folder: &Path) -> Result<Self, String> {
         let files = Files::read(folder, &read.declared.manifest.files)?;
         let place = folder.join(&read.declared.manifest.model).display().to_string();
-        let Read { declared, manifest, bundle } = read;
-        Ok(Self { declared, files, manifest, bundle, place })
+        let Read { declared, manifest, bundle, is_verified } = read;
+        Ok(Self { declared, files, manifest, bundle, is_verified, place })
     }
 
     /// Of a store. `Corrupt` where it is not what its manifest says.
@@ -105,7 +108,7 @@ impl Package {
     }
 
     pub(crate) async fn in_store(read: Read, store: &ModelStore) -> Result<Self> {
-        let Read { declared, manifest, bundle } = read;
+        let Read { declared, manifest, bundle, is_verified } = read;
         let place = format!("{} {}", declared.manifest.name, declared.manifest.version);
         let mut blobs = Vec::new();
         for file in &declared.manifest.files {
@@ -115,7 +118,7 @@ impl Package {
         let files = Files::verified(&declared.manifest.files, |_| blobs.next().ok_or_else(String::new))
             .map_err(|reason| Error::new(ErrorKind::Corrupt, "models.read").with_cause(reason))?;
         let place = format!("{place}: {}", declared.manifest.model);
-        Ok(Self { declared, files, manifest, bundle, place })
+        Ok(Self { declared, files, manifest, bundle, is_verified, place })
     }
 
     /// Which model it is.
@@ -142,7 +145,9 @@ impl Package {
 
     /// Stores it. A version is never replaced: the same one again is fine, another is a `Conflict`.
     pub async fn add_to(&self, store: &ModelStore) -> Result<()> {
-        store.add(&self.declared, &self.files, (&self.manifest, self.bundle.as_deref())).await
+        let is_verified = self.is_verified;
+        let bundle = self.bundle.as_deref().map(|bytes| Bundle { bytes, is_verified });
+        store.add(&self.declared, &self.files, (&self.manifest, bundle)).await
     }
 
     fn sessions(&self, settings: &Settings) -> Result<Opened, String> {
@@ -154,6 +159,9 @@ impl Package {
         let (_, outputs) = manifest.output_names();
         let named = |reason: String| format!("{}: {reason}", self.place);
         let memory = settings.device_memory_bytes_max;
+        let batching = self.batching(settings);
+        let rows_max =
+            batching.rows_max.unwrap_or(settings.rows_max).max(batching.batch_rows_max.unwrap_or(1));
         let (mut provider, mut golden, mut sessions) =
             (settings.execution_provider, String::new(), Vec::new());
         for _ in 0..settings.sessions_per_model {
@@ -164,8 +172,7 @@ impl Package {
                 OnnxSession::new(opened.session, opened.host, &manifest.inputs, &manifest.outputs)
                     .map_err(named)?;
             golden = golden::check(&cases, &mut session, &outputs).map_err(named)?;
-            let sizes = 1..=self.batching(settings).batch_rows_max.unwrap_or(1);
-            golden::warm(sizes, &cases, &mut session, &outputs).map_err(named)?;
+            golden::warm(golden::sizes(rows_max, manifest), &cases, &mut session, &outputs).map_err(named)?;
             sessions.push(session);
         }
         Ok(Opened { sessions, golden, execution_provider: provider.name() })

@@ -215,6 +215,11 @@ impl Queue {
         self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it takes nothing more: it was closed, or the threads have ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
     fn close(&self) {
         self.lock().is_closed = true;
         self.0.changed.notify_all();

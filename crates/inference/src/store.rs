@@ -39,6 +39,12 @@ pub struct Activation {
     pub predecessor: Option<String>,
 }
 
+/// A signature, and whether it was verified here.
+pub(crate) struct Bundle<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) is_verified: bool,
+}
+
 /// The newest activation of a model, and the key that it has.
 #[derive(Clone, Debug)]
 pub(crate) struct Newest {
@@ -68,6 +74,10 @@ fn manifest_key(name: &str, version: &str, ending: &str) -> Result<ObjectKey> {
         ));
     }
     ObjectKey::new(format!("{MANIFESTS}{name}/{version}.{ending}"))
+}
+
+fn blob_key(sha256: &str) -> Result<ObjectKey> {
+    ObjectKey::new(format!("{BLOBS}{sha256}"))
 }
 
 impl ModelStore {
@@ -133,7 +143,7 @@ impl ModelStore {
 
     /// A file by its hash, as it is stored: not verified yet.
     pub(crate) async fn blob(&self, sha256: &str, size: u64) -> Result<Vec<u8>> {
-        let key = ObjectKey::new(format!("{BLOBS}{sha256}"))?;
+        let key = blob_key(sha256)?;
         let object = self.0.get(&key, None).await?;
         let object = object.ok_or_else(|| error(ErrorKind::Corrupt, format!("{key} is missing")))?;
         let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -146,78 +156,122 @@ impl ModelStore {
         })
     }
 
-    /// Stores what was verified. A version is never replaced: the same one again is fine, another is a `Conflict`.
+    /// Stores what was verified. A version is never replaced: the same one again is fine, another is a `Conflict`. A signature
+    /// takes the place of another one only where it was verified.
     pub(crate) async fn add(
         &self,
         declared: &Declared,
         files: &Files,
-        (manifest, bundle): (&[u8], Option<&[u8]>),
+        (manifest, bundle): (&[u8], Option<Bundle<'_>>),
     ) -> Result<()> {
         let (name, version) = (&declared.manifest.name, &declared.manifest.version);
         let key = manifest_key(name, version, "json")?;
-        if let Some(stored) = self.read(&key).await?
-            && stored != manifest
-        {
-            return Err(error(
-                ErrorKind::Conflict,
-                format!("{name} {version} is stored with another manifest; give the new one another version"),
-            ));
+        let taken = |what: &str| {
+            let words =
+                format!("{name} {version} is stored with another {what}; give the new one another version");
+            error(ErrorKind::Conflict, words)
+        };
+        let stored = self.read(&key).await?;
+        if stored.as_ref().is_some_and(|stored| stored != manifest) {
+            return Err(taken("manifest"));
         }
         for (_, bytes) in files.iter() {
-            let digest: [u8; 32] = Sha256::digest(bytes).into();
-            let key = ObjectKey::new(format!("{BLOBS}{}", hex::encode(digest)))?;
-            self.put_new(&key, bytes.to_vec(), Some(Sha256Digest(digest))).await?;
+            self.keep(bytes).await?;
         }
-        if let Some(bundle) = bundle {
-            let options = PutOptions { content_type: "application/json".to_owned(), ..PutOptions::default() };
-            self.0.put(&manifest_key(name, version, "sig")?, once(bundle.to_vec()), options).await?;
+        if let Some(Bundle { bytes, is_verified }) = bundle {
+            let key = manifest_key(name, version, "sig")?;
+            if !self.put_new(&key, bytes.to_vec(), None).await?
+                && self.read(&key).await?.is_none_or(|known| known != bytes)
+            {
+                // Of a version that is not stored yet, it may be another's who is adding it now.
+                if stored.is_none() || !is_verified {
+                    return Err(taken("signature"));
+                }
+                self.0.put(&key, once(bytes.to_vec()), PutOptions::default()).await?;
+            }
         }
         // The last one: a version that is listed is complete.
-        self.put_new(&key, manifest.to_vec(), None).await.map(drop)
+        if !self.put_new(&key, manifest.to_vec(), None).await?
+            && self.read(&key).await?.is_none_or(|stored| stored != manifest)
+        {
+            return Err(taken("manifest"));
+        }
+        // Files that another version had, too, may have been removed with that in the meantime.
+        for (_, bytes) in files.iter() {
+            if self.0.head(&blob_key(&hex::encode(Sha256::digest(bytes)))?).await?.is_none() {
+                self.keep(bytes).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// Makes a stored version the active one, and says which was before. One that is active stays so, with its predecessor.
+    /// Stores a file, unless it is there as it is.
+    async fn keep(&self, bytes: &[u8]) -> Result<()> {
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        let sha256 = hex::encode(digest);
+        match self.blob(&sha256, bytes.len() as u64).await {
+            Ok(stored) if stored == bytes => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            // It is missing, or is not what its name says.
+            Ok(_) | Err(_) => {}
+        }
+        let options = PutOptions { sha256: Some(Sha256Digest(digest)), ..PutOptions::default() };
+        self.0.put(&blob_key(&sha256)?, once(bytes.to_vec()), options).await.map(drop)
+    }
+
+    /// Makes a stored version the active one, and says which was before. Of the one that is active already, it says that.
     pub async fn activate(&self, name: &str, version: &str, now: Timestamp) -> Result<Activation> {
-        let stored = self.manifest(name, version).await?;
-        let (manifest, _) =
-            stored.ok_or_else(|| error(ErrorKind::NotFound, format!("{name} {version} is not stored")))?;
         let newest = self.newest_of(name).await?;
         let before = match &newest {
             Some(newest) => Some(self.activation(newest).await?),
             None => None,
         };
+        let predecessor = before.as_ref().map(|before| before.version.clone());
+        self.append((name, version), (newest, before), (predecessor, now)).await
+    }
+
+    /// Puts the activation after the newest one.
+    async fn append(
+        &self,
+        (name, version): (&str, &str),
+        (newest, before): (Option<Newest>, Option<Activation>),
+        (predecessor, now): (Option<String>, Timestamp),
+    ) -> Result<Activation> {
+        let stored = self.manifest(name, version).await?;
+        let (manifest, _) =
+            stored.ok_or_else(|| error(ErrorKind::NotFound, format!("{name} {version} is not stored")))?;
         let manifest_sha256 = hex::encode(Sha256::digest(&manifest));
-        if let Some(before) = &before
+        if let Some(before) = before
             && before.version == version
             && before.manifest_sha256 == manifest_sha256
         {
-            return Ok(before.clone());
+            return Ok(before);
         }
-        let activation = Activation {
-            version: version.to_owned(),
-            manifest_sha256,
-            activated_at: now,
-            predecessor: before.map(|before| before.version),
-        };
+        let predecessor = predecessor.filter(|before| before != version);
+        let activation =
+            Activation { version: version.to_owned(), manifest_sha256, activated_at: now, predecessor };
         let number = newest.map_or(u64::MAX, |newest| newest.number.saturating_sub(1));
         let key = ObjectKey::new(format!("{ACTIVE}{name}/{number:020}.json"))?;
         let bytes = serde_json::to_vec(&activation).map_err(|cause| error(ErrorKind::Unexpected, cause))?;
-        if self.put_new(&key, bytes, None).await? {
-            Ok(activation)
-        } else {
-            Err(error(
-                ErrorKind::Conflict,
-                format!("another version of {name} was activated at the same time"),
-            ))
+        if !self.put_new(&key, bytes, None).await? {
+            let words = format!("another version of {name} was activated at the same time");
+            return Err(error(ErrorKind::Conflict, words));
         }
+        if self.manifest(name, version).await?.is_none() {
+            self.0.delete(&key).await?;
+            let words = format!("{name} {version} was removed at the same time");
+            return Err(error(ErrorKind::Conflict, words));
+        }
+        Ok(activation)
     }
 
-    /// Makes the version active again that was before.
+    /// Makes the version active again that was before, with what was before that: one more rollback goes further back.
     pub async fn rollback(&self, name: &str, now: Timestamp) -> Result<Activation> {
-        let active = self.active(name).await?;
-        let active = active
+        let newest = self.newest_of(name).await?;
+        let newest = newest
             .ok_or_else(|| error(ErrorKind::NotFound, format!("no version of {name} was activated")))?;
-        let before = active.predecessor.ok_or_else(|| {
+        let active = self.activation(&newest).await?;
+        let before = active.predecessor.clone().ok_or_else(|| {
             error(
                 ErrorKind::NotFound,
                 format!(
@@ -226,35 +280,80 @@ impl ModelStore {
                 ),
             )
         })?;
-        self.activate(name, &before, now).await
+        let mut predecessor = None;
+        for (_, earlier) in self.keys(&format!("{ACTIVE}{name}/")).await?.into_iter().filter_map(of_key) {
+            let earlier = self.activation(&earlier).await?;
+            if earlier.version == before {
+                predecessor = earlier.predecessor;
+                break;
+            }
+        }
+        self.append((name, &before), (Some(newest), Some(active)), (predecessor, now)).await
     }
 
-    /// Removes a version that is not active, and the files that no other version has. Says how many files.
+    /// Removes a version that is not active, and the files that no other version has. Says how many files. What comes to need them
+    /// in the meantime gets them back.
     pub async fn remove(&self, name: &str, version: &str) -> Result<usize> {
-        if self.active(name).await?.is_some_and(|active| active.version == version) {
-            return Err(error(
-                ErrorKind::Conflict,
-                format!("{name} {version} is active; activate another version first"),
-            ));
+        let in_use = || {
+            let words = format!("{name} {version} is active; activate another version first");
+            error(ErrorKind::Conflict, words)
+        };
+        if self.is_active(name, version).await? {
+            return Err(in_use());
         }
         let stored = self.manifest(name, version).await?;
-        let (manifest, _) =
+        let (manifest, bundle) =
             stored.ok_or_else(|| error(ErrorKind::NotFound, format!("{name} {version} is not stored")))?;
-        let mut unused = blobs(&manifest)?;
-        self.0.delete(&manifest_key(name, version, "json")?).await?;
-        self.0.delete(&manifest_key(name, version, "sig")?).await?;
-        for (other, versions) in self.versions().await? {
-            for version in versions {
-                if let Some((manifest, _)) = self.manifest(&other, &version).await? {
+        // Before anything is deleted: a manifest that cannot be read ends it here.
+        let unused = self.unused(blobs(&manifest)?, Some((name, version))).await?;
+        let (manifest_key, bundle_key) =
+            (manifest_key(name, version, "json")?, manifest_key(name, version, "sig")?);
+        self.0.delete(&manifest_key).await?;
+        self.0.delete(&bundle_key).await?;
+        if self.is_active(name, version).await? {
+            if let Some(bundle) = bundle {
+                self.put_new(&bundle_key, bundle, None).await?;
+            }
+            self.put_new(&manifest_key, manifest, None).await?;
+            return Err(in_use());
+        }
+        let mut removed = BTreeMap::new();
+        for sha256 in unused {
+            let key = blob_key(&sha256)?;
+            if let Some(object) = self.0.get(&key, None).await? {
+                removed.insert(sha256, collect(object.body, usize::MAX).await?);
+                self.0.delete(&key).await?;
+            }
+        }
+        // A version that was listed before now may count on them; one that is listed later looks for them itself.
+        let unused = self.unused(removed.keys().cloned().collect(), None).await?;
+        for (sha256, bytes) in &removed {
+            if !unused.contains(sha256) {
+                self.0.put(&blob_key(sha256)?, once(bytes.clone()), PutOptions::default()).await?;
+            }
+        }
+        Ok(unused.len())
+    }
+
+    async fn is_active(&self, name: &str, version: &str) -> Result<bool> {
+        Ok(self.active(name).await?.is_some_and(|active| active.version == version))
+    }
+
+    /// Those of `blobs` that no stored version has, `except` one.
+    async fn unused(
+        &self,
+        mut unused: BTreeSet<String>,
+        except: Option<(&str, &str)>,
+    ) -> Result<BTreeSet<String>> {
+        for (name, versions) in self.versions().await? {
+            for version in versions.iter().filter(|version| except != Some((&name, version))) {
+                if let Some((manifest, _)) = self.manifest(&name, version).await? {
                     let used = blobs(&manifest)?;
                     unused.retain(|blob| !used.contains(blob));
                 }
             }
         }
-        for blob in &unused {
-            self.0.delete(&ObjectKey::new(format!("{BLOBS}{blob}"))?).await?;
-        }
-        Ok(unused.len())
+        Ok(unused)
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<ObjectKey>> {

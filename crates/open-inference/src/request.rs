@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, time::Duration};
 
 use serde::{
     Deserialize,
-    de::{Deserializer, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use crate::{DATATYPE, DIMENSIONS_MAX, Fault, TENSORS_MAX, TEXT_BYTES_MAX, Tensor, data::Data, volume};
@@ -88,9 +88,9 @@ struct Wire {
     id: Option<String>,
     #[serde(default)]
     parameters: Object<Parameters>,
-    inputs: Vec<Object<WireInput>>,
+    inputs: Few<Object<WireInput>, TENSORS_MAX>,
     #[serde(default)]
-    outputs: Vec<Object<WireOutput>>,
+    outputs: Few<Object<WireOutput>, TENSORS_MAX>,
 }
 
 #[derive(Default, Deserialize)]
@@ -104,7 +104,7 @@ struct Parameters {
 #[derive(Deserialize)]
 struct WireInput {
     name: String,
-    shape: Vec<i64>,
+    shape: Few<i64, DIMENSIONS_MAX>,
     datatype: String,
     #[serde(default)]
     parameters: Object<InputParameters>,
@@ -135,21 +135,16 @@ impl Wire {
     fn request(self, mut tensors: &[u8]) -> Result<Request, Fault> {
         let Parameters { binary_data_output, priority, timeout } = self.parameters.0;
         let wants_binary = binary_data_output.unwrap_or(false);
-        if self.inputs.len() > TENSORS_MAX || self.outputs.len() > TENSORS_MAX {
-            return Err(Fault::new(format!(
-                "a request has at most {TENSORS_MAX} inputs and {TENSORS_MAX} outputs"
-            )));
-        }
         if self.id.as_ref().is_some_and(|id| id.len() > TEXT_BYTES_MAX) {
             return Err(Fault::new(format!("an id has at most {TEXT_BYTES_MAX} bytes")));
         }
-        let inputs = self.inputs.into_iter().map(|input| input.0.tensor(&mut tensors));
+        let inputs = self.inputs.0.into_iter().map(|input| input.0.tensor(&mut tensors));
         let inputs: Vec<Tensor> = inputs.collect::<Result<_, _>>()?;
         if !tensors.is_empty() {
             let rest = tensors.len();
             return Err(Fault::new(format!("{rest} bytes follow the last input: see binary_data_size")));
         }
-        let outputs = self.outputs.into_iter().map(|output| output.0.requested(wants_binary));
+        let outputs = self.outputs.0.into_iter().map(|output| output.0.requested(wants_binary));
         Ok(Request {
             id: self.id.filter(|id| !id.is_empty()),
             inputs,
@@ -171,10 +166,7 @@ impl WireInput {
                 "the input {name} is not of the datatype {DATATYPE}, which is the only one here"
             )));
         }
-        if self.shape.len() > DIMENSIONS_MAX {
-            return Err(Fault::new(format!("the input {name} has more than {DIMENSIONS_MAX} dimensions")));
-        }
-        let shape = self.shape.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>();
+        let shape = self.shape.0.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>();
         let Ok(shape) = shape else {
             return Err(Fault::new(format!("the shape of the input {name} has a length below 0")));
         };
@@ -251,6 +243,44 @@ fn words(error: &serde_json::Error) -> Fault {
     let words = error.to_string();
     let expected = words.rsplit_once(", expected ").map(|(_, expected)| format!("expected {expected}"));
     Fault(format!("the request's JSON cannot be read: {}", expected.unwrap_or(words)))
+}
+
+/// An array of at most `MAX` elements: reading ends at one more, so that what is built is never more than is allowed.
+struct Few<T, const MAX: usize>(Vec<T>);
+
+impl<T, const MAX: usize> Default for Few<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements<T, const MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Elements<T, MAX> {
+            type Value = Few<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+                let mut few = Vec::new();
+                while let Some(element) = elements.next_element()? {
+                    if few.len() == MAX {
+                        return Err(A::Error::custom(format_args!(
+                            "there are at most {TENSORS_MAX} inputs, {TENSORS_MAX} outputs, and {DIMENSIONS_MAX} dimensions"
+                        )));
+                    }
+                    few.push(element);
+                }
+                Ok(Few(few))
+            }
+        }
+
+        deserializer.deserialize_seq(Elements(PhantomData))
+    }
 }
 
 /// A JSON object. serde would take an array as well, by the order in which our fields happen to stand.

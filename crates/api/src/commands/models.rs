@@ -78,12 +78,8 @@ impl ModelsCommand {
                     return models.verify(global, (model, version, folder)).await;
                 }
                 Self::Add { folder, activate } => models.add(global, folder, activate).await,
-                Self::Activate { model, version } => {
-                    models.activated(global, &model, models.store.activate(&model, &version, now).await)
-                }
-                Self::Rollback { model } => {
-                    models.activated(global, &model, models.store.rollback(&model, now).await)
-                }
+                Self::Activate { model, version } => models.activate(global, (&model, &version), now).await,
+                Self::Rollback { model } => models.rollback(global, &model, now).await,
                 Self::Remove { model, version } => models.remove(global, &model, &version).await,
             };
             done.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
@@ -207,6 +203,33 @@ impl Shelf {
             ),
         })?;
         Ok(())
+    }
+
+    /// What servers would refuse is not made the one that they are to use.
+    async fn verified(&self, model: &str, version: &str) -> anyhow::Result<()> {
+        let key = self.settings.signing_key.as_ref();
+        let package = Package::of_store(&self.store, model, version, key).await.map_err(reason)?;
+        let checked = package.check(&self.settings);
+        checked.map_err(|problem| anyhow::anyhow!("{model} {version} cannot be used: {problem}"))?;
+        Ok(())
+    }
+
+    async fn activate(
+        &self,
+        global: &Global,
+        (model, version): (&str, &str),
+        now: jiff::Timestamp,
+    ) -> anyhow::Result<()> {
+        self.verified(model, version).await?;
+        self.activated(global, model, self.store.activate(model, version, now).await)
+    }
+
+    async fn rollback(&self, global: &Global, model: &str, now: jiff::Timestamp) -> anyhow::Result<()> {
+        let active = self.store.active(model).await.map_err(reason)?;
+        if let Some(before) = active.and_then(|active| active.predecessor) {
+            self.verified(model, &before).await?;
+        }
+        self.activated(global, model, self.store.rollback(model, now).await)
     }
 
     fn activated(

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, ResponseError,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
@@ -42,22 +42,46 @@ pub(crate) async fn attend(
     let connection = request.conn_data::<Rc<Watch>>().cloned();
     let may_go_on = request.headers().contains_key(header::TRANSFER_ENCODING);
     let in_flight = connection.as_ref().map(|connection| connection.enter(may_go_on));
-    let response = if let Err(problem) = screen::refuse(&request, connection.as_deref()) {
+    // Before the request is given away, which does not come back where it takes too long.
+    let asked = Asked {
+        method: known(request.method()),
+        route: request.match_pattern().unwrap_or_else(|| "unmatched".to_owned()),
+        started,
+    };
+    let outcome = if let Err(problem) = screen::refuse(&request, connection.as_deref()) {
         let mut response = Refusal::from(problem).error_response();
         response.head_mut().set_connection_type(ConnectionType::Close);
-        request.into_response(response)
+        Ok(request.into_response(response))
     } else {
         screen::trim(&mut request);
         if is_let_in(&context, &request) {
-            served(&context, request, next).await?
+            served(&context, request, next).await
         } else {
-            request.into_response(Refusal::unauthorized().error_response())
+            Ok(request.into_response(Refusal::unauthorized().error_response()))
         }
     };
-    let mut response = response;
-    record(&response, &id, started);
-    dress(&context, response.response_mut().head_mut(), &id);
-    Ok(response.map_body(|_, body| BoxBody::new(Watched::new(body, in_flight))))
+    let watched = |body: BoxBody| BoxBody::new(Watched::new(body, in_flight));
+    match outcome {
+        Ok(mut response) => {
+            record(response.response(), &id, asked);
+            dress(&context, response.response_mut().head_mut(), &id);
+            Ok(response.map_body(|_, body| watched(body)))
+        }
+        Err(error) => {
+            let mut response = error.error_response();
+            record(&response, &id, asked);
+            dress(&context, response.head_mut(), &id);
+            let response = response.map_body(|_, body| watched(body));
+            Err(InternalError::from_response(error, response).into())
+        }
+    }
+}
+
+/// What is said of a request in the log and in metrics.
+struct Asked {
+    method: &'static str,
+    route: String,
+    started: Instant,
 }
 
 /// What the routes answer, if they do so in time.
@@ -90,12 +114,10 @@ fn is_let_in(context: &ModelContext, request: &ServiceRequest) -> bool {
         .is_some_and(|given| digest(&given).ct_eq(&digest(key.expose_secret())).into())
 }
 
-fn record(response: &ServiceResponse<BoxBody>, id: &str, started: Instant) {
-    let request = response.request();
-    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let (method, status) = (known(request.method()), response.status());
+fn record(response: &HttpResponse, id: &str, Asked { method, route, started }: Asked) {
+    let status = response.status();
     let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-    let refusal = response.response().error().and_then(|error| error.as_error::<Refusal>());
+    let refusal = response.error().and_then(|error| error.as_error::<Refusal>());
     let cause = refusal.and_then(Refusal::cause);
     let code = status.as_u16();
     // Thousands a second are answered: a line for each would be most of the work.

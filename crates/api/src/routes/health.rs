@@ -111,13 +111,15 @@ async fn parts(context: &Context) -> BTreeMap<&'static str, Part> {
     let platform = &context.app.platform;
     let models = async {
         let models = platform.predictor.models().await;
-        let down = models.iter().find_map(|model| match &model.state {
+        // What is only loaded beside the active version, or was found to be wrong, is no part of the service.
+        let active = models.iter().filter(|model| model.active);
+        let down = active.clone().find_map(|model| match &model.state {
             ModelState::Unavailable { reason } => Some(format!("{}: {reason}", model.name)),
             ModelState::Ready { .. } => None,
         });
         match down {
             Some(reason) => Err(reason),
-            None if models.is_empty() => Err("no model is configured".to_owned()),
+            None if active.count() == 0 => Err("no model is configured".to_owned()),
             None => Ok(()),
         }
     };
@@ -167,14 +169,9 @@ fn health_body(context: &Context, dependencies: BTreeMap<&'static str, Part>) ->
     (status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn ready(context: Ctx) -> HttpResponse {
     let (required, body) = health_body(&context, parts(&context).await);
-    let loading = context
-        .app
-        .platform
-        .predictor
-        .models()
-        .await
-        .iter()
-        .any(|model| matches!(&model.state, ModelState::Unavailable { reason } if reason == "loading"));
+    let loading = context.app.platform.predictor.models().await.iter().any(|model| {
+        model.active && matches!(&model.state, ModelState::Unavailable { reason } if reason == "loading")
+    });
     if required && !loading && !context.lifecycle.is_draining() {
         HttpResponse::Ok().json(body)
     } else {

@@ -3,6 +3,7 @@
 //! protocol is its own standard.
 
 mod about;
+mod bodies;
 mod infer;
 mod refusal;
 mod repository;
@@ -13,7 +14,7 @@ use actix_web::web;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{IdSource, ModelRepository, ModelState, ModelStatus, Predictor};
 
-pub(crate) use self::refusal::Refusal;
+pub(crate) use self::{bodies::Bodies, refusal::Refusal};
 use crate::{config::Config, context::Lifecycle};
 
 /// What every handler of the model server sees.
@@ -24,6 +25,7 @@ pub(crate) struct ModelContext {
     pub ids: Arc<dyn IdSource>,
     pub metrics: PrometheusHandle,
     pub lifecycle: Lifecycle,
+    pub bodies: Bodies,
 }
 
 /// Handlers get the context by this name.

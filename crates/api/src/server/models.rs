@@ -18,7 +18,7 @@ use crate::{
     context::Lifecycle,
     middleware::attend,
     platform,
-    routes::open_inference::{self, ModelContext, Models},
+    routes::open_inference::{self, Bodies, ModelContext, Models},
 };
 
 /// A running server of models.
@@ -45,6 +45,7 @@ impl ModelServer {
             ids: Arc::clone(&ids),
             metrics: metrics.clone(),
             lifecycle: Lifecycle::default(),
+            bodies: Bodies::new(config.inference.server.body_bytes_max),
         });
         let shared = context.clone();
         let app = move || {

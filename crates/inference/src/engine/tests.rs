@@ -6,6 +6,7 @@ use ports::Priority;
 
 use super::*;
 use crate::files::Declared;
+use crate::loader::Followed;
 use crate::queue::{Limits, Threads};
 use crate::session::Runner;
 
@@ -45,13 +46,13 @@ fn engine(deadline: Duration, cache_bytes_max: u64) -> Engine {
     let settings = Settings { queue_depth: 1, deadline, cache_bytes_max, ..Settings::new("") };
     let models = Arc::new(Models::default());
     models.begin("gate", &declared("1"), true);
-    let (orders, taken) = channel::<Order>();
+    let (orders, taken) = sync_channel::<Order>(1);
     Engine {
         models,
         cache: ResultCache::new(settings.cache_bytes_max),
         settings,
         store: None,
-        orders: Some(Mutex::new(orders)),
+        orders: Some(orders),
         // It lives until the engine is dropped.
         loader: Some(std::thread::spawn(move || taken.iter().for_each(drop))),
         loading: watch::channel(()).1,
@@ -287,6 +288,61 @@ async fn an_unloaded_model_is_unavailable_after_it_answered_what_it_had_taken() 
     for (model, version) in [("gate", Some("9")), ("other", None)] {
         assert_eq!(engine.unload(model, version).await.unwrap_err().kind(), ErrorKind::NotFound);
     }
+}
+
+/// Takes its thread with it.
+struct Panics;
+
+impl Runner for Panics {
+    fn run(&mut self, _: Vec<Tensor>, _: &[String]) -> Result<Vec<Tensor>, Cause> {
+        panic!("as a library might")
+    }
+}
+
+#[tokio::test]
+async fn a_model_whose_threads_have_ended_is_not_ready_and_is_loaded_again() {
+    let engine = engine(MINUTE, 0);
+    let limits =
+        Limits { depth: 1, rows_waiting_max: 9, wait_max: MINUTE, batch_rows_max: 1, delay: Duration::ZERO };
+    let counters = engine.models.begin("gate", &declared("1"), true);
+    let threads = Threads::start(vec![Panics], limits, counters).unwrap();
+    let ready = Ready { threads, golden: String::new(), execution_provider: "cpu", normalisation: None };
+    drop(engine.models.finish("gate", &declared("1"), ready, true));
+    let request = || PredictionRequest::new("gate", vec![x(&[1, 2], &[1.0, 2.0])]);
+    assert!(engine.predict(request()).await.is_err());
+    // The answer is dropped before the thread says that it has ended.
+    while engine.models.ended().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let ModelState::Unavailable { reason } = engine.models().await.remove(0).state else {
+        panic!("nobody would answer")
+    };
+    assert!(reason.contains("threads have ended"), "{reason}");
+    assert_eq!(engine.predict(request()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let (held, stop) = watch::channel(());
+    let loader =
+        Loader { models: Arc::clone(&engine.models), settings: engine.settings.clone(), store: None, stop };
+    loader.revive(&mut Followed::new());
+    drop(held);
+    // It was tried: there is no such folder any more.
+    let status = engine.models().await.remove(0);
+    assert!(status.active);
+    let ModelState::Unavailable { reason } = status.state else { panic!("it cannot be loaded") };
+    assert!(reason.contains("there is no model gate 1"), "{reason}");
+    assert!(engine.models.ended().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_name_is_refused_and_no_more_orders_wait_than_may() {
+    let mut engine = engine(MINUTE, 0);
+    for (model, version) in [("a b", None), ("gate", Some("../1")), ("", None)] {
+        assert_eq!(engine.load(model, version).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    let (orders, _held) = sync_channel(1);
+    engine.orders = Some(orders);
+    assert!(engine.load("gate", None).now_or_never().is_none());
+    let refused = engine.load("gate", None).now_or_never().unwrap().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ fn what_is_not_such_a_bundle_is_refused() {
 }
 
 /// A key of our own, which signs what no honest signer does.
-fn signed(statement: &Value) -> Result<Signed, String> {
+fn bundle(statement: &Value) -> (Vec<u8>, SigningKey) {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     let der =
         aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(pair.public_key())
@@ -83,7 +83,12 @@ fn signed(statement: &Value) -> Result<Signed, String> {
             "signatures": [{ "sig": STANDARD.encode(signature.as_ref()) }],
         },
     });
-    verify(bundle.to_string().as_bytes(), &key)
+    (bundle.to_string().into_bytes(), key)
+}
+
+fn signed(statement: &Value) -> Result<Signed, String> {
+    let (bundle, key) = bundle(statement);
+    verify(&bundle, &key)
 }
 
 fn statement() -> Value {
@@ -114,6 +119,38 @@ fn a_signed_statement_that_says_something_else_is_refused() {
         *other.pointer_mut(path).unwrap() = value;
         assert!(signed(&other).is_err(), "{path}");
     }
+}
+
+/// A bundle as `model_signing sign key` makes it of a folder with these files, by path in byte order.
+fn of_folder(files: &[(&str, String)]) -> (Vec<u8>, SigningKey) {
+    let all: Vec<u8> = files.iter().flat_map(|(_, digest)| hex::decode(digest).unwrap()).collect();
+    let file =
+        |(name, digest): &(&str, String)| json!({ "name": name, "algorithm": "sha256", "digest": digest });
+    let mut statement = statement();
+    statement["subject"][0]["digest"]["sha256"] = json!(sha256(&all));
+    statement["predicate"]["resources"] = files.iter().map(file).collect();
+    bundle(&statement)
+}
+
+#[test]
+fn a_folder_may_hold_more_than_its_manifest_lists_and_not_less_or_other() {
+    let signed = verify(BUNDLE_MADE, &SigningKey::from_pem(KEY).unwrap()).unwrap();
+    let files: Vec<_> = signed.iter().map(|(name, digest)| (name.as_str(), digest.clone())).collect();
+    let read = |files: &[(&str, String)]| {
+        let (bundle, key) = of_folder(files);
+        crate::files::Declared::read(None, MANIFEST, Some(&bundle), Some(&key)).map(drop)
+    };
+    assert_eq!(read(&files), Ok(()));
+    let with_card = [&[("MODEL_CARD.md", sha256(b"for people"))], &files[..]].concat();
+    assert_eq!(read(&with_card), Ok(()));
+    let mut other = with_card.clone();
+    other[1].1 = sha256(b"another");
+    for files in [&with_card[..with_card.len() - 1], &other] {
+        let reason = read(files).unwrap_err();
+        assert!(reason.contains("it does not list"), "{reason}");
+    }
+    let without_manifest: Vec<_> = files.into_iter().filter(|(name, _)| *name != "manifest.json").collect();
+    assert!(read(&without_manifest).unwrap_err().contains("it is not for this manifest.json"));
 }
 
 #[test]

@@ -23,12 +23,12 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn key() -> SigningKey {
+pub(crate) fn key() -> SigningKey {
     SigningKey::from_pem(&std::fs::read_to_string(fixtures().join("signing_key.pem")).unwrap()).unwrap()
 }
 
 /// A copy of the signed model, changed.
-fn doubling(models: &Path, change: impl FnOnce(&Path)) -> PathBuf {
+pub(crate) fn doubling(models: &Path, change: impl FnOnce(&Path)) -> PathBuf {
     let folder = models.join("doubling");
     std::fs::create_dir_all(folder.join("golden")).unwrap();
     for file in ["manifest.json", "model.onnx", "model.sig", "golden/x.f32", "golden/y.f32", "golden/z.f32"] {
@@ -38,7 +38,7 @@ fn doubling(models: &Path, change: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
-fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
+pub(crate) fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
     let path = folder.join("manifest.json");
     let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut manifest);
@@ -52,7 +52,7 @@ fn flip(path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn objects() -> Arc<dyn ObjectStore> {
+pub(crate) fn objects() -> Arc<dyn ObjectStore> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     Arc::new(MemoryObjectStore::new(clock, ("http://localhost".to_owned(), b"presign".to_vec().into())))
 }
@@ -63,7 +63,7 @@ fn settings_of_store() -> Settings {
 }
 
 /// A store with a version of the model for each of `versions`.
-async fn stored(versions: &[&str]) -> (Arc<dyn ObjectStore>, ModelStore) {
+pub(crate) async fn stored(versions: &[&str]) -> (Arc<dyn ObjectStore>, ModelStore) {
     let objects = objects();
     let store = ModelStore::new(Arc::clone(&objects));
     for version in versions {
@@ -75,7 +75,7 @@ async fn stored(versions: &[&str]) -> (Arc<dyn ObjectStore>, ModelStore) {
     (objects, store)
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
@@ -170,6 +170,13 @@ async fn a_version_that_is_wrong_never_takes_the_place_of_one_that_answers() {
         matches!(wrong.state, ModelState::Unavailable { ref reason } if reason.contains("golden")),
         "{wrong:?}"
     );
+    // Whoever asks whether to send requests here looks at the active version.
+    let statuses = engine.models().await;
+    let [active] = &statuses.iter().filter(|one| one.active).collect::<Vec<_>>()[..] else {
+        panic!("{statuses:?}")
+    };
+    assert_eq!(active.version.as_deref(), Some("1.0.0"));
+    assert!(matches!(active.state, ModelState::Ready { .. }), "{active:?}");
     // A server that starts now has no version that it may use.
     let late = Engine::start_with(settings_of_store(), store.clone());
     late.loaded().await;
@@ -191,6 +198,79 @@ async fn a_version_that_is_wrong_never_takes_the_place_of_one_that_answers() {
     let reason = reason(&late).await;
     assert!(reason.contains("model.onnx: its sha-256"), "{reason}");
     assert_eq!(answering(&engine, None).await.unwrap(), "1.0.0");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_and_is_not_there_does_not_become_a_version() {
+    let (objects, store) = stored(&["1.0.0", "1.1.0"]).await;
+    store.activate("doubling", "1.0.0", now()).await.unwrap();
+    let engine = Engine::start_with(settings_of_store(), store);
+    engine.loaded().await;
+    let manifest = ObjectKey::new("models/manifests/doubling/3.0.0.json").unwrap();
+    objects.put(&manifest, once("{"), PutOptions::default()).await.unwrap();
+    for (model, version, kind) in [
+        ("doubling", "a typo", ErrorKind::InvalidInput),
+        ("../doubling", "1.0.0", ErrorKind::InvalidInput),
+        ("doubling", "2.0.0", ErrorKind::NotFound),
+        ("doublin", "1.0.0", ErrorKind::NotFound),
+        ("doubling", "3.0.0", ErrorKind::Corrupt),
+    ] {
+        assert_eq!(engine.load(model, Some(version)).await.unwrap_err().kind(), kind, "{model} {version}");
+    }
+    let known: Vec<_> = engine.statistics().await.into_iter().map(|one| (one.name, one.version)).collect();
+    assert_eq!(known, [("doubling".to_owned(), "1.0.0".to_owned())]);
+    assert_eq!(engine.models().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activation_that_cannot_be_read_makes_the_model_unavailable_until_it_can() {
+    let models = TempDir::new().unwrap();
+    doubling(models.path(), |_| {});
+    let (objects, store) = stored(&["1.1.0"]).await;
+    store.activate("doubling", "1.1.0", now()).await.unwrap();
+    let key = objects.list("models/active/", None, 9).await.unwrap().items.remove(0).key;
+    let right = collect(objects.get(&key, None).await.unwrap().unwrap().body, 1000).await.unwrap();
+    objects.put(&key, once("{"), PutOptions::default()).await.unwrap();
+    let settings = Settings {
+        models_dir: models.path().to_path_buf(),
+        refresh: Duration::from_millis(1),
+        ..settings_of_store()
+    };
+    let engine = Engine::start_with(settings, store);
+    engine.loaded().await;
+    // Neither forgotten nor answered by the folder's, which was replaced.
+    assert_eq!(answering(&engine, None).await.unwrap_err(), ErrorKind::Unavailable);
+    let statuses = engine.models().await;
+    assert_eq!(statuses.iter().map(|one| one.active).collect::<Vec<_>>(), [true]);
+    let reason = reason(&engine).await;
+    assert!(reason.contains("its activation cannot be read"), "{reason}");
+    objects.put(&key, once(right), PutOptions::default()).await.unwrap();
+    while answering(&engine, None).await != Ok("1.1.0".to_owned()) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.models().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_do_not_keep_an_engine_from_looking_for_activations() {
+    let (_, store) = stored(&["1.0.0", "1.1.0"]).await;
+    store.activate("doubling", "1.0.0", now()).await.unwrap();
+    let settings = Settings { refresh: Duration::from_millis(50), ..settings_of_store() };
+    let engine = Engine::start_with(settings, store.clone());
+    engine.loaded().await;
+    store.activate("doubling", "1.1.0", now()).await.unwrap();
+    // There is always one that waits.
+    let order = async || while !matches!(engine.load("other", Some("1")).await, Ok(())) {};
+    let orders = futures::future::join(order(), order());
+    let followed = async {
+        while answering(&engine, None).await.unwrap() != "1.1.0" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _never = orders => panic!("there is no such model"),
+        () = followed => {}
+    }
 }
 
 #[tokio::test]
@@ -222,7 +302,7 @@ async fn a_stored_version_answers_in_the_place_of_the_folders() {
 
 #[tokio::test]
 async fn versions_are_never_replaced_and_activations_race_to_one() {
-    let (_, store) = stored(&["1.0.0", "1.1.0"]).await;
+    let (objects, store) = stored(&["1.0.0", "1.1.0", "2.0.0"]).await;
     let models = TempDir::new().unwrap();
     let same =
         doubling(models.path(), |folder| edit(folder, |manifest| manifest["version"] = json!("1.0.0")));
@@ -239,12 +319,41 @@ async fn versions_are_never_replaced_and_activations_race_to_one() {
     let second = store.activate("doubling", "1.1.0", now()).await.unwrap();
     assert_eq!(store.activate("doubling", "1.1.0", now()).await.unwrap(), second);
     assert_eq!(store.rollback("doubling", now()).await.unwrap().version, "1.0.0");
-    // Both saw the same newest activation: at most one of them is the next.
-    let (one, two) =
-        tokio::join!(store.activate("doubling", "1.1.0", now()), store.activate("doubling", "1.0.0", now()));
-    for refused in [one, two].into_iter().filter_map(Result::err) {
+    // However they fall, each that says it is the active one has an activation, and each that is not knows it.
+    let activations = async || objects.list("models/active/", None, 99).await.unwrap().items.len();
+    let before = activations().await;
+    let racing = (0..8).map(|_| store.activate("doubling", "1.1.0", now()));
+    let answers = futures::future::join_all(racing).await;
+    assert_eq!(activations().await, before + 1);
+    let (won, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(!won.is_empty());
+    assert!(
+        won.iter().flatten().all(|one| one.version == "1.1.0" && one.predecessor.as_deref() == Some("1.0.0"))
+    );
+    for refused in refused.into_iter().filter_map(Result::err) {
         assert_eq!(refused.kind(), ErrorKind::Conflict);
     }
+    let (one, two) =
+        tokio::join!(store.activate("doubling", "1.0.0", now()), store.activate("doubling", "2.0.0", now()));
+    let accepted = [one, two].into_iter().filter(Result::is_ok).count();
+    assert_eq!(activations().await, before + 1 + accepted);
+    assert!(accepted > 0);
+}
+
+#[tokio::test]
+async fn each_rollback_goes_one_further_back_and_an_activation_again_is_none() {
+    let (objects, store) = stored(&["1", "2", "3"]).await;
+    for version in ["1", "2", "3", "3"] {
+        store.activate("doubling", version, now()).await.unwrap();
+    }
+    assert_eq!(objects.list("models/active/", None, 99).await.unwrap().items.len(), 3);
+    let again = store.activate("doubling", "3", now()).await.unwrap();
+    assert_eq!(again.predecessor.as_deref(), Some("2"));
+    for (version, predecessor) in [("2", Some("1")), ("1", None)] {
+        let back = store.rollback("doubling", now()).await.unwrap();
+        assert_eq!((back.version.as_str(), back.predecessor.as_deref()), (version, predecessor));
+    }
+    assert_eq!(store.rollback("doubling", now()).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]

@@ -139,6 +139,26 @@ async fn manifests_that_promise_too_little_are_refused() {
             edited(|manifest| manifest["files"][0]["path"] = json!("../model.onnx")).await,
             "outside the folder",
         ),
+        (
+            edited(|manifest| manifest["golden"][0]["rows"] = json!(1_u64 << 40)).await,
+            "a golden case has at most 4096 rows",
+        ),
+        (
+            edited(|manifest| {
+                manifest["manifest_version"] = json!(2);
+                manifest["batching"] = json!({ "rows_max": 5_000 });
+            })
+            .await,
+            "rows_max must be 1 to 4096",
+        ),
+        (
+            edited(|manifest| {
+                manifest["manifest_version"] = json!(2);
+                manifest["batching"] = json!({ "batch_rows_max": 0 });
+            })
+            .await,
+            "batch_rows_max 1 to 256",
+        ),
         (edited(|manifest| manifest["inputs"][0]["shape"] = json!([1, 10_080])).await, "does not begin with"),
     ];
     for (reason, expected) in reasons {

@@ -106,7 +106,7 @@ fn shapes_that_data_does_not_have_are_refused() {
         (json!([1.5]), json!([1]), "cannot be read"),
         (json!([i64::MAX, i64::MAX]), json!([1]), "too large"),
         (json!([1_u64 << 62]), json!([1]), "too large"),
-        (json!([1, 1, 1, 1, 1, 1, 1, 1, 1]), json!([1]), "more than 8 dimensions"),
+        (json!([1, 1, 1, 1, 1, 1, 1, 1, 1]), json!([1]), "8 dimensions"),
         (json!([2, 2]), json!([[1, 2], [3]]), "different lengths"),
         (json!([2]), json!([1, [2]]), "mixed"),
         (json!([2]), json!([[1], 2]), "mixed"),
@@ -154,6 +154,7 @@ fn what_is_not_done_here_is_said() {
         (with("name", json!("n".repeat(257))), "a name has at most 256 bytes"),
         (with("name", json!("a\nb")), "no control characters"),
         (json!({ "inputs": vec![x(); 65] }), "at most 64 inputs"),
+        (json!({ "inputs": [x()], "outputs": vec![json!({ "name": "y" }); 65] }), "64 outputs"),
         (json!({}), "missing field `inputs`"),
         (json!([null, {}, []]), "expected an object"),
         (json!({ "inputs": [["x", [1], "FP32", {}, [1]]] }), "expected an object"),
@@ -281,4 +282,20 @@ proptest! {
         drop(Request::parse(body.as_bytes(), None));
         drop(Request::parse(body.replace("\"binary_data_size\"", "\"other\"").as_bytes(), None));
     }
+}
+
+#[test]
+fn an_array_that_is_too_long_is_not_read_to_its_end() {
+    // What follows the first element too many is no JSON: it would be another error if it were read.
+    for (before, element, max) in [
+        (r#"{"inputs":["#, r#"{"name":"x","datatype":"FP32","shape":[1],"data":[1]}"#.to_owned(), 64),
+        (r#"{"inputs":[],"outputs":["#, r#"{"name":"y"}"#.to_owned(), 64),
+    ] {
+        let body = format!("{before}{},*", vec![element; max + 1].join(","));
+        let fault = Request::parse(body.as_bytes(), None).unwrap_err().to_string();
+        assert!(fault.contains("at most 64 inputs"), "{fault}");
+    }
+    let body = r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1,1,1,1,1,1,1,1,*"#;
+    let fault = Request::parse(body.as_bytes(), None).unwrap_err().to_string();
+    assert!(fault.contains("8 dimensions"), "{fault}");
 }

@@ -119,15 +119,16 @@ fn bombs_are_refused_within_200_ms_and_64_mb() {
     }
     // A small picture whose parts unpack to more than it has: what is too much is not unpacked.
     let more = [
-        ("png, more data than pixels", png(80, 80, &[], &zeros(1024))),
-        ("png, small, a comment that unpacks", png(80, 80, &[chunk(*b"zTXt", &comment)], &zeros(1))),
-        ("tiff, a strip that unpacks to more", tiff(80, 80, 80, &strip)),
+        ("png, more data than pixels", true, png(80, 80, &[], &zeros(1024))),
+        ("png, small, a comment that unpacks", true, png(80, 80, &[chunk(*b"zTXt", &comment)], &zeros(1))),
+        ("tiff, a strip that unpacks to more", true, tiff(80, 80, 80, &strip)),
     ];
-    for (name, bytes) in &more {
+    for (name, is_read, bytes) in &more {
         let began = Instant::now();
         let decoded = Photograph::decode(bytes, Limits::default());
         let took = began.elapsed();
-        assert!(decoded.is_err() || decoded.is_ok_and(|one| one.width() == 80), "{name}");
+        let width = decoded.map(|one| one.width());
+        assert_eq!(width.as_ref().ok(), is_read.then_some(&80), "{name}: {width:?}");
         assert!(took.as_millis() < 200, "{name}: {took:?}");
         assert!(peak_mb() - before < 64, "{name}: {} MB", peak_mb() - before);
     }

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, http::header, web};
 use open_inference::DATATYPE;
-use ports::TensorSignature;
+use ports::{ModelStatus, TensorSignature};
 use serde_json::{Value, json};
 
 use super::{Models, Refusal, Target, is_ready};
@@ -25,13 +25,20 @@ pub(super) async fn ready(models: Models) -> Result<HttpResponse, Refusal> {
         return Err(Refusal::unavailable("the server is about to stop"));
     }
     let statuses = models.predictor.models().await;
-    if statuses.is_empty() {
-        return Err(Refusal::unavailable("there are no models"));
-    }
-    match statuses.iter().find(|status| !is_ready(status)) {
-        Some(status) => Err(Refusal::unavailable(format!("the model {} is not ready", status.name))),
+    match not_ready(&statuses) {
+        Some(reason) => Err(Refusal::unavailable(reason)),
         None => Ok(HttpResponse::Ok().json(json!({ "ready": true }))),
     }
+}
+
+/// Why requests should not be sent here. Only active versions count: what was served is served while another one is loaded, or was
+/// found to be wrong.
+fn not_ready(statuses: &[ModelStatus]) -> Option<String> {
+    let mut active = statuses.iter().filter(|status| status.active).peekable();
+    if active.peek().is_none() {
+        return Some("there are no models".to_owned());
+    }
+    active.find(|status| !is_ready(status)).map(|status| format!("the model {} is not ready", status.name))
 }
 
 pub(super) async fn is_model_ready(
@@ -107,4 +114,42 @@ pub(super) async fn metrics(models: Models) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4"))
         .body(models.metrics.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use ports::ModelState;
+
+    use super::*;
+
+    fn status(name: &str, active: bool, is_ready: bool) -> ModelStatus {
+        let state = if is_ready {
+            ModelState::Ready { golden_check: String::new(), execution_provider: String::new() }
+        } else {
+            ModelState::Unavailable { reason: "loading".to_owned() }
+        };
+        ModelStatus {
+            name: name.to_owned(),
+            version: None,
+            active,
+            identity: None,
+            state,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            rows_max: 1,
+            normalisation: None,
+            preprocessing: None,
+            calibration: None,
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_not_active_takes_nothing_out_of_service() {
+        assert_eq!(not_ready(&[status("a", true, true), status("a", false, false)]), None);
+        let waiting = not_ready(&[status("a", true, true), status("b", true, false)]);
+        assert_eq!(waiting.as_deref(), Some("the model b is not ready"));
+        for none in [&[][..], &[status("a", false, true)]] {
+            assert_eq!(not_ready(none).as_deref(), Some("there are no models"));
+        }
+    }
 }

@@ -16,7 +16,15 @@ pub(super) async fn infer(
     target: web::Path<Target>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
-    answer(&models, &request, target.into_inner(), payload).await
+    let Encoded { body, json_length } = answer(&models, &request, target.into_inner(), payload).await?;
+    let mut response = HttpResponse::Ok();
+    match json_length {
+        Some(length) => response
+            .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
+            .insert_header((HEADER_LENGTH, length)),
+        None => response.insert_header((header::CONTENT_TYPE, "application/json")),
+    };
+    Ok(response.body(body))
 }
 
 /// SageMaker's way: the address names no model.
@@ -38,7 +46,13 @@ pub(super) async fn invoke(
             }
         }
     };
-    answer(&models, &request, Target { model, version: None }, payload).await
+    let target = Target { model, version: None };
+    let Encoded { body, json_length } = answer(&models, &request, target, payload).await?;
+    let content_type = json_length.map_or_else(
+        || "application/json".to_owned(),
+        |length| format!("{SAGEMAKER};{SAGEMAKER_LENGTH}={length}"),
+    );
+    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, content_type)).body(body))
 }
 
 async fn answer(
@@ -46,7 +60,7 @@ async fn answer(
     request: &HttpRequest,
     target: Target,
     payload: web::Payload,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<Encoded, Refusal> {
     let config = &models.config;
     let bounds = Bounds {
         bytes_max: config.inference.server.body_bytes_max,
@@ -54,9 +68,12 @@ async fn answer(
         encodings: &["gzip", "deflate", "zstd"],
     };
     let json_length = json_length(request)?;
+    // Until it is answered.
+    let mut room = models.bodies.room(request, bounds.bytes_max).await?;
     let body = receive(request, payload.into_inner(), bounds).await?;
+    room.shrink(body.len());
     let mut asked = if json_length == Some(0) {
-        raw(models, &target, &body).await?
+        raw(models, &target, body).await?
     } else {
         parse(body, json_length).await?
     };
@@ -76,20 +93,35 @@ async fn answer(
             .await
             .map_err(|_elapsed| Refusal::unavailable("the request's own timeout passed"))??,
     };
-    let Encoded { body, json_length } = encode(asked, prediction).await?;
-    let mut response = HttpResponse::Ok();
-    match json_length {
-        Some(length) => response
-            .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
-            .insert_header((HEADER_LENGTH, length)),
-        None => response.insert_header((header::CONTENT_TYPE, "application/json")),
-    };
-    Ok(response.body(body))
+    encode(asked, prediction).await
+}
+
+/// How SageMaker says that a body begins with JSON, and how long that is: it passes no headers on but this one.
+/// <https://docs.aws.amazon.com/sagemaker/latest/dg/deploy-model-frameworks-triton.html>
+const SAGEMAKER: &str = "application/vnd.sagemaker-triton.binary+json";
+const SAGEMAKER_LENGTH: &str = "json-header-size";
+
+/// The length that SageMaker's media type carries.
+fn sagemaker_length(request: &HttpRequest) -> Result<Option<usize>, Refusal> {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parts = value.unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(SAGEMAKER)) {
+        return Ok(None);
+    }
+    let lengths: Vec<_> = parts
+        .filter_map(|part| part.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case(SAGEMAKER_LENGTH))
+        .map(|(_, length)| length.trim().parse().ok())
+        .collect();
+    match lengths[..] {
+        [Some(length)] => Ok(Some(length)),
+        _ => Err(Refusal::bad(format!("{SAGEMAKER_LENGTH} is not one number of bytes"))),
+    }
 }
 
 fn json_length(request: &HttpRequest) -> Result<Option<usize>, Refusal> {
     let mut values = request.headers().get_all(HEADER_LENGTH);
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else { return sagemaker_length(request) };
     let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     match (length, values.next()) {
         (Some(length), None) => Ok(Some(length)),
@@ -102,7 +134,7 @@ fn json_length(request: &HttpRequest) -> Result<Option<usize>, Refusal> {
 const INLINE_BYTES_MAX: usize = 256 * 1024;
 
 async fn parse(body: Bytes, json_length: Option<usize>) -> Result<Request, Refusal> {
-    if json_length.unwrap_or(body.len()) <= INLINE_BYTES_MAX {
+    if body.len() <= INLINE_BYTES_MAX {
         return Ok(Request::parse(&body, json_length)?);
     }
     let parsed = web::block(move || Request::parse(&body, json_length)).await;
@@ -110,14 +142,19 @@ async fn parse(body: Bytes, json_length: Option<usize>) -> Result<Request, Refus
 }
 
 /// The one tensor that a body is which has no JSON.
-async fn raw(models: &Models, target: &Target, body: &[u8]) -> Result<Request, Refusal> {
+async fn raw(models: &Models, target: &Target, body: Bytes) -> Result<Request, Refusal> {
     let status = models.status(target).await?;
     let [input] = &status.inputs[..] else {
         return Err(Refusal::bad("a body without JSON is for models with one input"));
     };
     let shape: Vec<Option<usize>> =
         std::iter::once(None).chain(input.shape.iter().copied().map(Some)).collect();
-    Ok(Request::raw(body, &input.name, &shape)?)
+    if body.len() <= INLINE_BYTES_MAX {
+        return Ok(Request::raw(&body, &input.name, &shape)?);
+    }
+    let name = input.name.clone();
+    let parsed = web::block(move || Request::raw(&body, &name, &shape)).await;
+    Ok(parsed.map_err(|_stopping| Refusal::unavailable("the server is about to stop"))??)
 }
 
 async fn encode(asked: Request, prediction: Prediction) -> Result<Encoded, Refusal> {

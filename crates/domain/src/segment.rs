@@ -9,7 +9,9 @@
 //! column   = 0 value                                 every value is the same
 //!          | 1 value*                                integers as zigzag varints of differences, quantities as f64 LE
 //!          | 2 length, pco
-//! sequences = column                             version 2 only: several segments joined, see [`encode_joined`]
+//!          | 3 value step                            integers that differ by the same from one to the next
+//!          | 4 length, pco                           quantities that are whole numbers, as integers of 32 bits
+//! sequences = column                             version 4 only: several segments joined, see [`encode_joined`]
 //! clocks, sources, metadata = entry count, entry*, column of indices
 //! ```
 //!
@@ -44,9 +46,12 @@ pub const SAMPLES_MAX: usize = 1 << 20;
 
 const MAGIC: [u8; 3] = *b"CLS";
 /// Of one change.
-const PLAIN: u8 = 1;
+const PLAIN: u8 = 3;
 /// Of several changes.
-const JOINED: u8 = 2;
+const JOINED: u8 = 4;
+/// The same, from builds that knew no columns of the kinds 3 and 4.
+const EARLY_PLAIN: u8 = 1;
+const EARLY_JOINED: u8 = 2;
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 
 /// Why readings were not encoded, or bytes not decoded. Holds no value.
@@ -165,7 +170,8 @@ fn read(bytes: &[u8]) -> Result<(Vec<Sample>, Option<Vec<i64>>), SegmentError> {
     let sources = dictionary::read(&mut reader, count, dictionary::read_source)?;
     let metadata =
         dictionary::read(&mut reader, count, |reader| Ok(reader.optional_str()?.map(Arc::<str>::from)))?;
-    let sequences = (version == JOINED).then(|| column::integers(&mut reader, count)).transpose()?;
+    let sequences =
+        matches!(version, EARLY_JOINED | JOINED).then(|| column::integers(&mut reader, count)).transpose()?;
     reader.finish()?;
 
     let mut samples = Vec::with_capacity(count);
@@ -208,7 +214,7 @@ pub fn decode_ids(bytes: &[u8]) -> Result<Vec<SampleId>, SegmentError> {
 fn open(bytes: &[u8]) -> Result<(u8, Reader<'_>), SegmentError> {
     let body = bytes.strip_prefix(&MAGIC).ok_or(SegmentError::NotASegment)?;
     let (&version, body) = body.split_first().ok_or(SegmentError::NotASegment)?;
-    if !matches!(version, PLAIN | JOINED) {
+    if !matches!(version, EARLY_PLAIN | EARLY_JOINED | PLAIN | JOINED) {
         return Err(SegmentError::UnknownVersion);
     }
     let (body, checksum) = body.split_last_chunk::<CHECKSUM_BYTES>().ok_or(SegmentError::Checksum)?;

@@ -61,9 +61,9 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &["conformance"],
         ),
         "e2e" => (&["*"], &[]),
-        // Its accounts need a verifier and a store, which the composition root gives them, and in tests the tests.
+        // Its accounts need a verifier, a store and locks, which the composition root gives them, and in tests the tests.
         "adapters-aws" => {
-            (&["domain", "ports"], &["adapters-jwks", "adapters-local", "conformance", "harness"])
+            (&["domain", "ports"], &["adapters-jwks", "adapters-local", "app", "conformance", "harness"])
         }
         adapters if adapters.starts_with("adapters-") => (&["domain", "ports"], &["conformance", "harness"]),
         _ => return None,

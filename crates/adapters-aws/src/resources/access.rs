@@ -51,9 +51,9 @@ const DYNAMODB: &str = "DynamoDB";
 const S3: &str = "S3";
 const SQS: &str = "SQS";
 const SNS: &str = "SNS";
-const SECRETS: &str = "SecretsManager";
+const SECRETS: &str = "Secrets Manager";
 const SSM: &str = "SSM";
-const COGNITO: &str = "CognitoIdentityProvider";
+const COGNITO: &str = "Cognito Identity Provider";
 
 #[rustfmt::skip] // A table.
 const CALLS: &[Call] = &[

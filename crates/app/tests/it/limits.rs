@@ -122,7 +122,7 @@ async fn a_phone_may_delete_20_000_samples_at_once() {
     assert_eq!(crate::bench::held(&app, &anna).await, []);
 }
 
-/// Text that no compressor makes smaller than three quarters.
+/// Text that no compressor makes smaller than three quarters of it.
 fn noise(seed: u64, length: usize) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -151,7 +151,7 @@ async fn segments_that_are_too_many_for_a_commit_are_objects() {
             "unit": "count/min",
             "start_date": at.to_string(),
             "end_date": at.to_string(),
-            "metadata": { "note": noise(u64::from(n), 2200) },
+            "metadata": { "note": noise(u64::from(n), 1600) },
         })
     });
     let upload = send(&app, &anna, body(&samples.collect::<Vec<_>>(), &[])).await;

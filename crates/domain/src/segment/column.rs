@@ -10,6 +10,8 @@ use super::{
 const CONSTANT: u8 = 0;
 const PLAIN: u8 = 1;
 const PCO: u8 = 2;
+const STEPS: u8 = 3;
+const WHOLE: u8 = 4;
 
 /// Shorter columns are left plain: there the frame of `pco` outweighs what it saves, and it takes longer than all the rest.
 pub(super) const PCO_COUNT_MIN: usize = 32;
@@ -27,21 +29,64 @@ pub(super) fn put_integers(out: &mut Vec<u8>, values: &[i64]) {
 }
 
 fn put_deltas(out: &mut Vec<u8>, values: &[i64], delta: DeltaSpec) {
+    if let Some(step) = step(values) {
+        out.push(STEPS);
+        put_i64(out, values[0]);
+        put_i64(out, step);
+        return;
+    }
     let put_one = |out: &mut Vec<u8>, previous: i64, value: i64| put_i64(out, value.wrapping_sub(previous));
     put(out, values, delta, |value| *value, put_one);
 }
 
-pub(super) fn integers(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, SegmentError> {
-    read(reader, count, |reader, previous: i64| Ok(reader.i64()?.wrapping_add(previous)))
+/// By how much each value is more than the one before, if it is so throughout: what was measured once a second began so.
+fn step(values: &[i64]) -> Option<i64> {
+    let step = values.get(1)?.wrapping_sub(values[0]);
+    let is_step = |pair: &[i64]| pair[1].wrapping_sub(pair[0]) == step;
+    (step != 0 && values.windows(2).all(is_step)).then_some(step)
 }
 
+pub(super) fn integers(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, SegmentError> {
+    let kind = reader.u8()?;
+    if kind != STEPS {
+        return read(reader, kind, count, |reader, previous: i64| Ok(reader.i64()?.wrapping_add(previous)));
+    }
+    let (first, step) = (reader.i64()?, reader.i64()?);
+    Ok(std::iter::successors(Some(first), |value| Some(value.wrapping_add(step))).take(count).collect())
+}
+
+/// Heart rates, steps and the like are whole numbers, which take a third less as integers than as floats.
 pub(super) fn put_quantities(out: &mut Vec<u8>, values: &[f64]) {
+    let is_same = |value: &f64| value.to_bits() == values[0].to_bits();
+    if values.len() >= PCO_COUNT_MIN && !values.iter().all(is_same) {
+        let whole: Option<Vec<i32>> = values.iter().copied().map(whole).collect();
+        let compressed = whole.and_then(|whole| compress(&whole, DeltaSpec::Auto, |value| *value));
+        if let Some(compressed) = compressed {
+            out.push(WHOLE);
+            put_u64(out, compressed.len() as u64);
+            out.extend_from_slice(&compressed);
+            return;
+        }
+    }
     let put_one = |out: &mut Vec<u8>, _, value: f64| out.extend_from_slice(&value.to_le_bytes());
     put(out, values, DeltaSpec::Auto, |value| value.to_bits(), put_one);
 }
 
+/// A value as an integer that gives back its every bit; not a fraction, what is too large, or -0.0.
+fn whole(value: f64) -> Option<i32> {
+    #[expect(clippy::cast_possible_truncation, reason = "what it changes is not the same afterwards")]
+    let whole = value as i32;
+    (f64::from(whole).to_bits() == value.to_bits()).then_some(whole)
+}
+
 pub(super) fn quantities(reader: &mut Reader<'_>, count: usize) -> Result<Vec<f64>, SegmentError> {
-    read(reader, count, |reader, _| reader.array().map(f64::from_le_bytes))
+    let kind = reader.u8()?;
+    if kind != WHOLE {
+        return read(reader, kind, count, |reader, _| reader.array().map(f64::from_le_bytes));
+    }
+    let length = reader.length()?;
+    let whole = decompress::<i32>(reader.take(length)?, count)?;
+    Ok(whole.into_iter().map(f64::from).collect())
 }
 
 /// `bits` tells values apart that compare equal, such as 0.0 and -0.0; `put_one` gets the value before too.
@@ -92,10 +137,11 @@ fn compress<T: Number + Default, B: PartialEq>(
 
 fn read<T: Number + Default>(
     reader: &mut Reader<'_>,
+    kind: u8,
     count: usize,
     read_one: impl Fn(&mut Reader<'_>, T) -> Result<T, SegmentError>,
 ) -> Result<Vec<T>, SegmentError> {
-    match reader.u8()? {
+    match kind {
         CONSTANT => Ok(vec![read_one(reader, T::default())?; count]),
         // Each value takes at least a byte, so a count that the bytes cannot hold allocates nothing.
         PLAIN if count <= reader.remaining() => {

@@ -586,6 +586,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/healthkit/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Announce a file that is imported from the object store: `PUT` it to the URL of the answer, then `POST
+         *     healthkit/imports/{import_id}/start`. A worker reads it, and goes on where it stopped if it was stopped; `GET
+         *     healthkit/imports/{import_id}` tells how far it is. Smaller files, and those who want receipts for lines, need not: `POST
+         *     healthkit/stream`.
+         */
+        post: operations["healthkit_announce"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/healthkit/imports/{import_id}": {
         parameters: {
             query?: never;
@@ -593,10 +615,30 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An import of the caller's. */
+        /**
+         * An import of the caller's. Asked for `text/event-stream` it is watched: events `progress` (`{"state", "position", "line",
+         *     "readings"}`) as it comes on, and last an event `import` with what this answers otherwise.
+         */
         get: operations["healthkit_stored"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/healthkit/imports/{import_id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Import an announced file, now that it was put. One that was started before is answered as it stands. */
+        post: operations["healthkit_start"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2033,6 +2075,11 @@ export interface components {
              */
             pointer: string;
         };
+        /**
+         * @description What a file is.
+         * @enum {string}
+         */
+        FileType: "application/xml" | "application/zip" | "application/x-ndjson";
         /** @description What one screening rule found. */
         Finding: {
             /** @description How many of its nights had a value. */
@@ -2272,10 +2319,31 @@ export interface components {
         HourlyResponse: {
             data: components["schemas"]["Hour"][];
         };
+        /** @description A file that will be put. */
+        ImportAnnouncement: {
+            content_type: components["schemas"]["FileType"];
+            /**
+             * Format: int64
+             * @description How long it is: what is put must be as long.
+             * @example 2203112904
+             */
+            size_bytes: number;
+            /**
+             * @description The IANA zone of samples that name none; of NDJSON only.
+             * @example Europe/Berlin
+             */
+            time_zone?: string | null;
+        };
         /** @description A file that is, or was, imported. */
         ImportBody: {
             /** @description Names of files that came with the readings and are kept as they are. */
             attachments: string[];
+            /**
+             * Format: int64
+             * @description How many such files are not kept.
+             * @example 0
+             */
+            attachments_left_out: number;
             counts: components["schemas"]["ImportCounts"];
             failure?: string | null;
             /**
@@ -2283,6 +2351,8 @@ export interface components {
              * @example 019b1f6e-0000-8000-8000-000000000000
              */
             import_id: string;
+            /** @description Which, and why; the first hundred. */
+            left_out: components["schemas"]["LeftOutBody"][];
             /**
              * Format: int64
              * @description The line there.
@@ -2303,7 +2373,8 @@ export interface components {
              */
             started_at: string;
             /**
-             * @description `running`, also where it broke off: the same file goes on there; `completed`; or `failed`, where `failure` says why.
+             * @description `waiting` for an announced file to be put and started; `queued`; `running`, also where it broke off: the same file goes on
+             *     there; `completed`; or `failed`, where `failure` says why.
              * @example completed
              */
             state: string;
@@ -2337,6 +2408,24 @@ export interface components {
             unsupported: {
                 [key: string]: number;
             };
+        };
+        /** @description Where a file is put. */
+        ImportPlace: {
+            import: components["schemas"]["ImportBody"];
+            upload: components["schemas"]["ImportUpload"];
+        };
+        /** @description One request, without other credentials. */
+        ImportUpload: {
+            /**
+             * Format: date-time
+             * @description Until when the URL holds.
+             * @example 2026-03-01T14:00:00Z
+             */
+            expires_at: string;
+            /** @example PUT */
+            method: string;
+            /** @description The object store's, or this server's own. */
+            url: string;
         };
         /** @description What runs the models. */
         InferenceEngine: {
@@ -2481,6 +2570,24 @@ export interface components {
         /** @description A JWK set (RFC 7517). */
         KeySet: {
             keys: components["schemas"]["Key"][];
+        };
+        /** @description A file that came with the readings and is not kept. */
+        LeftOutBody: {
+            /**
+             * @description `too_large` (more than 32 MiB), or `too_many`: 500 others came before it.
+             * @example too_large
+             */
+            code: string;
+            /**
+             * @description Its path in the archive.
+             * @example apple_health_export/workout-routes/route_2025-03-03_6.32pm.gpx
+             */
+            name: string;
+            /**
+             * Format: int64
+             * @example 48112904
+             */
+            size_bytes: number;
         };
         /**
          * @description How much a system message matters.
@@ -5903,6 +6010,83 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    healthkit_announce: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body answer the same place again */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "content_type": "application/xml",
+                 *       "size_bytes": 2203112904
+                 *     }
+                 */
+                "application/json": components["schemas"]["ImportAnnouncement"];
+            };
+        };
+        responses: {
+            /** @description Where a file is put. */
+            201: {
+                headers: {
+                    /** @description The import */
+                    Location?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "import": {
+                     *         "attachments": [],
+                     *         "attachments_left_out": 0,
+                     *         "counts": {
+                     *           "accepted": 0,
+                     *           "duplicate": 0,
+                     *           "rejected": 0,
+                     *           "unsupported": {}
+                     *         },
+                     *         "failure": null,
+                     *         "import_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *         "left_out": [],
+                     *         "line": 1,
+                     *         "position": 0,
+                     *         "rejected": [],
+                     *         "started_at": "2026-03-10T08:19:04Z",
+                     *         "state": "waiting",
+                     *         "updated_at": "2026-03-10T08:19:05Z"
+                     *       },
+                     *       "upload": {
+                     *         "expires_at": "2026-03-10T14:19:04Z",
+                     *         "method": "PUT",
+                     *         "url": "https://api.example.org/objects/raw/5d1b/files/019b1f6e-0000-7000-8000-000000000001?method=PUT&expires=1773152344&size_max=2203112904&signature=00"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ImportPlace"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description A request with the same idempotency key is in progress */
+            409: components["responses"]["Conflict"];
+            /** @description The file is longer than one may be */
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            /** @description Too many uploads, or too many announced files that never came */
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     healthkit_stored: {
         parameters: {
             query?: never;
@@ -5926,6 +6110,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "attachments": [],
+                     *       "attachments_left_out": 0,
                      *       "counts": {
                      *         "accepted": 998,
                      *         "duplicate": 451,
@@ -5934,6 +6119,7 @@ export interface operations {
                      *       },
                      *       "failure": null,
                      *       "import_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "left_out": [],
                      *       "line": 4928,
                      *       "position": 685495,
                      *       "rejected": [],
@@ -5943,6 +6129,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ImportBody"];
+                    "text/event-stream": string;
                 };
             };
             /** @description The client has it: `If-None-Match` names its tag */
@@ -5959,6 +6146,62 @@ export interface operations {
             /** @description The caller has no such import */
             404: components["responses"]["NotFound"];
             412: components["responses"]["PreconditionFailed"];
+            /** @description The user has too many streams */
+            429: components["responses"]["RateLimited"];
+            /** @description The server stops: of streams */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    healthkit_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 019b1f6e-0000-8000-8000-000000000000 */
+                import_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A file that is, or was, imported. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "attachments": [],
+                     *       "attachments_left_out": 0,
+                     *       "counts": {
+                     *         "accepted": 0,
+                     *         "duplicate": 0,
+                     *         "rejected": 0,
+                     *         "unsupported": {}
+                     *       },
+                     *       "failure": null,
+                     *       "import_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "left_out": [],
+                     *       "line": 1,
+                     *       "position": 0,
+                     *       "rejected": [],
+                     *       "started_at": "2026-03-10T08:19:04Z",
+                     *       "state": "queued",
+                     *       "updated_at": "2026-03-10T08:19:05Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ImportBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            /** @description The caller has no such import */
+            404: components["responses"]["NotFound"];
+            /** @description It is being started by another request */
+            409: components["responses"]["Conflict"];
             503: components["responses"]["Unavailable"];
         };
     };

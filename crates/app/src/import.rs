@@ -32,13 +32,13 @@ use crate::{
     upload::{Plan, Prepared, block_of, raw_prefix},
 };
 
+use self::uploaded::Uploaded;
+pub(crate) use self::uploaded::file_prefix;
 pub use self::{
     prefix::Prefix,
     read::{Ended, Form, HEAD_BYTES, LineReceipt, Source, head, import_id},
     uploaded::{Announced, Place as UploadPlace, spool},
 };
-pub(crate) use self::uploaded::file_prefix;
-use self::uploaded::Uploaded;
 pub use crate::upload::Fate;
 
 /// The list that the samples of a file are of, in the pointers of receipts: `/line/12`.
@@ -505,7 +505,9 @@ impl App {
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
         self.commit_with_event(user, "import.read", subject, writes).await?;
-        nudges.into_iter().flatten().for_each(|intent| self.relay.nudge(intent));
+        for intent in nudges.into_iter().flatten() {
+            self.relay.nudge(intent);
+        }
         importing.import = next;
         Ok(importing.import)
     }

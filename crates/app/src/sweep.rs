@@ -54,7 +54,8 @@ impl App {
     }
 
     async fn sweep_files(&self, user: UserId, before: Timestamp) -> Result<usize> {
-        let (mut old, now) = (self.objects_before(&file_prefix(user), before).await?, self.platform.clock.now());
+        let (mut old, now) =
+            (self.objects_before(&file_prefix(user), before).await?, self.platform.clock.now());
         self.each_record(user, Kind::Import, !old.is_empty(), |record| {
             if let Some(object) = decode::<Import>(record)?.awaits(now) {
                 old.remove(object);

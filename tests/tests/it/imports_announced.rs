@@ -45,7 +45,10 @@ async fn watched(phone: &Phone, id: &str) -> Vec<(String, Value)> {
     let request = phone.request(Method::GET, &format!("healthkit/imports/{id}"));
     let request = request.header("accept", "text/event-stream").timeout(PATIENCE * 4);
     let answer = request.send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
     let text = answer.text().await.unwrap();
     let event = |block: &str| {
         let (name, data) = block.strip_prefix("event: ")?.split_once("\ndata: ")?;
@@ -103,7 +106,10 @@ async fn what_was_not_put_as_announced_is_not_imported() {
     assert!(readings(&phone).await.is_empty());
     for (body, pointer) in [
         (json!({ "content_type": "application/xml", "size_bytes": 0 }), "/size_bytes"),
-        (json!({ "content_type": "application/xml", "size_bytes": 1, "time_zone": "Mars/Olympus" }), "/time_zone"),
+        (
+            json!({ "content_type": "application/xml", "size_bytes": 1, "time_zone": "Mars/Olympus" }),
+            "/time_zone",
+        ),
         (json!({ "content_type": "text/plain", "size_bytes": 1 }), "/content_type"),
     ] {
         let refused = phone.post("healthkit/imports", &body).await.unwrap();

@@ -278,7 +278,7 @@ pub(crate) async fn stored(
     let import = import.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
     let accepts = crate::extract::header(&request, "accept").unwrap_or_default();
     if accepts.contains("text/event-stream") {
-        return progress::watch(context, user, import);
+        return progress::watch(&context, user, import);
     }
     Ok(HttpResponse::Ok().json(ImportBody::from(&import)))
 }

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn each_prefix_that_is_asked_for_in_order_has_its_digest() {
-        let bytes: Vec<u8> = (0..10 * WAITING_BYTES).map(|at| (at / 7 % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..10 * WAITING_BYTES).map(|at| u8::try_from(at / 7 % 251).unwrap()).collect();
         let mut hashed = Hashed::new(bytes.as_slice());
         let seen = hashed.seen();
         for end in [0, 1, WAITING_BYTES, WAITING_BYTES + 5, 7 * WAITING_BYTES, 10 * WAITING_BYTES] {

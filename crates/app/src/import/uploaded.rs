@@ -187,7 +187,9 @@ impl App {
         writes.push(import_write(user, Some(stored.version), &next).map_err(unexpected)?);
         let subject = json!({ "import_id": id, "status": "failed" });
         self.commit_with_event(user, "import.read", subject, writes).await.map_err(unexpected)?;
-        nudges.into_iter().flatten().for_each(|intent| self.relay.nudge(intent));
+        for intent in nudges.into_iter().flatten() {
+            self.relay.nudge(intent);
+        }
         Ok(())
     }
 

@@ -188,9 +188,10 @@ impl Person {
             ..reading
         };
         for (reading, is_named) in lines {
-            match is_named {
-                true => self.model.named(*reading, &mut expected),
-                false => self.model.line(*reading, &mut expected),
+            if *is_named {
+                self.model.named(*reading, &mut expected);
+            } else {
+                self.model.line(*reading, &mut expected);
             }
         }
         let samples = lines.iter().map(|(reading, named)| sample(plain(*reading, *named), *named));
@@ -244,7 +245,7 @@ impl Person {
         let held = held(&self.app, &self.anna).await;
         let flat = |(id, second, value): (Uuid, i64, f64)| {
             let id = u8::try_from(id.as_u128().wrapping_sub(1)).ok();
-            (id, u8::try_from(second - 28_800).unwrap(), value as u8)
+            (id, u8::try_from(second - 28_800).unwrap(), value.to_string().parse().unwrap())
         };
         let count = held.len();
         let found: BTreeSet<_> = held.into_iter().map(flat).collect();

@@ -171,7 +171,11 @@ async fn objects_that_no_record_names_go_when_they_are_old() {
     let folder = kept[0].rsplit_once('/').unwrap().0;
     let stray = ports::ObjectKey::new(format!("{folder}/{}.segment", app.platform.ids.next())).unwrap();
     app.platform.objects.put(&stray, ports::objects::once("x"), ports::PutOptions::default()).await.unwrap();
-    assert_eq!(app.sweep_objects(std::time::Duration::ZERO).await.unwrap(), 0, "perhaps its commit is yet to come");
+    assert_eq!(
+        app.sweep_objects(std::time::Duration::ZERO).await.unwrap(),
+        0,
+        "perhaps its commit is yet to come"
+    );
     // Ids tell the time by the system's clock.
     let now = jiff::Timestamp::now().as_millisecond() - ports::Clock::now(&*clock).as_millisecond();
     clock.advance_by(std::time::Duration::from_millis(u64::try_from(now).unwrap() + 25 * 3_600_000));

@@ -34,7 +34,7 @@ struct Watcher {
 }
 
 /// An import as a stream of events that ends with it, or with the token.
-pub(super) fn watch(context: Ctx, user: HealthUser, import: Import) -> Result<HttpResponse, Problem> {
+pub(super) fn watch(context: &Ctx, user: HealthUser, import: Import) -> Result<HttpResponse, Problem> {
     if context.lifecycle.streams.is_cancelled() {
         return Err(Problem::new(ProblemKind::Unavailable).retry_after(RETRY_AFTER));
     }
@@ -44,7 +44,7 @@ pub(super) fn watch(context: Ctx, user: HealthUser, import: Import) -> Result<Ht
     let ended = context.lifecycle.streams.clone().cancelled_owned();
     let first = stream::iter([Ok::<_, Problem>(told(&import))]);
     let watcher = Watcher {
-        context: Arc::clone(&context),
+        context: Arc::clone(context),
         user,
         is_over: import.state.is_terminal(),
         seen: import,

@@ -5,6 +5,7 @@
 
 mod prefix;
 mod read;
+mod resume;
 mod uploaded;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ use crate::{
 };
 
 use self::uploaded::Uploaded;
-pub(crate) use self::uploaded::file_prefix;
+pub(crate) use self::uploaded::{Failing, PUT_WITHIN};
 pub use self::{
     prefix::Prefix,
     read::{Ended, Form, HEAD_BYTES, LineReceipt, Source, head, import_id},
@@ -53,8 +54,8 @@ const UNSUPPORTED_MAX: usize = 500;
 /// How many files beside the readings that are not kept are named.
 const LEFT_OUT_MAX: usize = 100;
 
-/// What a commit holds besides segments: upload, timeline, tombstones, import, days, intent.
-const OTHER_WRITES: usize = 8;
+/// What a commit holds besides segments: upload, timeline, tombstones, import, its entry, days, intent.
+const OTHER_WRITES: usize = 9;
 
 /// Between two elements of a file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -201,6 +202,11 @@ impl Import {
         self.left_out = left_out;
     }
 
+    /// Whether nothing is left to be given to a job.
+    fn is_handed_over(&self) -> bool {
+        self.days.is_empty() && self.joins.is_empty()
+    }
+
     /// Takes what is not given to a job yet.
     fn due(&mut self) -> DueDays {
         DueDays { days: std::mem::take(&mut self.days), joins: std::mem::take(&mut self.joins) }
@@ -238,6 +244,8 @@ struct Importing {
     pub import: Import,
     version: Option<Version>,
     portions: u32,
+    /// Whether its entry is among the intents: who finds it there hands its days over if nobody else does.
+    is_entered: bool,
     /// Whether samples may come with ids of their own.
     has_own_ids: bool,
     /// Of the parts of the portion in hand.
@@ -304,7 +312,8 @@ impl App {
             }
             None => self.anew(id, DueDays::default()),
         };
-        Ok(Importing { import, version, portions: 0, has_own_ids, receipts: Vec::new() })
+        let receipts = Vec::new();
+        Ok(Importing { import, version, portions: 0, is_entered: false, has_own_ids, receipts })
     }
 
     /// Forgets how far an import had come: its file is another one now. What it brought is kept.
@@ -405,6 +414,10 @@ impl App {
             if importing.portions + 1 >= PORTIONS_A_JOB {
                 nudge = self.hand_over(user, &mut next, &mut writes)?;
             }
+            let enters = !importing.is_entered && !next.is_handed_over();
+            if enters {
+                writes.push(enter(user, next.id));
+            }
             writes.push(import_write(user, importing.version, &next)?);
             let made = self.offload(user, &mut writes).await?;
             let committed = self.platform.health_data.commit(writes).await;
@@ -413,6 +426,7 @@ impl App {
             }
             match committed {
                 Ok(()) => {
+                    importing.is_entered |= enters;
                     importing.portions = if nudge.is_some() { 0 } else { importing.portions + 1 };
                     if let Some(intent) = nudge {
                         self.relay.nudge(intent);
@@ -454,7 +468,7 @@ impl App {
         if import.attachments.iter().any(|kept| kept.name == name && kept.sha256 == sha256) {
             return Ok(());
         }
-        let object = format!("{}imports/{}/{sha256}", raw_prefix(caller.user_id), import.id);
+        let object = format!("{}{sha256}", attachment_prefix(caller.user_id, Some(import.id)));
         let options = PutOptions { sha256: Some(Sha256Digest(digest)), ..PutOptions::default() };
         let size_bytes = body.len() as u64;
         let key = ObjectKey::new(object.clone())?;
@@ -479,6 +493,7 @@ impl App {
         let (mut next, mut writes) = (importing.import, Vec::new());
         let nudge = self.hand_over(caller.user_id, &mut next, &mut writes)?;
         if let Some(intent) = nudge {
+            writes.push(leave(caller.user_id, next.id));
             writes.push(import_write(caller.user_id, importing.version, &next)?);
             self.platform.health_data.commit(writes).await?;
             self.relay.nudge(intent);
@@ -501,6 +516,7 @@ impl App {
         let mut writes = Vec::new();
         let nudges =
             [self.hand_over(user, &mut next, &mut writes)?, self.let_go(user, &mut next, &mut writes)?];
+        writes.push(leave(user, next.id));
         writes.push(import_write(user, importing.version, &next)?);
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
@@ -535,6 +551,16 @@ impl App {
     }
 }
 
+/// The write of an import's entry among the intents.
+fn enter(user: UserId, import: ImportId) -> Write {
+    Write::put(RecordKey::importing(user, import), Version(1), "{}", Precondition::None)
+}
+
+/// The write that removes it.
+fn leave(user: UserId, import: ImportId) -> Write {
+    Write::delete(RecordKey::importing(user, import), Precondition::None)
+}
+
 /// The write of an import that was last written in `version`.
 fn import_write(user: UserId, version: Option<Version>, import: &Import) -> Result<Write> {
     let (key, body) = (RecordKey::import(user, import.id), encode(import)?);
@@ -542,6 +568,12 @@ fn import_write(user: UserId, version: Option<Version>, import: &Import) -> Resu
         None => Write::insert(key, body),
         Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
     })
+}
+
+/// What the names of objects begin with that came with the readings of an import, or of all imports of a user.
+pub(crate) fn attachment_prefix(user: UserId, import: Option<ImportId>) -> String {
+    let all = format!("{}imports/", raw_prefix(user));
+    import.map_or_else(|| all.clone(), |import| format!("{all}{import}/"))
 }
 
 fn to_index(line: u64) -> usize {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App,
     error::AppError,
+    import::Failing,
     records::{Upload, encode, get, replace},
 };
 
@@ -180,7 +181,7 @@ impl App {
     /// Marks the upload failed and moves the message to the dead letters, with the reason in both.
     async fn give_up(&self, lease: &Lease, reason: &str) -> ports::Result<()> {
         tracing::error!(reason, delivery = lease.delivery_count, "a job was given up");
-        self.mark_failed(&lease.body, reason).await?;
+        self.mark_failed(&lease.body, reason, Failing::GivenUp).await?;
         self.platform.jobs.dead_letter(&lease.receipt, reason).await
     }
 
@@ -191,7 +192,7 @@ impl App {
         loop {
             let page = self.platform.jobs.dead_letters(cursor.as_ref(), DEAD_LETTERS_PAGE).await?;
             for letter in &page.items {
-                self.mark_failed(&letter.body, &letter.reason).await?;
+                self.mark_failed(&letter.body, &letter.reason, Failing::Buried).await?;
             }
             match page.next {
                 Some(next) => cursor = Some(next),
@@ -201,14 +202,16 @@ impl App {
     }
 
     /// Marks the upload or request that a message is about failed, unless its job has ended already.
-    async fn mark_failed(&self, message: &[u8], reason: &str) -> ports::Result<()> {
+    async fn mark_failed(&self, message: &[u8], reason: &str, failing: Failing) -> ports::Result<()> {
         let Ok(Envelope { user_id, work, .. }) = Envelope::decode(message) else { return Ok(()) };
         let upload_id = match work {
             Work::ProcessUpload { upload_id } => upload_id,
             Work::AnswerRequest { request_id } => {
                 return self.fail_request(user_id, request_id, reason).await;
             }
-            Work::ImportFile { import_id } => return self.fail_import(user_id, import_id, reason).await,
+            Work::ImportFile { import_id } => {
+                return self.fail_import(user_id, import_id, reason, failing).await;
+            }
             Work::ProcessDeletion { .. } | Work::ComputeDays { .. } | Work::ForgetObjects { .. } => {
                 return Ok(());
             }

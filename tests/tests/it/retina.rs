@@ -80,7 +80,8 @@ async fn a_photograph_is_graded_as_it_was_drawn() {
     assert_eq!(listed["data"].as_array().unwrap().len(), 3);
     assert_eq!(listed["data"][0]["grading"]["grade"], 4);
     let cursor = listed["pagination"]["next_cursor"].as_str().unwrap();
-    let rest = phone.get(&format!("retina/analyses?limit=3&cursor={cursor}")).await.unwrap().expect(200).unwrap();
+    let rest =
+        phone.get(&format!("retina/analyses?limit=3&cursor={cursor}")).await.unwrap().expect(200).unwrap();
     assert_eq!(rest["data"].as_array().unwrap().len(), 2);
 }
 
@@ -214,7 +215,11 @@ async fn photographs_are_taken_along_and_go_with_their_owner() {
     let analysis = analyse(&phone, "left", "grade-4.tif").await;
     let id = analysis["analysis_id"].as_str().unwrap();
     let export = bytes(&phone, "users/me/export").await;
-    for name in [format!("retina/{id}/photograph.png"), format!("retina/{id}/map.png"), "retina-analyses.ndjson".to_owned()] {
+    for name in [
+        format!("retina/{id}/photograph.png"),
+        format!("retina/{id}/map.png"),
+        "retina-analyses.ndjson".to_owned(),
+    ] {
         assert!(export.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
     }
     let kept = || {

@@ -1489,7 +1489,7 @@ export interface components {
              */
             action: string;
             /**
-             * @description `self` or `clinician`.
+             * @description `self`, `clinician`, or `operator` for whoever used the service's command line.
              * @example self
              */
             actor: string;

@@ -1,5 +1,7 @@
 //! The worker: leases jobs, keeps their leases, does their work, and acknowledges last.
 
+mod seats;
+
 use std::{sync::Arc, time::Duration};
 
 use domain::{
@@ -11,6 +13,7 @@ use ports::{Error, ErrorKind, Lease};
 use tokio::{runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::seats::{Seat, Seats};
 use crate::{
     App,
     error::AppError,
@@ -32,9 +35,10 @@ impl App {
     pub async fn run_worker(self: &Arc<Self>, stop: CancellationToken, drain: Duration) {
         let mut jobs = JoinSet::new();
         let hand_back = CancellationToken::new();
+        let seats = Seats::of(self.settings.worker_concurrency);
         while !stop.is_cancelled() {
             while jobs.try_join_next().is_some() {}
-            let free = self.settings.worker_concurrency.saturating_sub(jobs.len());
+            let free = self.settings.worker_concurrency.saturating_sub(seats.taken(jobs.len()));
             if free == 0 {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -47,7 +51,8 @@ impl App {
                 Ok(leases) => {
                     for lease in leases {
                         let (app, hand_back) = (Arc::clone(self), hand_back.clone());
-                        jobs.spawn(async move { app.run_job(lease, hand_back).await });
+                        let seat = seats.seat(&lease, stop.clone());
+                        jobs.spawn(async move { app.run_job(lease, seat, hand_back).await });
                     }
                 }
                 Err(error) => {
@@ -72,10 +77,10 @@ impl App {
     }
 
     /// Does one job and says so to the queue.
-    async fn run_job(self: Arc<Self>, lease: Lease, hand_back: CancellationToken) {
+    async fn run_job(self: Arc<Self>, lease: Lease, seat: Seat, hand_back: CancellationToken) {
         let started = std::time::Instant::now();
         let outcome = tokio::select! {
-            outcome = self.attempt_apart(&lease) => outcome,
+            outcome = self.attempt_seated(&lease, seat) => outcome,
             lost = self.keep_lease(&lease) => Err(Failure::Retry(lost)),
             () = hand_back.cancelled() => Err(Failure::HandBack),
         };
@@ -107,6 +112,11 @@ impl App {
             // The lease runs out; the work is idempotent.
             tracing::warn!(error = %error, "the queue did not take a job's outcome");
         }
+    }
+
+    async fn attempt_seated(self: &Arc<Self>, lease: &Lease, seat: Seat) -> Result<(), Failure> {
+        let Some(_seat) = seat.take().await else { return Err(Failure::HandBack) };
+        self.attempt_apart(lease).await
     }
 
     /// Attempts a job on a thread of its own: one that computes for seconds would keep this one from extending leases and from

@@ -401,7 +401,7 @@ fn read_lines(
     if let Some(zone) = zone {
         lines.set_zone(&zone);
     }
-    let (mut bytes, mut portion_began) = (vec![0; PIECE_BYTES], 0);
+    let (mut bytes, mut total, mut portion_began) = (vec![0; PIECE_BYTES], 0, 0);
     let (mut portion, mut deletions, mut end) = (Portion::default(), Vec::new(), Position::START);
     loop {
         let length = read.read(&mut bytes).map_err(Halt::Broken)?;
@@ -409,15 +409,20 @@ fn read_lines(
             break;
         }
         lines.push(&bytes[..length], |line| add(&mut portion, &mut deletions, line, &mut end));
-        end.offset += length as u64;
+        // Behind the last whole line: what is begun is not kept yet.
+        if let Some(last) = memchr::memrchr(b'\n', &bytes[..length]) {
+            end.offset = total + last as u64 + 1;
+        }
+        total += length as u64;
         let items = portion.samples.len() + portion.rejected.len() + portion.deleted.len();
-        if items >= PORTION_LINES || end.offset - portion_began >= PORTION_BYTES_MAX {
-            portion_began = end.offset;
+        if items >= PORTION_LINES || total - portion_began >= PORTION_BYTES_MAX {
+            portion_began = total;
             portion.end = Some(end);
             send(to, Piece::Portion(std::mem::take(&mut portion), std::mem::take(&mut deletions)))?;
         }
     }
     lines.finish().into_iter().for_each(|line| add(&mut portion, &mut deletions, line, &mut end));
+    end.offset = total;
     portion.end = Some(end);
     send(to, Piece::Portion(portion, deletions))
 }

@@ -409,7 +409,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Import { file, email, time_zone, server, token_file } => {
             let order = commands::import::Order { file, email, time_zone, server, token_file };
-            commands::import::import(&global, order)
+            commands::import::import(&global, &order)
         }
         Command::Report { email, days, output } => {
             commands::report::report(&global, &commands::report::Order { email, days, output })

@@ -46,7 +46,10 @@ impl App {
 
     async fn sweep_segments(&self, user: UserId, before: Timestamp) -> Result<usize> {
         let mut old = self.objects(&segment_prefix(user), |name| is_before(name, before)).await?;
-        self.each_record(user, Kind::Segment, !old.is_empty(), |record| {
+        if old.is_empty() {
+            return Ok(0);
+        }
+        self.each_record(user, Kind::Segment, |record| {
             if let Some(object) = object_of(record)? {
                 old.remove(&object);
             }
@@ -62,7 +65,7 @@ impl App {
         let has_old = !old.is_empty();
         // Their names are hashes: how old they are is told by their import.
         old.append(&mut self.objects(&attachment_prefix(user, None), |_| true).await?);
-        self.each_record(user, Kind::Import, true, |record| {
+        self.each_record(user, Kind::Import, |record| {
             let import: Import = decode(record)?;
             for object in import.objects() {
                 old.remove(object);
@@ -77,13 +80,15 @@ impl App {
             Ok(())
         })
         .await?;
-        self.each_record(user, Kind::Upload, has_old, |record| {
-            if let Some(object) = decode::<Upload>(record)?.raw.object {
-                old.remove(&object);
-            }
-            Ok(())
-        })
-        .await?;
+        if has_old {
+            self.each_record(user, Kind::Upload, |record| {
+                if let Some(object) = decode::<Upload>(record)?.raw.object {
+                    old.remove(&object);
+                }
+                Ok(())
+            })
+            .await?;
+        }
         for (import, version) in late {
             let writes = self.settle_late(user, import, version).await?;
             match self.platform.health_data.commit(writes).await {
@@ -116,20 +121,18 @@ impl App {
         &self,
         user: UserId,
         kind: Kind,
-        is_wanted: bool,
         mut each: impl FnMut(&ports::Record) -> ports::Result<()> + Send,
     ) -> Result<()> {
         let mut query = Query::new(Partition::User(user), kind, SortRange::all());
         query.limit = PAGE;
-        while is_wanted {
+        loop {
             let page = self.platform.health_data.query(&query).await?;
             page.items.iter().try_for_each(&mut each)?;
             match page.next {
                 Some(next) => query.cursor = Some(next),
-                None => break,
+                None => return Ok(()),
             }
         }
-        Ok(())
     }
 
     async fn remove_all(&self, objects: BTreeSet<String>) -> Result<usize> {

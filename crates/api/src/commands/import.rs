@@ -38,7 +38,7 @@ pub(crate) struct Order {
     pub token_file: Option<PathBuf>,
 }
 
-pub(crate) fn import(global: &Global, order: Order) -> Result<ExitCode, Failure> {
+pub(crate) fn import(global: &Global, order: &Order) -> Result<ExitCode, Failure> {
     let mut file = File::open(&order.file)
         .with_context(|| format!("{} cannot be opened: check the path", order.file.display()))?;
     let size = file.metadata()?.len();
@@ -52,7 +52,7 @@ pub(crate) fn import(global: &Global, order: Order) -> Result<ExitCode, Failure>
     } else {
         let email = order.email.as_deref().context("say whose data it is with --user E-MAIL")?;
         let config = global.load(None)?.config;
-        let import = local(&config, email, order.time_zone, (file, size, &head, form))?;
+        let import = local(&config, email, order.time_zone.as_deref(), (&mut file, size, &head, form))?;
         serde_json::to_value(ImportBody::from(&import))?
     };
     let text = text(&done)?;
@@ -63,10 +63,10 @@ pub(crate) fn import(global: &Global, order: Order) -> Result<ExitCode, Failure>
 fn local(
     config: &Config,
     email: &str,
-    time_zone: Option<String>,
-    (mut file, size, head, form): (File, u64, &[u8], Form),
+    time_zone: Option<&str>,
+    (file, size, head, form): (&mut File, u64, &[u8], Form),
 ) -> anyhow::Result<Import> {
-    if let Some(zone) = &time_zone {
+    if let Some(zone) = time_zone {
         domain::time::ZoneName::new(zone).context("this is no time zone: name one such as Europe/Berlin")?;
     }
     let email = Email::parse(email).context("this is no e-mail address: write it as name@example.org")?;
@@ -90,7 +90,7 @@ fn local(
             let source = match form {
                 Form::Xml => Source::Xml(Box::new(again)),
                 Form::Archive => Source::Archive(again),
-                Form::Lines => Source::Lines(Box::new(again), time_zone.clone()),
+                Form::Lines => Source::Lines(Box::new(again), time_zone.map(str::to_owned)),
             };
             let ended = app.import_file(&caller, id, source, |import, _| {
                 if form != Form::Archive {

@@ -196,7 +196,8 @@ impl Person {
         }
         let samples = lines.iter().map(|(reading, named)| sample(plain(*reading, *named), *named));
         let deletions = deleted.iter().map(|id| json!({ "deleted": Uuid::from_u128(u128::from(*id) + 1) }));
-        let text: String = samples.chain(deletions).map(|line| format!("{line}\n")).collect();
+        let lines: Vec<String> = samples.chain(deletions).map(|line| line.to_string()).collect();
+        let text = lines.join("\n");
         let id = import::import_id(text.len() as u64, text.as_bytes());
         let source = Source::Lines(Box::new(Cursor::new(text.into_bytes())), None);
         let ended = self.app.import_file(&self.anna, id, source, |_, _| Ok(())).await.unwrap();

@@ -177,7 +177,8 @@ async fn objects_that_no_record_names_go_when_they_are_old() {
         "perhaps its commit is yet to come"
     );
     // Ids tell the time by the system's clock.
-    let now = jiff::Timestamp::now().as_millisecond() - ports::Clock::now(&*clock).as_millisecond();
+    let now =
+        ports::Clock::now(&ports::SystemClock).as_millisecond() - ports::Clock::now(&*clock).as_millisecond();
     clock.advance_by(std::time::Duration::from_millis(u64::try_from(now).unwrap() + 25 * 3_600_000));
     assert_eq!(app.sweep_objects(std::time::Duration::ZERO).await.unwrap(), 1);
     assert_eq!(objects(&app).await, kept);

@@ -92,7 +92,7 @@ impl Stored {
         for kind in [Kind::Daily, Kind::Sleep, Kind::Circadian] {
             self.each(kind, async |record| {
                 results += 1;
-                hash.update(record.key.to_string());
+                hash.update(format!("{kind}/{}", record.key.sort.as_str()));
                 hash.update(&record.body);
                 Ok(())
             })

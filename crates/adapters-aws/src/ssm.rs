@@ -5,7 +5,11 @@
 //! Systems Manager gives it. It keeps 100 of them and would drop the oldest for the next one, unless that has a label: so each
 //! gets one, and the put of one more is refused until somebody removes the label of one that nothing needs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_ssm::{
@@ -43,13 +47,15 @@ pub struct SsmSecretStore {
     client: Client,
     settings: SsmSettings,
     latest: Latest,
+    /// Versions that are known to have their label.
+    labelled: Mutex<HashSet<(SecretName, i64)>>,
 }
 
 impl SsmSecretStore {
     /// The parameters whose names begin with the settings' prefix.
     pub fn new(client: Client, settings: SsmSettings, clock: Arc<dyn Clock>) -> Self {
         let latest = Latest::new(settings.cached_for, clock);
-        Self { client, settings, latest }
+        Self { client, settings, latest, labelled: Mutex::default() }
     }
 
     fn id(&self, name: &SecretName) -> String {
@@ -106,10 +112,35 @@ impl SsmSecretStore {
             Err(error) if code(&error) == Some("ParameterAlreadyExists") => return Ok(Stored::Taken),
             Err(error) => return Err(of_write(operation, &attempts, &error)),
         };
+        let labelled = self.label(operation, name, version).await;
+        labelled.map_err(|error| error.with_outcome(Outcome::Applied))?;
+        Ok(Stored::Version(version.to_string()))
+    }
+
+    /// Has a version stay; once more changes nothing.
+    async fn label(&self, operation: &'static str, name: &SecretName, version: i64) -> Result<()> {
         let label = self.client.label_parameter_version().name(self.id(name)).parameter_version(version);
         let labelled = label.labels(format!("kept-{version}")).send().await;
-        labelled.map_err(|error| of_read(operation, &error).with_outcome(Outcome::Applied))?;
-        Ok(Stored::Version(version.to_string()))
+        labelled.map_err(|error| of_read(operation, &error))?;
+        self.labelled.lock().unwrap_or_else(PoisonError::into_inner).insert((name.clone(), version));
+        Ok(())
+    }
+
+    /// The latest version, which stays: whoever stored it may have died, or been cut off, before it had its label, and nobody
+    /// must seal anything with a key that goes.
+    async fn fetch_latest(&self, name: &SecretName) -> Result<Option<Secret>> {
+        const OPERATION: &str = "secrets.get";
+        let Some(secret) = self.fetch(name, None).await? else { return Ok(None) };
+        let version =
+            secret.version.parse().map_err(|_no_number| Error::new(ErrorKind::Corrupt, OPERATION))?;
+        let is_labelled = {
+            let labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
+            labelled.contains(&(name.clone(), version))
+        };
+        if !is_labelled {
+            self.label(OPERATION, name, version).await?;
+        }
+        Ok(Some(secret))
     }
 }
 
@@ -142,7 +173,7 @@ impl SecretStore for SsmSecretStore {
         if let Some(secret) = self.latest.get(name) {
             return Ok(Some(secret));
         }
-        let found = self.fetch(name, None).await?;
+        let found = self.fetch_latest(name).await?;
         if let Some(secret) = &found {
             self.latest.remember(name, secret);
         }
@@ -171,7 +202,7 @@ impl SecretStore for SsmSecretStore {
             Stored::Version(version) => Ok(Secret { version, value }),
             // Somebody else's, or this call's own, whose answer was lost: either is the one that all answer.
             Stored::Taken => {
-                let theirs = self.fetch(name, None).await?;
+                let theirs = self.fetch_latest(name).await?;
                 theirs.ok_or_else(|| Error::new(ErrorKind::Unavailable, OPERATION))
             }
         }

@@ -261,6 +261,9 @@ async fn keep_house(
         if let Err(error) = context.app.settle_dead_letters().await {
             tracing::warn!(error = %error, "dead letters could not be settled; trying again later");
         }
+        if let Err(error) = context.app.resume_imports().await {
+            tracing::warn!(error = %error, "the days of imports that stopped are not computed yet; trying again later");
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use crate::{
     records::{corrupt, decode, encode},
 };
 
+/// Who acts at the machine, with the command line: an operator, of whom no account tells.
+pub const OPERATOR: UserId = UserId(uuid::Uuid::nil());
+
 /// What was done to health data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,7 +62,7 @@ pub struct Entry {
 pub struct Caller {
     /// Whose data it is about.
     pub user_id: UserId,
-    /// The user of the verified token: the same, or a clinician to whom that user consented.
+    /// The user of the verified token: the same, or a clinician to whom that user consented; or [`OPERATOR`].
     pub actor: UserId,
     /// The request's id.
     pub request_id: String,

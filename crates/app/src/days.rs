@@ -54,6 +54,11 @@ impl DayRanges {
         self.0.iter().flat_map(|(first, last)| first.series(1.day()).take_while(move |day| day <= last))
     }
 
+    /// In how many ranges they lie.
+    pub fn ranges(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -3,14 +3,18 @@
 //! It begins with one commit: it makes a mark, which is the fence (see `fence`) and stays, and an entry in the list of erasures that
 //! are under way, which names the user and goes last; and it removes the timeline, so that nothing replaces it any more. Everything between the two can be done any number of times,
 //! so whoever finds the entry after a crash, in whichever process, does it all again.
+//!
+//! Where a file was announced, its presigned URL asks nobody whether the user is still there. So the entry of such a user stays
+//! until no put can come any more, and then the objects are looked through once more.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
 use domain::{
+    envelope::Envelope,
     ids::UserId,
     record::{Kind, Partition, RecordKey, SortRange},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ports::{ErrorKind, Precondition, Query, Record, Version, Write};
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator;
@@ -20,11 +24,15 @@ use crate::{
     audit::Caller,
     consents::{Consent, Patient},
     error::Result,
-    records::{Intent, decode, encode, query_all},
+    import::{Import, PUT_WITHIN},
+    records::{Intent, decode, encode, get, query_all},
     retina::photograph_prefix,
     segments::segment_prefix,
     upload::{early_raw_prefix, raw_prefix},
 };
+
+/// How long a put may take: its URL is looked at when it begins.
+const PUT_TAKES: Duration = Duration::from_hours(6);
 
 /// How many objects are listed at once.
 const OBJECTS_PAGE: usize = 1000;
@@ -60,6 +68,15 @@ struct Mark {
 struct Erasing {
     user_id: UserId,
     begun_at: Timestamp,
+    /// Until when files may still be put that were announced before: a presigned URL asks nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    puts_until: Option<Timestamp>,
+}
+
+/// Whether even a put that began at the last moment has ended.
+fn is_over(puts_until: Timestamp, now: Timestamp) -> bool {
+    let margin_ms = i64::try_from(PUT_TAKES.as_millis()).unwrap_or(i64::MAX);
+    now.as_millisecond().saturating_sub(puts_until.as_millisecond()) >= margin_ms
 }
 
 /// What was removed so far.
@@ -80,9 +97,10 @@ impl App {
     /// Makes the erasure certain: when this returns, it will be done, and nothing can be added any more.
     pub async fn begin_erasure(&self, caller: &Caller) -> Result<Counts> {
         let (user_id, begun_at) = (caller.user_id, self.platform.clock.now());
+        let erasing = Erasing { user_id, begun_at, puts_until: None };
         let writes = vec![
             Write::insert(RecordKey::erasure(user_id), encode(&Mark { begun_at, receipt: None })?),
-            Write::insert(RecordKey::erasing(user_id), encode(&Erasing { user_id, begun_at })?),
+            Write::insert(RecordKey::erasing(user_id), encode(&erasing)?),
             // Who replaces it has no other fence.
             Write::delete(RecordKey::timeline(user_id), Precondition::None),
         ];
@@ -108,6 +126,7 @@ impl App {
         let turn = self.turns.take(user).await;
         // A build of before began erasures without this.
         self.delete_all(vec![RecordKey::timeline(user)]).await?;
+        let puts_until = self.note_puts(user).await?;
         self.erase_account(user, &mut counts).await?;
         self.erase_consents(user, &mut counts).await?;
         counts.add("objects", self.erase_objects(user).await?);
@@ -122,13 +141,47 @@ impl App {
         let receipt = Receipt { erased_at: self.platform.clock.now(), stores: counts.0 };
         let mark = Mark { begun_at: receipt.erased_at, receipt: Some(receipt.clone()) };
         self.scrub_due.store(true, Ordering::SeqCst);
-        let writes = vec![
-            Write::put(RecordKey::erasure(user), Version(2), encode(&mark)?, Precondition::None),
-            Write::delete(RecordKey::erasing(user), Precondition::None),
-        ];
+        let mut writes =
+            vec![Write::put(RecordKey::erasure(user), Version(2), encode(&mark)?, Precondition::None)];
+        if puts_until.is_none() {
+            writes.push(Write::delete(RecordKey::erasing(user), Precondition::None));
+        }
         self.platform.health_data.commit(writes).await?;
         self.scrub_if_due().await?;
         Ok(receipt)
+    }
+
+    /// Notes until when files of the user may still be put, before the records go that tell it.
+    async fn note_puts(&self, user: UserId) -> Result<Option<Timestamp>> {
+        let (store, key) = (&*self.platform.health_data, RecordKey::erasing(user));
+        let stored = get::<Erasing>(store, &key).await?;
+        let noted = stored.as_ref().and_then(|stored| stored.body.puts_until);
+        let imports = query_all(store, Partition::User(user), Kind::Import, SortRange::all()).await?;
+        let now = self.platform.clock.now();
+        // What does not decode may have been announced by a newer build.
+        let until = |record: &Record| match decode::<Import>(record) {
+            Ok(import) => import.may_be_put_until(),
+            Err(_corrupt) => now.checked_add(SignedDuration::try_from(PUT_WITHIN).ok()?).ok(),
+        };
+        let latest =
+            imports.iter().filter_map(until).chain(noted).max().filter(|until| !is_over(*until, now));
+        if latest > noted {
+            let begun_at = stored.as_ref().map_or(now, |stored| stored.body.begun_at);
+            let erasing = Erasing { user_id: user, begun_at, puts_until: latest };
+            let version = stored.map_or(Version(1), |stored| stored.version.next());
+            store.commit(vec![Write::put(key, version, encode(&erasing)?, Precondition::None)]).await?;
+        }
+        Ok(latest)
+    }
+
+    /// Removes what was put after everything else was gone. Nothing can be put any more.
+    async fn finish_late(&self, user: UserId) -> Result<()> {
+        let late = self.erase_objects(user).await?;
+        if late > 0 {
+            tracing::info!(late, "files that were put after an erasure are removed");
+            self.scrub_due.store(true, Ordering::SeqCst);
+        }
+        self.delete_all(vec![RecordKey::erasing(user)]).await
     }
 
     /// Deleting leaves bytes in files; only when they are gone as well is somebody erased.
@@ -151,8 +204,14 @@ impl App {
         let age_ms = i64::try_from(begun_before.as_millis()).unwrap_or(i64::MAX);
         let now_ms = self.platform.clock.now().as_millisecond();
         for record in &records {
-            let Erasing { user_id, begun_at } = decode(record)?;
-            if now_ms - begun_at.as_millisecond() >= age_ms {
+            let Erasing { user_id, begun_at, puts_until } = decode(record)?;
+            let mark = get::<Mark>(&*self.platform.health_data, &RecordKey::erasure(user_id)).await?;
+            let is_done = mark.is_some_and(|mark| mark.body.receipt.is_some());
+            if let Some(until) = puts_until.filter(|_| is_done) {
+                if is_over(until, self.platform.clock.now()) {
+                    self.finish_late(user_id).await?;
+                }
+            } else if now_ms - begun_at.as_millisecond() >= age_ms {
                 self.finish_erasure(user_id, Counts::default()).await?;
                 tracing::info!("an erasure that was interrupted is done");
             }
@@ -215,8 +274,14 @@ impl App {
         let intents: Vec<_> = records.into_iter().filter(is_users).map(|record| record.key).collect();
         counts.add("outbox", intents.len());
         self.delete_all(intents).await?;
-        let messages = self.platform.jobs.purge(&user.to_string()).await?;
-        counts.add("jobs", usize::try_from(messages).unwrap_or(usize::MAX));
+        let range = RecordKey::importing_of(user);
+        let entries = query_all(&*self.platform.health_data, shard, Kind::Importing, range).await?;
+        counts.add("outbox", entries.len());
+        self.delete_all(entries.into_iter().map(|record| record.key).collect()).await?;
+        for ordering_key in Envelope::ordering_keys(user) {
+            let messages = self.platform.jobs.purge(&ordering_key).await?;
+            counts.add("jobs", usize::try_from(messages).unwrap_or(usize::MAX));
+        }
         let events = self.platform.events.forget(user).await?;
         counts.add("events", usize::try_from(events).unwrap_or(usize::MAX));
         Ok(())
@@ -246,7 +311,7 @@ impl App {
 
     /// Acknowledged instead of retried or buried: a dead letter would name somebody who was erased.
     pub(crate) async fn is_of_erased(&self, message: &[u8]) -> bool {
-        match domain::envelope::Envelope::decode(message) {
+        match Envelope::decode(message) {
             Ok(envelope) => self.is_erased(envelope.user_id).await.unwrap_or(false),
             Err(_) => false,
         }

@@ -5,6 +5,7 @@
 
 mod prefix;
 mod read;
+mod resume;
 mod uploaded;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ use crate::{
 };
 
 use self::uploaded::Uploaded;
-pub(crate) use self::uploaded::file_prefix;
+pub(crate) use self::uploaded::{Failing, PUT_WITHIN};
 pub use self::{
     prefix::Prefix,
     read::{Ended, Form, HEAD_BYTES, LineReceipt, Source, head, import_id},
@@ -47,14 +48,30 @@ const LINES: &str = "line";
 /// After so many portions the days that they touched are computed, although the file goes on.
 const PORTIONS_A_JOB: u32 = 64;
 
+/// Or after so many ranges of days: they lie in the import's record.
+const RANGES_A_JOB: usize = 1_000;
+
+/// What the record of an import may hold of each of its lists, in bytes. All of them together are far below the 400 KiB that a
+/// record has where it has least.
+const REJECTED_BYTES_MAX: usize = 64 * 1024;
+const UNSUPPORTED_BYTES_MAX: usize = 16 * 1024;
+const LEFT_OUT_BYTES_MAX: usize = 16 * 1024;
+const ATTACHMENTS_BYTES_MAX: usize = 128 * 1024;
+
+/// What an entry of a list takes beside its texts.
+const ENTRY_BYTES: usize = 80;
+
+/// So many files beside the readings are noted in one commit.
+const ATTACHMENTS_A_COMMIT: usize = 32;
+
 /// How many types that are not kept are counted one by one.
 const UNSUPPORTED_MAX: usize = 500;
 
 /// How many files beside the readings that are not kept are named.
 const LEFT_OUT_MAX: usize = 100;
 
-/// What a commit holds besides segments: upload, timeline, tombstones, import, days, intent.
-const OTHER_WRITES: usize = 8;
+/// What a commit holds besides segments: upload, timeline, tombstones, import, its entry, days, intent.
+const OTHER_WRITES: usize = 9;
 
 /// Between two elements of a file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -149,6 +166,10 @@ pub struct Import {
     /// The file, where it is, or will be, in the object store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<Uploaded>,
+    /// Readings that are kept behind the position and were not counted yet: where it was stopped between two parts of a portion,
+    /// or begins anew with the same file, they come again as known ones, and were new all the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    uncounted: u64,
     /// Days that were touched and are not given to a job yet.
     #[serde(default, skip_serializing_if = "DayRanges::is_empty")]
     days: DayRanges,
@@ -159,14 +180,17 @@ pub struct Import {
 
 impl Import {
     /// Moves behind a portion, of whose parts these are the receipts.
-    fn advance<'a>(&mut self, end: &End, receipts: impl Iterator<Item = &'a Receipts>) {
+    fn advance<'a>(&mut self, end: &End, again: u64, receipts: impl Iterator<Item = &'a Receipts>) {
+        self.uncounted = again;
         self.position = end.position;
         if end.prefix.is_some() {
             self.prefix.clone_from(&end.prefix);
         }
         for (kind, count) in &end.unsupported {
             let kinds = &mut self.counts.unsupported;
-            if kinds.len() < UNSUPPORTED_MAX || kinds.contains_key(kind) {
+            let bytes: usize = kinds.keys().map(|kind| json_bytes(kind)).sum();
+            let fits = kinds.len() < UNSUPPORTED_MAX && bytes + json_bytes(kind) <= UNSUPPORTED_BYTES_MAX;
+            if fits || kinds.contains_key(kind) {
                 *kinds.entry(kind.clone()).or_default() += count;
             }
         }
@@ -177,11 +201,19 @@ impl Import {
 
     /// Adds a part's receipt.
     fn note(&mut self, receipts: &Receipts) {
-        self.counts.accepted += receipts.accepted as u64;
-        self.counts.duplicate += receipts.duplicate as u64;
+        let again = self.uncounted.min(receipts.duplicate as u64);
+        self.uncounted -= again;
+        self.counts.accepted += receipts.accepted as u64 + again;
+        self.counts.duplicate += receipts.duplicate as u64 - again;
         self.counts.rejected += receipts.rejected_total as u64;
-        let room = REJECTIONS_MAX.saturating_sub(self.rejected.len());
-        self.rejected.extend(receipts.rejected.iter().take(room).cloned());
+        let mut bytes: usize = self.rejected.iter().map(rejection_bytes).sum();
+        for rejection in &receipts.rejected {
+            bytes += rejection_bytes(rejection);
+            if self.rejected.len() == REJECTIONS_MAX || bytes > REJECTED_BYTES_MAX {
+                break;
+            }
+            self.rejected.push(rejection.clone());
+        }
     }
 
     /// Notes what is to be done for the days of a part.
@@ -198,7 +230,30 @@ impl Import {
     fn leave_out(&mut self, mut left_out: Vec<LeftOut>) {
         self.attachments_left_out = left_out.len() as u64;
         left_out.truncate(LEFT_OUT_MAX);
-        self.left_out = left_out;
+        let mut bytes = 0;
+        let fits = |file: &LeftOut| {
+            bytes += json_bytes(&file.name) + ENTRY_BYTES;
+            bytes <= LEFT_OUT_BYTES_MAX
+        };
+        self.left_out = left_out.into_iter().take_while(fits).collect();
+    }
+
+    /// Whether another file beside the readings can be named.
+    fn has_room(&self, name: &str) -> bool {
+        // The object's name holds the digest, too.
+        let bytes_of = |name: &str| json_bytes(name) + 2 * 64 + 2 * ENTRY_BYTES;
+        let bytes: usize = self.attachments.iter().map(|kept| bytes_of(&kept.name)).sum();
+        bytes + bytes_of(name) <= ATTACHMENTS_BYTES_MAX
+    }
+
+    /// In how many ranges of days something is left to be given to a job.
+    fn ranges(&self) -> usize {
+        self.days.ranges() + self.joins.values().map(DayRanges::ranges).sum::<usize>()
+    }
+
+    /// Whether nothing is left to be given to a job.
+    fn is_handed_over(&self) -> bool {
+        self.days.is_empty() && self.joins.is_empty()
     }
 
     /// Takes what is not given to a job yet.
@@ -238,10 +293,16 @@ struct Importing {
     pub import: Import,
     version: Option<Version>,
     portions: u32,
+    /// Whether its entry is among the intents: who finds it there hands its days over if nobody else does.
+    is_entered: bool,
     /// Whether samples may come with ids of their own.
     has_own_ids: bool,
     /// Of the parts of the portion in hand.
     receipts: Vec<Receipts>,
+    /// Objects that are put, and that no commit names yet.
+    loose: Vec<ObjectKey>,
+    /// Readings before this portion that will come again as known ones, and were not counted as new.
+    uncounted: u64,
 }
 
 /// The next part of a file.
@@ -300,11 +361,26 @@ impl App {
             }
             Some(mut earlier) => {
                 let file = earlier.body.file.take();
-                Import { file, ..self.anew(id, earlier.body.due()) }
+                let Import { state, uncounted, ref counts, .. } = earlier.body;
+                // Only an announced file is certainly the same as before; who streams one is told of each line anew.
+                let is_same = file.is_some() && state != State::Completed;
+                let uncounted = if is_same { uncounted + counts.accepted } else { 0 };
+                Import { file, uncounted, ..self.anew(id, earlier.body.due()) }
             }
             None => self.anew(id, DueDays::default()),
         };
-        Ok(Importing { import, version, portions: 0, has_own_ids, receipts: Vec::new() })
+        let receipts = Vec::new();
+        let (uncounted, loose) = (import.uncounted, Vec::new());
+        Ok(Importing {
+            import,
+            version,
+            portions: 0,
+            is_entered: false,
+            has_own_ids,
+            receipts,
+            uncounted,
+            loose,
+        })
     }
 
     /// Forgets how far an import had come: its file is another one now. What it brought is kept.
@@ -332,6 +408,7 @@ impl App {
             updated_at: now,
             failure: None,
             file: None,
+            uncounted: 0,
             days: due.days,
             joins: due.joins,
         }
@@ -394,7 +471,10 @@ impl App {
             let mut next = importing.import.clone();
             // Counted with the position: who reads a part again must not count it twice.
             if let Some(end) = &end {
-                next.advance(end, importing.receipts.iter().chain([&plan.upload.receipts]));
+                let receipts = importing.receipts.iter().chain([&plan.upload.receipts]);
+                next.advance(end, importing.uncounted, receipts);
+            } else {
+                next.uncounted += plan.upload.receipts.accepted as u64;
             }
             next.touch(&plan);
             next.updated_at = self.platform.clock.now();
@@ -402,8 +482,12 @@ impl App {
             let brings_something = !plan.upload.segments.is_empty() || plan.upload.has_deletions;
             let mut writes = if brings_something { std::mem::take(&mut plan.writes) } else { Vec::new() };
             let mut nudge = None;
-            if importing.portions + 1 >= PORTIONS_A_JOB {
+            if importing.portions + 1 >= PORTIONS_A_JOB || next.ranges() >= RANGES_A_JOB {
                 nudge = self.hand_over(user, &mut next, &mut writes)?;
+            }
+            let enters = !importing.is_entered && !next.is_handed_over();
+            if enters {
+                writes.push(enter(user, next.id));
             }
             writes.push(import_write(user, importing.version, &next)?);
             let made = self.offload(user, &mut writes).await?;
@@ -413,9 +497,13 @@ impl App {
             }
             match committed {
                 Ok(()) => {
+                    importing.is_entered |= enters;
                     importing.portions = if nudge.is_some() { 0 } else { importing.portions + 1 };
                     if let Some(intent) = nudge {
                         self.relay.nudge(intent);
+                    }
+                    if end.is_some() {
+                        importing.uncounted = next.uncounted;
                     }
                     importing.import = next;
                     importing.version = Some(importing.version.map_or(Version(1), Version::next));
@@ -454,31 +542,51 @@ impl App {
         if import.attachments.iter().any(|kept| kept.name == name && kept.sha256 == sha256) {
             return Ok(());
         }
-        let object = format!("{}imports/{}/{sha256}", raw_prefix(caller.user_id), import.id);
+        if !import.has_room(&name) {
+            importing.import.attachments_left_out += 1;
+            return Ok(());
+        }
+        let object = format!("{}{sha256}", attachment_prefix(caller.user_id, Some(import.id)));
         let options = PutOptions { sha256: Some(Sha256Digest(digest)), ..PutOptions::default() };
         let size_bytes = body.len() as u64;
         let key = ObjectKey::new(object.clone())?;
         self.platform.objects.put(&key, objects::once(body), options).await?;
-        let mut next = import.clone();
-        next.attachments.push(Attachment { name, size_bytes, sha256, object });
-        let write = import_write(caller.user_id, importing.version, &next)?;
+        importing.loose.push(key);
+        importing.import.attachments.push(Attachment { name, size_bytes, sha256, object });
+        if importing.loose.len() == ATTACHMENTS_A_COMMIT {
+            self.note_attachments(caller.user_id, importing).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits the names of files that were put, some at once: each commit writes the whole import.
+    async fn note_attachments(&self, user: UserId, importing: &mut Importing) -> Result<()> {
+        if importing.loose.is_empty() {
+            return Ok(());
+        }
+        importing.import.updated_at = self.platform.clock.now();
+        let write = import_write(user, importing.version, &importing.import)?;
         if let Err(error) = self.platform.health_data.commit(vec![write]).await {
             if ports::denial(&error).is_some() {
                 // Its user was erased meanwhile, and their objects may have been looked through already.
-                self.platform.objects.delete(&key).await?;
+                for key in &importing.loose {
+                    self.platform.objects.delete(key).await?;
+                }
             }
             return Err(error.into());
         }
-        importing.import = next;
+        importing.loose.clear();
         importing.version = Some(importing.version.map_or(Version(1), Version::next));
         Ok(())
     }
 
     /// Leaves an import that broke off: what it brought so far counts, also if nobody goes on with it.
-    async fn leave_import(&self, caller: &Caller, importing: Importing) -> Result<Import> {
+    async fn leave_import(&self, caller: &Caller, mut importing: Importing) -> Result<Import> {
+        self.note_attachments(caller.user_id, &mut importing).await?;
         let (mut next, mut writes) = (importing.import, Vec::new());
         let nudge = self.hand_over(caller.user_id, &mut next, &mut writes)?;
         if let Some(intent) = nudge {
+            writes.push(leave(caller.user_id, next.id));
             writes.push(import_write(caller.user_id, importing.version, &next)?);
             self.platform.health_data.commit(writes).await?;
             self.relay.nudge(intent);
@@ -494,6 +602,7 @@ impl App {
         failure: Option<String>,
     ) -> Result<Import> {
         let user = caller.user_id;
+        self.note_attachments(user, &mut importing).await?;
         let mut next = importing.import.clone();
         next.state = if failure.is_some() { State::Failed } else { State::Completed };
         next.failure = failure;
@@ -501,6 +610,7 @@ impl App {
         let mut writes = Vec::new();
         let nudges =
             [self.hand_over(user, &mut next, &mut writes)?, self.let_go(user, &mut next, &mut writes)?];
+        writes.push(leave(user, next.id));
         writes.push(import_write(user, importing.version, &next)?);
         let state: &'static str = next.state.into();
         let subject = serde_json::json!({ "import_id": next.id, "status": state });
@@ -535,6 +645,16 @@ impl App {
     }
 }
 
+/// The write of an import's entry among the intents.
+fn enter(user: UserId, import: ImportId) -> Write {
+    Write::put(RecordKey::importing(user, import), Version(1), "{}", Precondition::None)
+}
+
+/// The write that removes it.
+fn leave(user: UserId, import: ImportId) -> Write {
+    Write::delete(RecordKey::importing(user, import), Precondition::None)
+}
+
 /// The write of an import that was last written in `version`.
 fn import_write(user: UserId, version: Option<Version>, import: &Import) -> Result<Write> {
     let (key, body) = (RecordKey::import(user, import.id), encode(import)?);
@@ -542,6 +662,29 @@ fn import_write(user: UserId, version: Option<Version>, import: &Import) -> Resu
         None => Write::insert(key, body),
         Some(version) => Write::put(key, version.next(), body, Precondition::VersionEquals(version)),
     })
+}
+
+/// What the names of objects begin with that came with the readings of an import, or of all imports of a user.
+pub(crate) fn attachment_prefix(user: UserId, import: Option<ImportId>) -> String {
+    let all = format!("{}imports/", raw_prefix(user));
+    import.map_or_else(|| all.clone(), |import| format!("{all}{import}/"))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn rejection_bytes(rejection: &Rejection) -> usize {
+    let Rejection { pointer, code, message, .. } = rejection;
+    // With an id.
+    2 * ENTRY_BYTES + json_bytes(pointer) + json_bytes(code) + json_bytes(message)
+}
+
+/// How long a text is at most in JSON.
+fn json_bytes(text: &str) -> usize {
+    let escaped = |byte: u8| if byte < b' ' || matches!(byte, b'"' | b'\\') { 6 } else { 1 };
+    text.bytes().map(escaped).sum()
 }
 
 fn to_index(line: u64) -> usize {
@@ -609,3 +752,6 @@ fn sift(portion: &mut Portion, now: Timestamp) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

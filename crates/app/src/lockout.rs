@@ -24,6 +24,11 @@ use sha2::{Digest as _, Sha256};
 const ACCOUNT_WINDOW: Duration = Duration::from_hours(24);
 /// In which failures of a network address count together; no success of theirs begins the count anew, for whole offices share one.
 const NETWORK_WINDOW: Duration = Duration::from_hours(1);
+/// How long a guess is waited for before the next one of the same account is let through: longer than a provider takes.
+const TURN: Duration = Duration::from_secs(30);
+/// How often, and after how long each time, the turn of an account is asked for.
+const TURN_ATTEMPTS: u32 = 100;
+const TURN_ASKED_EVERY: Duration = Duration::from_millis(50);
 /// Longer than any provider lets a challenge wait.
 const CHALLENGE_LIFETIME: Duration = Duration::from_mins(15);
 
@@ -106,6 +111,31 @@ impl Locks {
         Ok(Some(until).filter(|until| *until > self.clock.now()))
     }
 
+    /// Does what may fail as the only one who tries `account`, on whichever instance: whoever looks whether it is locked while
+    /// others guess would let all of them pass. Waits for its turn; whoever waits for too long is told to come again.
+    async fn alone<T>(
+        &self,
+        account: Subject,
+        operation: &'static str,
+        attempt: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let (turn, owner) = (account.key("lockout.turn"), self.ids.next());
+        let mut attempts = 0;
+        while !self.shared.lock(turn, owner, TURN).await? {
+            attempts += 1;
+            if attempts == TURN_ATTEMPTS {
+                let locked = Denial::Locked { retry_after_seconds: 1 };
+                return Err(Error::new(ErrorKind::RateLimited, operation).with_cause(locked));
+            }
+            tokio::time::sleep(TURN_ASKED_EVERY).await;
+        }
+        let outcome = attempt.await;
+        if let Err(error) = self.shared.unlock(turn, owner).await {
+            tracing::warn!(%error, "the turn of an account could not be given back; it ends by itself");
+        }
+        outcome
+    }
+
     /// Refuses what is locked, by account or by network address, with one and the same answer.
     async fn check(
         &self,
@@ -123,12 +153,10 @@ impl Locks {
         Err(Error::new(ErrorKind::RateLimited, operation).with_cause(locked))
     }
 
-    /// Counts a failure of the account, where it is known, and of the network address.
-    async fn count(&self, account: Option<Subject>, network: Option<Subject>) -> Result<()> {
+    /// Counts a failure of the account and of the network address, where there is one.
+    async fn count(&self, account: Subject, network: Option<Subject>) -> Result<()> {
         let LockoutSettings { failures, address_failures, .. } = self.settings;
-        if let Some(account) = account {
-            self.count_one(&account, failures, ACCOUNT_WINDOW).await?;
-        }
+        self.count_one(&account, failures, ACCOUNT_WINDOW).await?;
         if let Some(network) = network {
             self.count_one(&network, address_failures, NETWORK_WINDOW).await?;
         }
@@ -172,8 +200,7 @@ impl Locks {
 
     /// What a sign-in led to: tokens set back the account's failures, a challenge does not, or whoever has the password could
     /// try all codes, a few in each challenge.
-    async fn signed_in(&self, account: Option<Subject>, outcome: &SignIn) -> Result<()> {
-        let Some(account) = account else { return Ok(()) };
+    async fn signed_in(&self, account: Subject, outcome: &SignIn) -> Result<()> {
         match outcome {
             SignIn::Tokens(_) => {
                 self.forgive(&account).await;
@@ -212,14 +239,17 @@ impl IdentityProvider for LockingAccounts {
     async fn sign_in(&self, email: &Email, password: &SecretString, from: &SignInContext) -> Result<SignIn> {
         const OPERATION: &str = "identity.sign_in";
         let (account, network) = (self.locks.account(email), self.locks.network(from.address));
-        self.locks.check([account].into_iter().chain(network), OPERATION).await?;
-        let outcome = self.inner.sign_in(email, password, from).await;
-        if is_failure(&outcome) {
-            self.locks.count(Some(account), network).await?;
-        }
-        let outcome = outcome?;
-        self.locks.signed_in(Some(account), &outcome).await?;
-        Ok(outcome)
+        let attempt = async {
+            self.locks.check([account].into_iter().chain(network), OPERATION).await?;
+            let outcome = self.inner.sign_in(email, password, from).await;
+            if is_failure(&outcome) {
+                self.locks.count(account, network).await?;
+            }
+            let outcome = outcome?;
+            self.locks.signed_in(account, &outcome).await?;
+            Ok(outcome)
+        };
+        self.locks.alone(account, OPERATION, attempt).await
     }
 
     async fn respond(
@@ -230,22 +260,25 @@ impl IdentityProvider for LockingAccounts {
         from: &SignInContext,
     ) -> Result<SignIn> {
         const OPERATION: &str = "identity.respond";
-        let (account, network) = (self.locks.challenged(session).await?, self.locks.network(from.address));
+        let network = self.locks.network(from.address);
+        let ended = || Error::new(ErrorKind::PermissionDenied, OPERATION).with_cause(Denial::InvalidToken);
         self.locks.check(network, OPERATION).await?;
-        if let Some(account) = &account
-            && self.locks.locked_until(account).await?.is_some()
-        {
-            // The lock ended the challenges that were open.
-            let ended = Error::new(ErrorKind::PermissionDenied, OPERATION);
-            return Err(ended.with_cause(Denial::InvalidToken));
-        }
-        let outcome = self.inner.respond(session, kind, answer, from).await;
-        if is_failure(&outcome) {
-            self.locks.count(account, network).await?;
-        }
-        let outcome = outcome?;
-        self.locks.signed_in(account, &outcome).await?;
-        Ok(outcome)
+        // One that is not known any more, as the state may be lost, is nobody's: its codes would be guessed without a count.
+        let account = self.locks.challenged(session).await?.ok_or_else(ended)?;
+        let attempt = async {
+            if self.locks.locked_until(&account).await?.is_some() {
+                // The lock ended the challenges that were open.
+                return Err(ended());
+            }
+            let outcome = self.inner.respond(session, kind, answer, from).await;
+            if is_failure(&outcome) {
+                self.locks.count(account, network).await?;
+            }
+            let outcome = outcome?;
+            self.locks.signed_in(account, &outcome).await?;
+            Ok(outcome)
+        };
+        self.locks.alone(account, OPERATION, attempt).await
     }
 
     async fn reset(&self, email: &Email, code: &str, new_password: &SecretString) -> Result<()> {
@@ -322,14 +355,17 @@ impl MultiFactor for LockingFactors {
             return self.inner.disable(user_id, code).await;
         };
         let account = self.locks.account(&profile.email);
-        self.locks.check([account], OPERATION).await?;
-        let outcome = self.inner.disable(user_id, code).await;
-        if is_failure(&outcome) {
-            self.locks.count(Some(account), None).await?;
-        }
-        outcome?;
-        self.locks.forgive(&account).await;
-        Ok(())
+        let attempt = async {
+            self.locks.check([account], OPERATION).await?;
+            let outcome = self.inner.disable(user_id, code).await;
+            if is_failure(&outcome) {
+                self.locks.count(account, None).await?;
+            }
+            outcome?;
+            self.locks.forgive(&account).await;
+            Ok(())
+        };
+        self.locks.alone(account, OPERATION, attempt).await
     }
 
     async fn set_up(&self, user_id: UserId) -> Result<TotpSecret> {

@@ -1,4 +1,4 @@
-//! Objects that no record names: of a commit that a crash came before, and announced files that nobody started in time.
+//! Objects that no record names, of a commit that a crash came before; and announced files whose time is over.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,15 +7,16 @@ use domain::{
     record::{Kind, Partition, SortRange},
 };
 use jiff::Timestamp;
-use ports::{ObjectKey, Query};
+use ports::{ErrorKind, ObjectKey, Query};
 use uuid::Uuid;
 
 use crate::{
     App,
     error::Result,
-    import::{Import, file_prefix},
-    records::decode,
+    import::{Import, attachment_prefix},
+    records::{Upload, decode},
     segments::{object_of, segment_prefix},
+    upload::raw_prefix,
 };
 
 const PAGE: usize = 100;
@@ -23,6 +24,8 @@ const PAGE: usize = 100;
 impl App {
     /// Removes the objects that are older than this, a day at least, and that no record names; answers how many. An object is
     /// named by the commit that it was made for or never, so one that is older than any commit takes is nobody's.
+    ///
+    /// Announced files whose time is over are settled first: imported where they were put, let go where not.
     ///
     /// Of each user who has old objects all records of readings are read: this is for now and then.
     pub async fn sweep_objects(&self, older_than: Duration) -> Result<usize> {
@@ -42,7 +45,7 @@ impl App {
     }
 
     async fn sweep_segments(&self, user: UserId, before: Timestamp) -> Result<usize> {
-        let mut old = self.objects_before(&segment_prefix(user), before).await?;
+        let mut old = self.objects(&segment_prefix(user), |name| is_before(name, before)).await?;
         if old.is_empty() {
             return Ok(0);
         }
@@ -57,31 +60,59 @@ impl App {
     }
 
     async fn sweep_files(&self, user: UserId, before: Timestamp) -> Result<usize> {
-        let (mut old, now) =
-            (self.objects_before(&file_prefix(user), before).await?, self.platform.clock.now());
-        if old.is_empty() {
-            return Ok(0);
-        }
+        let (now, mut late) = (self.platform.clock.now(), Vec::new());
+        let mut old = self.objects(&raw_prefix(user), |name| is_before(name, before)).await?;
+        let has_old = !old.is_empty();
+        // Their names are hashes: how old they are is told by their import.
+        old.append(&mut self.objects(&attachment_prefix(user, None), |_| true).await?);
         self.each_record(user, Kind::Import, |record| {
-            if let Some(object) = decode::<Import>(record)?.awaits(now) {
+            let import: Import = decode(record)?;
+            for object in import.objects() {
                 old.remove(object);
+            }
+            if import.updated_at >= before {
+                let its_own = attachment_prefix(user, Some(import.id));
+                old.retain(|object| !object.starts_with(&its_own));
+            }
+            if import.is_late(now) {
+                late.push((import, record.version));
             }
             Ok(())
         })
         .await?;
+        if has_old {
+            self.each_record(user, Kind::Upload, |record| {
+                if let Some(object) = decode::<Upload>(record)?.raw.object {
+                    old.remove(&object);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        for (import, version) in late {
+            let writes = self.settle_late(user, import, version).await?;
+            match self.platform.health_data.commit(writes).await {
+                // It was started meanwhile.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                committed => committed?,
+            }
+        }
         self.remove_all(old).await
     }
 
-    /// The objects whose names say that they were made before an instant.
-    async fn objects_before(&self, prefix: &str, before: Timestamp) -> Result<BTreeSet<String>> {
-        let (mut cursor, mut old) = (None, BTreeSet::new());
+    async fn objects(
+        &self,
+        prefix: &str,
+        is_wanted: impl Fn(&str) -> bool + Send,
+    ) -> Result<BTreeSet<String>> {
+        let (mut cursor, mut wanted) = (None, BTreeSet::new());
         loop {
             let page = self.platform.objects.list(prefix, cursor.as_ref(), PAGE).await?;
             let names = page.items.into_iter().map(|object| object.key.as_str().to_owned());
-            old.extend(names.filter(|name| made_at(name).is_some_and(|at| at < before)));
+            wanted.extend(names.filter(|name| is_wanted(name)));
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => return Ok(old),
+                None => return Ok(wanted),
             }
         }
     }
@@ -110,6 +141,11 @@ impl App {
         }
         Ok(objects.len())
     }
+}
+
+/// Whether the name of an object says that it was made before an instant.
+fn is_before(name: &str, before: Timestamp) -> bool {
+    made_at(name).is_some_and(|at| at < before)
 }
 
 /// When an object was made: ids hold the time.

@@ -107,17 +107,41 @@ impl App {
         }
         let id = UploadId(self.platform.ids.next());
         let raw = self.keep_raw(caller.user_id, id, &prepared).await?;
+        let outcome = self.commit_upload(caller, (id, kind), &prepared, &raw, once).await;
+        let names_raw = match &outcome {
+            Ok(Outcome::Done(_)) => true,
+            Ok(Outcome::Replayed(_)) => false,
+            // Its user was erased meanwhile, and so their prefix may have been looked through already.
+            Err(AppError::Port(error)) => {
+                error.outcome() != ports::Outcome::NotApplied && ports::denial(error).is_none()
+            }
+            Err(_refused) => false,
+        };
+        if !names_raw && let Err(error) = self.forget_raw(&raw).await {
+            // The sweep finds it.
+            tracing::warn!(%error, "the raw body of an upload that was not kept is left over");
+        }
+        outcome
+    }
+
+    async fn commit_upload(
+        &self,
+        caller: &Caller,
+        (id, kind): (UploadId, UploadKind),
+        prepared: &Prepared,
+        raw: &RawBody,
+        once: Option<&Once<'_, Upload>>,
+    ) -> Result<Outcome<Upload>> {
         // Uploads of one user change one timeline. Taking turns here saves the losers of that race their work; the
         // precondition on the timeline keeps other processes out.
         let _turn = self.turns.take(caller.user_id).await;
         let mut attempt = 1;
         loop {
             let Plan { upload, timeline, intent, mut writes, .. } =
-                self.plan(caller, (id, kind), &prepared, raw.clone()).await?;
+                self.plan(caller, (id, kind), prepared, raw.clone()).await?;
             writes.extend(self.keep_reply(once, &upload)?);
             let made = self.offload(caller.user_id, &mut writes).await?;
             if let Err(error) = self.fits_with_deletion(&writes, &upload) {
-                self.forget_raw(&raw).await?;
                 self.forget_objects(&made).await?;
                 return Err(error);
             }
@@ -142,7 +166,6 @@ impl App {
                 {
                     // Perhaps it was the same request that was first.
                     if let Some(reply) = self.replay(once).await? {
-                        self.forget_raw(&raw).await?;
                         return Ok(Outcome::Replayed(reply));
                     }
                     attempt += 1;
@@ -151,13 +174,7 @@ impl App {
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     return Err(Error::new(ErrorKind::Unavailable, "upload.commit").with_cause(error).into());
                 }
-                Err(error) => {
-                    if ports::denial(&error).is_some() {
-                        // Its user was erased meanwhile, and so their prefix may have been looked through already.
-                        self.forget_raw(&raw).await?;
-                    }
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -203,7 +220,7 @@ impl App {
         let mut raw = RawBody { sha256, size_bytes: prepared.size_bytes, object: None };
         if prepared.compressed.len() > self.settings.raw_inline_bytes_max {
             // One object an upload, so that deleting one never touches another. A crash before the commit leaves an object
-            // that no upload names; it goes with the user's prefix.
+            // that no upload names; the sweep removes it.
             let key = ObjectKey::new(format!("{}{id}.zst", raw_prefix(user)))?;
             let digest = Sha256Digest(Sha256::digest(&prepared.compressed).into());
             let options = PutOptions {

@@ -1,5 +1,7 @@
 //! The worker: leases jobs, keeps their leases, does their work, and acknowledges last.
 
+mod seats;
+
 use std::{sync::Arc, time::Duration};
 
 use domain::{
@@ -11,9 +13,11 @@ use ports::{Error, ErrorKind, Lease};
 use tokio::{runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::seats::{Seat, Seats};
 use crate::{
     App,
     error::AppError,
+    import::Failing,
     records::{Upload, encode, get, replace},
 };
 
@@ -31,9 +35,10 @@ impl App {
     pub async fn run_worker(self: &Arc<Self>, stop: CancellationToken, drain: Duration) {
         let mut jobs = JoinSet::new();
         let hand_back = CancellationToken::new();
+        let seats = Seats::of(self.settings.worker_concurrency);
         while !stop.is_cancelled() {
             while jobs.try_join_next().is_some() {}
-            let free = self.settings.worker_concurrency.saturating_sub(jobs.len());
+            let free = self.settings.worker_concurrency.saturating_sub(seats.taken(jobs.len()));
             if free == 0 {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -46,7 +51,8 @@ impl App {
                 Ok(leases) => {
                     for lease in leases {
                         let (app, hand_back) = (Arc::clone(self), hand_back.clone());
-                        jobs.spawn(async move { app.run_job(lease, hand_back).await });
+                        let seat = seats.seat(&lease, stop.clone());
+                        jobs.spawn(async move { app.run_job(lease, seat, hand_back).await });
                     }
                 }
                 Err(error) => {
@@ -71,10 +77,10 @@ impl App {
     }
 
     /// Does one job and says so to the queue.
-    async fn run_job(self: Arc<Self>, lease: Lease, hand_back: CancellationToken) {
+    async fn run_job(self: Arc<Self>, lease: Lease, seat: Seat, hand_back: CancellationToken) {
         let started = std::time::Instant::now();
         let outcome = tokio::select! {
-            outcome = self.attempt_apart(&lease) => outcome,
+            outcome = self.attempt_seated(&lease, seat) => outcome,
             lost = self.keep_lease(&lease) => Err(Failure::Retry(lost)),
             () = hand_back.cancelled() => Err(Failure::HandBack),
         };
@@ -106,6 +112,11 @@ impl App {
             // The lease runs out; the work is idempotent.
             tracing::warn!(error = %error, "the queue did not take a job's outcome");
         }
+    }
+
+    async fn attempt_seated(self: &Arc<Self>, lease: &Lease, seat: Seat) -> Result<(), Failure> {
+        let Some(_seat) = seat.take().await else { return Err(Failure::HandBack) };
+        self.attempt_apart(lease).await
     }
 
     /// Attempts a job on a thread of its own: one that computes for seconds would keep this one from extending leases and from
@@ -180,7 +191,7 @@ impl App {
     /// Marks the upload failed and moves the message to the dead letters, with the reason in both.
     async fn give_up(&self, lease: &Lease, reason: &str) -> ports::Result<()> {
         tracing::error!(reason, delivery = lease.delivery_count, "a job was given up");
-        self.mark_failed(&lease.body, reason).await?;
+        self.mark_failed(&lease.body, reason, Failing::GivenUp).await?;
         self.platform.jobs.dead_letter(&lease.receipt, reason).await
     }
 
@@ -191,7 +202,7 @@ impl App {
         loop {
             let page = self.platform.jobs.dead_letters(cursor.as_ref(), DEAD_LETTERS_PAGE).await?;
             for letter in &page.items {
-                self.mark_failed(&letter.body, &letter.reason).await?;
+                self.mark_failed(&letter.body, &letter.reason, Failing::Buried).await?;
             }
             match page.next {
                 Some(next) => cursor = Some(next),
@@ -201,14 +212,16 @@ impl App {
     }
 
     /// Marks the upload or request that a message is about failed, unless its job has ended already.
-    async fn mark_failed(&self, message: &[u8], reason: &str) -> ports::Result<()> {
+    async fn mark_failed(&self, message: &[u8], reason: &str, failing: Failing) -> ports::Result<()> {
         let Ok(Envelope { user_id, work, .. }) = Envelope::decode(message) else { return Ok(()) };
         let upload_id = match work {
             Work::ProcessUpload { upload_id } => upload_id,
             Work::AnswerRequest { request_id } => {
                 return self.fail_request(user_id, request_id, reason).await;
             }
-            Work::ImportFile { import_id } => return self.fail_import(user_id, import_id, reason).await,
+            Work::ImportFile { import_id } => {
+                return self.fail_import(user_id, import_id, reason, failing).await;
+            }
             Work::ProcessDeletion { .. } | Work::ComputeDays { .. } | Work::ForgetObjects { .. } => {
                 return Ok(());
             }

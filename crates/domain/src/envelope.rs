@@ -89,6 +89,13 @@ impl Envelope {
         }
     }
 
+    /// All ordering keys under which work of a user is in the queue.
+    pub fn ordering_keys(user: UserId) -> [String; 2] {
+        let import_id = ImportId(uuid::Uuid::nil());
+        let works = [Work::ForgetObjects { objects: Vec::new() }, Work::ImportFile { import_id }];
+        works.map(|work| Self::new(user, work).ordering_key())
+    }
+
     /// The bytes that go into the queue.
     pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
         serde_json::to_vec(self).map_err(EnvelopeError::Malformed)
@@ -134,6 +141,23 @@ mod tests {
             "{\"version\":1,\"user_id\":\"00000000-0000-0000-0000-000000000001\",\
              \"work\":{\"kind\":\"process_upload\",\"upload_id\":\"00000000-0000-0000-0000-000000000002\"}}"
         );
+    }
+
+    #[test]
+    fn a_users_ordering_keys_are_those_of_all_work() {
+        let (user, id) = (UserId(Uuid::from_u128(1)), Uuid::from_u128(2));
+        let works = [
+            Work::ProcessUpload { upload_id: UploadId(id) },
+            Work::ProcessDeletion { upload_id: UploadId(id) },
+            Work::ComputeDays { part: id },
+            Work::ForgetObjects { objects: Vec::new() },
+            Work::ImportFile { import_id: ImportId(id) },
+            Work::AnswerRequest { request_id: RequestId(id) },
+        ];
+        for work in works {
+            let key = Envelope::new(user, work).ordering_key();
+            assert!(Envelope::ordering_keys(user).contains(&key), "{key}");
+        }
     }
 
     #[test]

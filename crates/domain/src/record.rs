@@ -119,6 +119,8 @@ pub enum Kind {
     Patient,
     /// The intent to publish a job.
     Outbox,
+    /// A file that is being imported and touched days that no job has yet; beside the intents of its user.
+    Importing,
     /// A user who is being erased: goes when nothing of theirs is left.
     Erasing,
     /// That somebody was erased, and when: stays, and names nobody.
@@ -335,6 +337,23 @@ impl RecordKey {
         Self::of(Partition::Outbox(shard), Kind::Outbox, intent.to_string())
     }
 
+    /// That an import touched days which no job has yet, in the shard of its user's intents.
+    pub fn importing(user: UserId, import: ImportId) -> Self {
+        let partition = Self::outbox(user, Uuid::nil()).partition;
+        Self::of(partition, Kind::Importing, format!("{user}/{import}"))
+    }
+
+    /// The range of a user's entries of imports.
+    pub fn importing_of(user: UserId) -> SortRange {
+        SortRange::prefix(&SortKey(format!("{user}/")))
+    }
+
+    /// The user and the import of such an entry.
+    pub fn parse_importing(sort: &SortKey) -> Option<(UserId, ImportId)> {
+        let (user, import) = sort.as_str().split_once('/')?;
+        Some((user.parse().ok()?, import.parse().ok()?))
+    }
+
     /// The link of a provider's subject to a user. Subjects are a provider's own text, so they are stored as a hash.
     pub fn identity_link(issuer: &str, subject: &str) -> Self {
         use sha2::{Digest, Sha256};
@@ -444,6 +463,16 @@ mod tests {
         assert!(RecordKey::segments_between(heart_rate, day, day).contains(&key.sort));
         let next = day.tomorrow().unwrap();
         assert!(!RecordKey::segments_between(heart_rate, next, next).contains(&key.sort));
+    }
+
+    #[test]
+    fn an_entry_of_an_import_reads_back_and_lies_in_its_users_range_only() {
+        let import = ImportId(Uuid::from_u128(9));
+        let key = RecordKey::importing(USER, import);
+        assert_eq!(key.partition, RecordKey::outbox(USER, Uuid::nil()).partition);
+        assert_eq!(RecordKey::parse_importing(&key.sort), Some((USER, import)));
+        assert!(RecordKey::importing_of(USER).contains(&key.sort));
+        assert!(!RecordKey::importing_of(UserId(Uuid::from_u128(8))).contains(&key.sort));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!          | 2 length, pco
 //!          | 3 value step                            integers that differ by the same from one to the next
 //!          | 4 length, pco                           quantities that are whole numbers, as integers of 32 bits
-//! sequences = column                             version 4 only: several segments joined, see [`encode_joined`]
+//! sequences = column                             versions 2 and 4 only: several segments joined, see [`encode_joined`]
 //! clocks, sources, metadata = entry count, entry*, column of indices
 //! ```
 //!
@@ -45,13 +45,14 @@ use crate::{
 pub const SAMPLES_MAX: usize = 1 << 20;
 
 const MAGIC: [u8; 3] = *b"CLS";
+/// Of one change, without columns of the kinds 3 and 4: builds that do not know those read it, too.
+const EARLY_PLAIN: u8 = 1;
+/// Of several changes, likewise.
+const EARLY_JOINED: u8 = 2;
 /// Of one change.
 const PLAIN: u8 = 3;
 /// Of several changes.
 const JOINED: u8 = 4;
-/// The same, from builds that knew no columns of the kinds 3 and 4.
-const EARLY_PLAIN: u8 = 1;
-const EARLY_JOINED: u8 = 2;
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 
 /// Why readings were not encoded, or bytes not decoded. Holds no value.
@@ -122,24 +123,28 @@ fn put(samples: &[Sample], sequences: Option<&[u64]>) -> Result<Vec<u8>, Segment
     let header = Header::of(samples)?;
     let mut out = Vec::with_capacity(256 + 4 * samples.len());
     out.extend_from_slice(&MAGIC);
-    out.push(if sequences.is_some() { JOINED } else { PLAIN });
+    out.push(if sequences.is_some() { EARLY_JOINED } else { EARLY_PLAIN });
     header.put(&mut out);
     ids::put(&mut out, samples);
     let starts: Vec<_> = samples.iter().map(|sample| sample.interval.start_ms()).collect();
-    column::put_instants(&mut out, &starts);
+    let mut is_late = column::put_instants(&mut out, &starts);
     let durations: Vec<_> = samples.iter().map(|sample| duration(sample.interval)).collect();
-    column::put_integers(&mut out, &durations);
-    put_values(&mut out, header.metric.kind(), samples)?;
-    dictionary::put(&mut out, samples.iter().map(|sample| &*sample.clock), dictionary::put_clock);
-    dictionary::put(&mut out, samples.iter().map(|sample| &*sample.source), dictionary::put_source);
-    dictionary::put(
+    is_late |= column::put_integers(&mut out, &durations);
+    is_late |= put_values(&mut out, header.metric.kind(), samples)?;
+    is_late |= dictionary::put(&mut out, samples.iter().map(|sample| &*sample.clock), dictionary::put_clock);
+    is_late |=
+        dictionary::put(&mut out, samples.iter().map(|sample| &*sample.source), dictionary::put_source);
+    is_late |= dictionary::put(
         &mut out,
         samples.iter().map(|sample| sample.metadata.as_deref()),
         wire::put_optional_str,
     );
     if let Some(sequences) = sequences {
         let sequences: Vec<_> = sequences.iter().map(|sequence| sequence.cast_signed()).collect();
-        column::put_integers(&mut out, &sequences);
+        is_late |= column::put_integers(&mut out, &sequences);
+    }
+    if is_late {
+        out[MAGIC.len()] = if sequences.is_some() { JOINED } else { PLAIN };
     }
     let checksum = crc32fast::hash(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
@@ -270,24 +275,24 @@ fn duration(interval: Interval) -> i64 {
     interval.end_ms().wrapping_sub(interval.start_ms())
 }
 
-fn put_values(out: &mut Vec<u8>, kind: MetricKind, samples: &[Sample]) -> Result<(), SegmentError> {
-    match kind {
+/// Whether the column is of a kind that the first builds do not know.
+fn put_values(out: &mut Vec<u8>, kind: MetricKind, samples: &[Sample]) -> Result<bool, SegmentError> {
+    Ok(match kind {
         MetricKind::Quantity => {
             let quantity = |sample: &Sample| match sample.value {
                 Value::Quantity(quantity) => Ok(quantity),
                 Value::Category(_) => Err(SegmentError::WrongKind),
             };
-            column::put_quantities(out, &samples.iter().map(quantity).collect::<Result<Vec<_>, _>>()?);
+            column::put_quantities(out, &samples.iter().map(quantity).collect::<Result<Vec<_>, _>>()?)
         }
         MetricKind::Category => {
             let code = |sample: &Sample| match sample.value {
                 Value::Category(code) => Ok(i64::from(code)),
                 Value::Quantity(_) => Err(SegmentError::WrongKind),
             };
-            column::put_integers(out, &samples.iter().map(code).collect::<Result<Vec<_>, _>>()?);
+            column::put_integers(out, &samples.iter().map(code).collect::<Result<Vec<_>, _>>()?)
         }
-    }
-    Ok(())
+    })
 }
 
 fn read_values(reader: &mut Reader<'_>, kind: MetricKind, count: usize) -> Result<Vec<Value>, SegmentError> {

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use adapters_aws::{AwsCloud, AwsSettings, Timeouts};
+use adapters_aws::{AwsCloud, AwsSettings, SecretService, Timeouts};
 use domain::{
     ids::UserId,
     record::{Kind, Partition, RecordKey, SortKey},
 };
 use harness::{Fault, FaultProxy, free_port};
 use ports::{
-    CloudProvider as _, ErrorKind, IdSource as _, NewMessage, ObjectKey, Outcome, PutOptions, Write, objects,
+    CloudProvider as _, ErrorKind, IdSource as _, NewMessage, ObjectKey, Outcome, PutOptions, SecretName,
+    Write, objects,
 };
 
 use crate::fixture::{Account, Ids, open};
@@ -112,4 +113,31 @@ async fn a_publish_that_is_repeated_after_a_lost_answer_queues_one_message() {
         let leases = direct.receive(10, Duration::ZERO, Duration::from_secs(30)).await.unwrap();
         assert_eq!(leases.iter().map(|lease| &lease.id).collect::<Vec<_>>(), [&id]);
     }
+}
+
+#[tokio::test]
+async fn a_parameter_without_its_label_gets_it_before_it_is_used() {
+    let (account, proxy, cloud) = proxied(|settings| {
+        settings.attempts_max = 1;
+        settings.secret_service = SecretService::Ssm;
+    })
+    .await;
+    let (store, name) = (cloud.secrets().unwrap(), SecretName::new("key").unwrap());
+    let cut_off = [Fault::Delay(Duration::ZERO), Fault::Reset];
+    proxy.plan(cut_off);
+    let error = store.put(&name, vec![7].into()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::Applied));
+    proxy.plan(cut_off);
+    let error = store.get(&name, None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "it may go, so nothing is sealed with it");
+    store.get(&name, None).await.unwrap().unwrap();
+    let config = aws_sdk_ssm::Config::builder()
+        .behavior_version(aws_sdk_ssm::config::BehaviorVersion::latest())
+        .region(aws_sdk_ssm::config::Region::new(account.settings.region.clone()))
+        .credentials_provider(aws_sdk_ssm::config::Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(account.settings.endpoints.default.clone().unwrap());
+    let client = aws_sdk_ssm::Client::from_conf(config.build());
+    let id = format!("/{}key", account.settings.secret_prefix);
+    let history = client.get_parameter_history().name(id).send().await.unwrap().parameters.unwrap();
+    assert_eq!(history[0].labels.as_deref(), Some(&["kept-1".to_owned()][..]));
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use app::{
     App,
-    audit::Caller,
+    audit::{Caller, OPERATOR},
     import::{self, Ended, Form, Import, Source},
 };
 use futures::StreamExt;
@@ -81,7 +81,7 @@ fn local(
         let app = Arc::new(App::new(connected.platform, settings(config)));
         let user = profile.user_id;
         let request_id = format!("import-{}", ids.next());
-        let caller = Caller { user_id: user, actor: user, request_id, traceparent: None };
+        let caller = Caller { user_id: user, actor: OPERATOR, request_id, traceparent: None };
         let bar = bar(size);
         let id = import::import_id(size, head);
         let mut may_begin_anew = true;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use app::{App, audit::Caller};
+use app::{
+    App,
+    audit::{Caller, OPERATOR},
+};
 use ports::Email;
 use report::{ReportData, ReportDay};
 use serde::Serialize;
@@ -75,7 +78,7 @@ async fn read(config: &Config, email: &Email, days: u16) -> anyhow::Result<Repor
     )?;
     let app = App::new(connected.platform, settings(config));
     let user = profile.user_id;
-    let caller = Caller { user_id: user, actor: user, request_id, traceparent: None };
+    let caller = Caller { user_id: user, actor: OPERATOR, request_id, traceparent: None };
     let found = app.report(&caller, days).await?.context(
         "nothing is computed for this account yet: upload its readings or `clarity import` them, and let `clarity serve` or \
          `clarity worker` process them",

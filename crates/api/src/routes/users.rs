@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use app::{
-    audit::{Action, Caller},
+    audit::{Action, Caller, OPERATOR},
     consents::Scope,
 };
 use ports::Role;
@@ -37,7 +37,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 pub(crate) struct AuditEntry {
     #[schema(example = "2026-03-01T08:00:00Z")]
     at: String,
-    /// `self` or `clinician`.
+    /// `self`, `clinician`, or `operator` for whoever used the service's command line.
     #[schema(example = "self")]
     actor: &'static str,
     #[schema(value_type = String, format = "uuid")]
@@ -75,7 +75,11 @@ pub(crate) async fn audit(
     let pagination = asked.next(&context, page.next.as_ref());
     let entry = |(_, entry): (_, app::audit::Entry)| AuditEntry {
         at: seconds(entry.at),
-        actor: if entry.actor == user.user_id { "self" } else { "clinician" },
+        actor: match entry.actor {
+            actor if actor == user.user_id => "self",
+            OPERATOR => "operator",
+            _ => "clinician",
+        },
         actor_id: entry.actor.to_string(),
         action: entry.action,
         resource: entry.resource,

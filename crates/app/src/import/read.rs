@@ -132,6 +132,14 @@ enum Piece {
     Broken(io::Error),
 }
 
+/// How reading a file ended.
+enum Taken {
+    /// Nothing is left; why it was refused where it stands, if it was.
+    All(Option<String>),
+    BrokeOff(io::Error),
+    Changed,
+}
+
 /// How an import ended.
 pub enum Ended {
     /// Read to its end, or refused: its `state` says which.
@@ -158,29 +166,53 @@ impl App {
         let now = self.platform.clock.now();
         let from = Begin { position: importing.import.position, prefix: importing.import.prefix.clone() };
         let reader = tokio::task::spawn_blocking(move || read(source, &from, now, &sender));
-        let mut refused = None;
-        while let Some(piece) = pieces.recv().await {
-            match piece {
-                Piece::Portion(portion, deletions) => {
-                    let receipts =
-                        self.keep(caller, &mut importing, (portion, deletions), wants_receipts).await?;
-                    if let Err(error) = report(&importing.import, receipts) {
-                        return self.break_off(caller, importing, error).await;
-                    }
+        let outcome = self.take_pieces(caller, &mut importing, &mut pieces, &mut report).await;
+        let refused = match outcome {
+            Ok(Taken::All(refused)) => refused,
+            Ok(Taken::Changed) => return self.begin_anew(caller, importing).await.map(Ended::Changed),
+            Ok(Taken::BrokeOff(error)) => return self.break_off(caller, importing, error).await,
+            Err(error) => {
+                // Nobody may go on with it. What cannot be left to a job now is found by its entry later.
+                if let Err(error) = self.leave_import(caller, importing).await {
+                    tracing::warn!(%error, "the days of an import that failed are computed later");
                 }
-                Piece::Attachment(name, body) => {
-                    self.import_attachment(caller, &mut importing, name, body).await?;
-                }
-                Piece::LeftOut(left_out) => importing.import.leave_out(left_out),
-                Piece::Changed => return self.begin_anew(caller, importing).await.map(Ended::Changed),
-                Piece::Refused(reason) => refused = Some(reason),
-                Piece::Broken(error) => return self.break_off(caller, importing, error).await,
+                return Err(error);
             }
-        }
+        };
         if let Err(panic) = reader.await {
             return self.break_off(caller, importing, io::Error::other(panic)).await;
         }
         self.end_import(caller, importing, refused).await.map(Ended::Read)
+    }
+
+    /// Keeps what the reading thread hands over, to its end.
+    async fn take_pieces(
+        &self,
+        caller: &Caller,
+        importing: &mut Importing,
+        pieces: &mut mpsc::Receiver<Piece>,
+        report: &mut impl FnMut(&Import, Vec<LineReceipt>) -> io::Result<()>,
+    ) -> AppResult<Taken> {
+        let wants_receipts = importing.has_own_ids;
+        let mut refused = None;
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                Piece::Portion(portion, deletions) => {
+                    let receipts = self.keep(caller, importing, (portion, deletions), wants_receipts).await?;
+                    if let Err(error) = report(&importing.import, receipts) {
+                        return Ok(Taken::BrokeOff(error));
+                    }
+                }
+                Piece::Attachment(name, body) => {
+                    self.import_attachment(caller, importing, name, body).await?;
+                }
+                Piece::LeftOut(left_out) => importing.import.leave_out(left_out),
+                Piece::Changed => return Ok(Taken::Changed),
+                Piece::Refused(reason) => refused = Some(reason),
+                Piece::Broken(error) => return Ok(Taken::BrokeOff(error)),
+            }
+        }
+        Ok(Taken::All(refused))
     }
 
     async fn break_off(&self, caller: &Caller, importing: Importing, error: io::Error) -> AppResult<Ended> {
@@ -369,7 +401,7 @@ fn read_lines(
     if let Some(zone) = zone {
         lines.set_zone(&zone);
     }
-    let (mut bytes, mut portion_began) = (vec![0; PIECE_BYTES], 0);
+    let (mut bytes, mut total, mut portion_began) = (vec![0; PIECE_BYTES], 0, 0);
     let (mut portion, mut deletions, mut end) = (Portion::default(), Vec::new(), Position::START);
     loop {
         let length = read.read(&mut bytes).map_err(Halt::Broken)?;
@@ -377,15 +409,20 @@ fn read_lines(
             break;
         }
         lines.push(&bytes[..length], |line| add(&mut portion, &mut deletions, line, &mut end));
-        end.offset += length as u64;
+        // Behind the last whole line: what is begun is not kept yet.
+        if let Some(last) = memchr::memrchr(b'\n', &bytes[..length]) {
+            end.offset = total + last as u64 + 1;
+        }
+        total += length as u64;
         let items = portion.samples.len() + portion.rejected.len() + portion.deleted.len();
-        if items >= PORTION_LINES || end.offset - portion_began >= PORTION_BYTES_MAX {
-            portion_began = end.offset;
+        if items >= PORTION_LINES || total - portion_began >= PORTION_BYTES_MAX {
+            portion_began = total;
             portion.end = Some(end);
             send(to, Piece::Portion(std::mem::take(&mut portion), std::mem::take(&mut deletions)))?;
         }
     }
     lines.finish().into_iter().for_each(|line| add(&mut portion, &mut deletions, line, &mut end));
+    end.offset = total;
     portion.end = Some(end);
     send(to, Piece::Portion(portion, deletions))
 }

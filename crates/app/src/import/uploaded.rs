@@ -8,20 +8,20 @@ use std::{
 };
 
 use domain::{
-    envelope::Work,
+    envelope::{Envelope, Work},
     ids::{ImportId, UserId},
     record::{Kind, Partition, RecordKey, SortRange},
     time::ZoneName,
 };
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use ports::{Error, ErrorKind, Object, ObjectKey, PresignedMethod, Write};
+use ports::{Error, ErrorKind, Object, ObjectKey, PresignedMethod, Version, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{Ended, Form, Import, Source, State, import_write};
+use super::{Ended, Form, Import, Source, State, import_write, leave};
 use crate::{
     App,
     audit::{Action, Caller},
@@ -33,10 +33,13 @@ use crate::{
 };
 
 /// How long a file may be put after it was announced.
-const PUT_WITHIN: Duration = Duration::from_hours(6);
+pub(crate) const PUT_WITHIN: Duration = Duration::from_hours(6);
 
 /// How many announced files of one user may wait for their bytes.
 const WAITING_MAX: usize = 5;
+
+/// How long a file is kept whose import was given up, for its user or an operator to start it again.
+const GIVEN_UP_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// A file that is to be imported from the object store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -86,7 +89,7 @@ impl App {
             return Ok(Outcome::Replayed(reply));
         }
         let user = caller.user_id;
-        let mut writes = self.forget_waiting(user).await?;
+        let mut writes = self.settle_waiting(user).await?;
         let id = ImportId(self.platform.ids.next());
         let object = format!("{}{id}", file_prefix(user));
         let key = ObjectKey::new(object.clone())?;
@@ -109,15 +112,17 @@ impl App {
         self.commit_once(writes, once, Place { import, url, expires_at }).await
     }
 
-    /// Has an announced file imported, now that it is there. One that was started before is answered as it stands.
+    /// Has an announced file imported, now that it is there, or once more where its import was given up. One that was started
+    /// before is answered as it stands.
     pub async fn start_import(&self, caller: &Caller, id: ImportId) -> Result<Import> {
         let user = caller.user_id;
         let key = RecordKey::import(user, id);
         let stored = get::<Import>(&*self.platform.health_data, &key).await?.ok_or(AppError::NotFound)?;
-        if stored.body.state != State::Waiting {
+        if stored.body.state != State::Waiting && !stored.body.is_given_up() {
             return Ok(stored.body);
         }
-        let next = Import { state: State::Queued, updated_at: self.platform.clock.now(), ..stored.body };
+        let updated_at = self.platform.clock.now();
+        let next = Import { state: State::Queued, failure: None, updated_at, ..stored.body };
         let (intent, intent_write) = self.intend(caller, Work::ImportFile { import_id: id })?;
         let writes = vec![
             import_write(user, Some(stored.version), &next)?,
@@ -133,13 +138,13 @@ impl App {
     pub(crate) async fn import_uploaded(&self, user: UserId, id: ImportId) -> Result<()> {
         let stored = get::<Import>(&*self.platform.health_data, &RecordKey::import(user, id)).await?;
         let Some(import) = stored.map(|stored| stored.body) else { return Ok(()) };
-        let Some(file) = import.file.filter(|_| matches!(import.state, State::Queued | State::Running))
-        else {
-            return Ok(());
-        };
+        // One that was given up comes again when its message was sent back to the queue.
+        let is_due = matches!(import.state, State::Queued | State::Running | State::Failed);
+        let Some(file) = import.file.filter(|_| is_due) else { return Ok(()) };
         let object = self.platform.objects.get(&ObjectKey::new(file.object.clone())?, None).await?;
         let Some(object) = object else {
-            return self.refuse(user, id, "nothing was put where the file was to be put").await;
+            let reason = "nothing was put where the file was to be put, or nobody started it in time";
+            return self.refuse(user, id, reason).await;
         };
         if object.meta.size_bytes != file.size_bytes {
             return self.refuse(user, id, "what was put is not as long as it was announced to be").await;
@@ -156,12 +161,19 @@ impl App {
         }
     }
 
+    /// Nothing can come of the file, which goes.
     async fn refuse(&self, user: UserId, id: ImportId, reason: &str) -> Result<()> {
-        Ok(self.fail_import(user, id, reason).await?)
+        Ok(self.fail_import(user, id, reason, Failing::Refused).await?)
     }
 
-    /// Notes that an announced file will not be imported, and why.
-    pub(crate) async fn fail_import(&self, user: UserId, id: ImportId, reason: &str) -> ports::Result<()> {
+    /// Notes that an announced file was not imported, and why.
+    pub(crate) async fn fail_import(
+        &self,
+        user: UserId,
+        id: ImportId,
+        reason: &str,
+        failing: Failing,
+    ) -> ports::Result<()> {
         let key = RecordKey::import(user, id);
         let stored = match get::<Import>(&*self.platform.health_data, &key).await {
             Ok(Some(stored)) if !stored.body.state.is_terminal() => stored,
@@ -169,21 +181,22 @@ impl App {
             Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
             Err(error) => return Err(error),
         };
+        let now = self.platform.clock.now();
+        if failing == Failing::Buried && !stored.body.is_idle(now) {
+            return Ok(());
+        }
         let unexpected = |error: AppError| match error {
             AppError::Port(error) => error,
             error => Error::new(ErrorKind::Unexpected, "import.fail").with_cause(error),
         };
-        let mut next = Import {
-            state: State::Failed,
-            failure: Some(reason.to_owned()),
-            updated_at: self.platform.clock.now(),
-            ..stored.body
-        };
-        let mut writes = Vec::new();
-        let nudges = [
-            self.hand_over(user, &mut next, &mut writes).map_err(unexpected)?,
-            self.let_go(user, &mut next, &mut writes).map_err(unexpected)?,
-        ];
+        let mut next =
+            Import { state: State::Failed, failure: Some(reason.to_owned()), updated_at: now, ..stored.body };
+        let mut writes = vec![leave(user, id)];
+        let mut nudges = vec![self.hand_over(user, &mut next, &mut writes).map_err(unexpected)?];
+        // It may be the only copy of what its user was told is kept: an outage is no reason to remove it.
+        if failing == Failing::Refused {
+            nudges.push(self.let_go(user, &mut next, &mut writes).map_err(unexpected)?);
+        }
         writes.push(import_write(user, Some(stored.version), &next).map_err(unexpected)?);
         let subject = json!({ "import_id": id, "status": "failed" });
         self.commit_with_event(user, "import.read", subject, writes).await.map_err(unexpected)?;
@@ -202,29 +215,23 @@ impl App {
     ) -> Result<Option<RecordKey>> {
         let Some(file) = import.file.take() else { return Ok(None) };
         let work = Work::ForgetObjects { objects: vec![file.object] };
-        let (key, write) = self.intend_envelope(domain::envelope::Envelope::new(user, work))?;
+        let (key, write) = self.intend_envelope(Envelope::new(user, work))?;
         writes.push(write);
         Ok(Some(key))
     }
 
-    /// Writes that forget announced files which never came. Refuses where too many still may.
-    async fn forget_waiting(&self, user: UserId) -> Result<Vec<Write>> {
+    /// Writes that settle announced files whose time is over. Refuses where too many still may come.
+    async fn settle_waiting(&self, user: UserId) -> Result<Vec<Write>> {
         let (store, now) = (&*self.platform.health_data, self.platform.clock.now());
         let records = query_all(store, Partition::User(user), Kind::Import, SortRange::all()).await?;
         let (mut writes, mut waiting) = (Vec::new(), 0);
         for record in &records {
-            let mut import: Import = decode(record)?;
-            let Some(file) = import.file.as_ref().filter(|_| import.state == State::Waiting) else {
-                continue;
-            };
-            if file.expires_at > now {
+            let import: Import = decode(record)?;
+            if import.is_late(now) {
+                writes.extend(self.settle_late(user, import, record.version).await?);
+            } else if import.state == State::Waiting {
                 waiting += 1;
-                continue;
             }
-            import.state = State::Failed;
-            import.failure = Some("the file was not put in time".to_owned());
-            self.let_go(user, &mut import, &mut writes)?;
-            writes.push(import_write(user, Some(record.version), &import)?);
         }
         if waiting >= WAITING_MAX {
             let cause = "too many announced files wait for their bytes: put one, or announce it later";
@@ -232,18 +239,82 @@ impl App {
         }
         Ok(writes)
     }
+
+    /// Writes that settle an import whose time is over: a file that was put as it was announced was acknowledged, so it is
+    /// imported although nobody started it; any other goes.
+    pub(crate) async fn settle_late(
+        &self,
+        user: UserId,
+        mut import: Import,
+        version: Version,
+    ) -> Result<Vec<Write>> {
+        let Some(file) = import.file.as_ref().filter(|_| import.state == State::Waiting) else {
+            let mut writes = Vec::new();
+            self.let_go(user, &mut import, &mut writes)?;
+            writes.push(import_write(user, Some(version), &import)?);
+            return Ok(writes);
+        };
+        let put = self.platform.objects.head(&ObjectKey::new(file.object.clone())?).await?;
+        import.updated_at = self.platform.clock.now();
+        let mut writes = Vec::new();
+        if put.is_some_and(|put| put.size_bytes == file.size_bytes) {
+            import.state = State::Queued;
+            let work = Work::ImportFile { import_id: import.id };
+            writes.push(self.intend_envelope(Envelope::new(user, work))?.1);
+        } else {
+            import.state = State::Failed;
+            import.failure = Some("the file was not put in time, or not as it was announced".to_owned());
+            self.let_go(user, &mut import, &mut writes)?;
+        }
+        writes.push(import_write(user, Some(version), &import)?);
+        Ok(writes)
+    }
+}
+
+/// Why an import fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failing {
+    /// Of what the file is: it goes.
+    Refused,
+    /// It was tried as often as a job may be: the file stays, for another try.
+    GivenUp,
+    /// Its message was found among those that the queue gave up, perhaps long ago: so only where nobody is at it now.
+    Buried,
 }
 
 /// What the names of a user's announced files begin with.
-pub(crate) fn file_prefix(user: UserId) -> String {
+fn file_prefix(user: UserId) -> String {
     format!("{}files/", raw_prefix(user))
 }
 
 impl Import {
-    /// The object that it will be read from, unless nobody put and started it in time.
-    pub(crate) fn awaits(&self, now: Timestamp) -> Option<&String> {
-        let is_late = |file: &&Uploaded| self.state == State::Waiting && file.expires_at <= now;
-        self.file.as_ref().filter(|file| !is_late(file)).map(|file| &file.object)
+    /// The objects that it names: the one that it will be read from, and those of what came with the readings.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &String> {
+        let attachments = self.attachments.iter().map(|attachment| &attachment.object);
+        self.file.iter().map(|file| &file.object).chain(attachments)
+    }
+
+    /// Whether it was tried as often as a job may be, and can be tried again.
+    fn is_given_up(&self) -> bool {
+        self.state == State::Failed && self.file.is_some()
+    }
+
+    /// Whether its file was awaited, or kept for another try, until now: [`App::settle_late`] says what becomes of it.
+    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
+        let Some(file) = &self.file else { return false };
+        let kept_until = self.updated_at.saturating_add(GIVEN_UP_KEPT).unwrap_or(Timestamp::MAX);
+        match self.state {
+            State::Waiting => file.expires_at <= now,
+            State::Failed => kept_until <= now,
+            State::Queued | State::Running | State::Completed => false,
+        }
+    }
+
+    /// Until when a file may still be put that was announced for it; `None` for one that came otherwise. Those that are announced
+    /// have an id of their own, others one that their file makes.
+    pub(crate) fn may_be_put_until(&self) -> Option<Timestamp> {
+        self.id.0.get_timestamp()?;
+        Some(self.started_at.saturating_add(PUT_WITHIN).unwrap_or(Timestamp::MAX))
     }
 }
 

@@ -10,7 +10,7 @@ use adapters_local::{
 use app::lockout::{LockoutSettings, locking};
 use async_trait::async_trait;
 use bytes::Bytes;
-use conformance::{ManualClock, TimeControl as _};
+use conformance::{Authenticator, ManualClock, TimeControl as _};
 use ports::{
     Clock, Denial, Email, Error, ErrorKind, Identity, NewUser, Result, SharedKey, SharedState, SignIn,
     SignInContext, Taken, denial,
@@ -166,4 +166,35 @@ async fn a_mailed_code_lifts_a_lock() {
     let code = secrecy::ExposeSecret::expose_secret(&codes[0].code).to_owned();
     identity.accounts.reset(&anna, &code, &"another password".into()).await.unwrap();
     sign_in(&identity, &anna, "another password").await.unwrap();
+}
+
+#[tokio::test]
+async fn guesses_at_once_are_no_more_than_guesses_one_by_one() {
+    let house = House::new();
+    let state = Arc::new(MemorySharedState::new(Arc::clone(&house.clock) as _));
+    let (one, other) = (house.instance(Arc::clone(&state) as _), house.instance(state));
+    let anna = house.person("anna").await;
+    let guesses = (0..20).map(|n| sign_in(if n % 2 == 0 { &one } else { &other }, &anna, "wrong"));
+    let outcomes = futures::future::join_all(guesses).await;
+    let tried = outcomes.iter().filter(|outcome| !is_locked(outcome)).count();
+    assert!((1..=5).contains(&tried), "{tried} were tried");
+}
+
+#[tokio::test]
+async fn a_challenge_that_the_state_lost_is_over() {
+    let house = House::new();
+    let state = || Arc::new(MemorySharedState::new(Arc::clone(&house.clock) as _));
+    let anna = house.person("anna").await;
+    let Ok(SignIn::Tokens(tokens)) = sign_in(&house.own, &anna, PASSWORD).await else { panic!("no tokens") };
+    let secret = house.own.multi_factor.set_up(tokens.user_id).await.unwrap().secret;
+    let app = Authenticator::new(&secret);
+    let code = app.code(Clock::now(&*house.clock));
+    house.own.multi_factor.verify(tokens.user_id, &code).await.unwrap();
+    house.clock.advance(Authenticator::STEP).await;
+    let begun = sign_in(&house.instance(state()), &anna, PASSWORD).await;
+    let Ok(SignIn::Challenge { session, kind }) = begun else { panic!("no second factor") };
+    let restarted = house.instance(state());
+    let (code, from) = (app.code(Clock::now(&*house.clock)), SignInContext::default());
+    let refused = restarted.accounts.respond(&session, kind, &code, &from).await.unwrap_err();
+    assert_eq!(denial(&refused), Some(Denial::InvalidToken));
 }

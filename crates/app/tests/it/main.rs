@@ -13,6 +13,8 @@ mod external;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod interleaving;
 #[cfg(test)]
 mod limits;

@@ -1,4 +1,4 @@
-//! Columns of numbers.
+//! Columns of numbers. Who puts one is told whether it is of a kind that the first builds do not know.
 
 use pco::{ChunkConfig, DeltaSpec, data_types::Number, standalone};
 
@@ -20,23 +20,26 @@ pub(super) const PCO_COUNT_MIN: usize = 32;
 const PCO_LEVEL: usize = 4;
 
 /// Instants that mostly follow each other: their differences are told to be what matters, which spares pco the search.
-pub(super) fn put_instants(out: &mut Vec<u8>, values: &[i64]) {
-    put_deltas(out, values, DeltaSpec::TryConsecutive(1));
+#[must_use]
+pub(super) fn put_instants(out: &mut Vec<u8>, values: &[i64]) -> bool {
+    put_deltas(out, values, DeltaSpec::TryConsecutive(1))
 }
 
-pub(super) fn put_integers(out: &mut Vec<u8>, values: &[i64]) {
-    put_deltas(out, values, DeltaSpec::Auto);
+#[must_use]
+pub(super) fn put_integers(out: &mut Vec<u8>, values: &[i64]) -> bool {
+    put_deltas(out, values, DeltaSpec::Auto)
 }
 
-fn put_deltas(out: &mut Vec<u8>, values: &[i64], delta: DeltaSpec) {
+fn put_deltas(out: &mut Vec<u8>, values: &[i64], delta: DeltaSpec) -> bool {
     if let Some(step) = step(values) {
         out.push(STEPS);
         put_i64(out, values[0]);
         put_i64(out, step);
-        return;
+        return true;
     }
     let put_one = |out: &mut Vec<u8>, previous: i64, value: i64| put_i64(out, value.wrapping_sub(previous));
     put(out, values, delta, |value| *value, put_one);
+    false
 }
 
 /// By how much each value is more than the one before, if it is so throughout: what was measured once a second began so.
@@ -56,7 +59,8 @@ pub(super) fn integers(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>
 }
 
 /// Heart rates, steps and the like are whole numbers, which take a third less as integers than as floats.
-pub(super) fn put_quantities(out: &mut Vec<u8>, values: &[f64]) {
+#[must_use]
+pub(super) fn put_quantities(out: &mut Vec<u8>, values: &[f64]) -> bool {
     let is_same = |value: &f64| value.to_bits() == values[0].to_bits();
     if values.len() >= PCO_COUNT_MIN && !values.iter().all(is_same) {
         let whole: Option<Vec<i32>> = values.iter().copied().map(whole).collect();
@@ -65,11 +69,12 @@ pub(super) fn put_quantities(out: &mut Vec<u8>, values: &[f64]) {
             out.push(WHOLE);
             put_u64(out, compressed.len() as u64);
             out.extend_from_slice(&compressed);
-            return;
+            return true;
         }
     }
     let put_one = |out: &mut Vec<u8>, _, value: f64| out.extend_from_slice(&value.to_le_bytes());
     put(out, values, DeltaSpec::Auto, |value| value.to_bits(), put_one);
+    false
 }
 
 /// A value as an integer that gives back its every bit; not a fraction, what is too large, or -0.0.

@@ -11,12 +11,14 @@ use crate::{
     time::{LocalClock, ZoneName},
 };
 
-/// Stores `items`, each different one once. `items` are references or the like: cheap to copy.
+/// Stores `items`, each different one once. `items` are references or the like: cheap to copy. Answers as
+/// [`column::put_integers`] does.
+#[must_use]
 pub(super) fn put<K: Copy + Eq + Hash>(
     out: &mut Vec<u8>,
     items: impl ExactSizeIterator<Item = K>,
     put_entry: impl Fn(&mut Vec<u8>, K),
-) {
+) -> bool {
     let mut entries: Vec<K> = Vec::new();
     let mut places = HashMap::new();
     let mut indices = Vec::with_capacity(items.len());
@@ -38,7 +40,7 @@ pub(super) fn put<K: Copy + Eq + Hash>(
     for entry in entries {
         put_entry(out, entry);
     }
-    column::put_integers(out, &indices);
+    column::put_integers(out, &indices)
 }
 
 /// A dictionary and the entry of each sample.

@@ -274,6 +274,20 @@ fn segments_that_the_first_version_wrote_still_read_back() {
     assert_eq!(hex::encode(encode(&series(2)).unwrap()), TWO_SAMPLES_NOW);
 }
 
+/// An instance of the build before, beside this one or after a rollback, reads what needs no column that it does not know.
+#[test]
+fn a_segment_without_late_columns_has_the_version_of_the_first_builds() {
+    let version = |bytes: Vec<u8>| bytes[MAGIC.len()];
+    let uneven: Vec<Sample> =
+        series(4).into_iter().enumerate().filter(|(at, _)| *at != 2).map(|of| of.1).collect();
+    assert_eq!(version(encode(&uneven).unwrap()), 1);
+    assert_eq!(version(encode_joined(&uneven, &[7, 9, 8]).unwrap()), 2);
+    assert_eq!(version(encode_joined(&uneven, &[7, 8, 9]).unwrap()), JOINED, "its numbers are steps");
+    assert_eq!(version(encode(&series(3)).unwrap()), PLAIN, "its times are steps");
+    let whole = series(40).into_iter().enumerate().filter(|(at, _)| *at != 2).map(|of| of.1);
+    assert_eq!(version(encode(&whole.collect::<Vec<_>>()).unwrap()), PLAIN, "its values are whole");
+}
+
 const TWO_SAMPLES_NOW: &str = "\
     434c530321484b5175616e74697479547970654964656e7469666965724865617274526174650280f08eeb9467e807010100\
     0000000000000000000000000a11ce020380f08eeb9467d00f0000000000000000004e4001a0380d4575726f70652f506172\

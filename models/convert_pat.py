@@ -123,6 +123,8 @@ def convert(arguments, folder):
     size = pat.SIZES[arguments.size]
     weights = read_weights(arguments.file, size)
     head = "output/kernel" in weights
+    if head and arguments.weights == "published":
+        raise Refused(f"{arguments.file} has a head, and the authors publish encoders only: say --weights trained")
     name = arguments.output.resolve().name
     files = [write(folder, "model.onnx", pat.build(weights, size, name, "convert_pat.py", arguments.tokens))]
     manifest = {
@@ -151,7 +153,7 @@ def parse(arguments):
     parser.add_argument("file", type=pathlib.Path, metavar="FILE.h5")
     parser.add_argument("--size", required=True, choices=pat.SIZES)
     parser.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="DIR", help="its name is the model's name")
-    parser.add_argument("--weights", choices=INTENDED_USE, default="published", help="where they come from (default: published)")
+    parser.add_argument("--weights", choices=INTENDED_USE, required=True, help="where they come from; published is the authors' encoder")
     parser.add_argument("--version", default="1.0.0", help="of the model (default: 1.0.0)")
     parser.add_argument("--licence", help="default for published weights: CC-BY-4.0; must be given for others")
     parser.add_argument("--attribution", help="default: the authors of PAT")

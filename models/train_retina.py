@@ -160,7 +160,8 @@ def graph(weights):
     return model.SerializeToString(deterministic=True)
 
 
-def package(folder, weights, temperature):
+def package(folder, weights, calibrated):
+    temperature, fitted_on = calibrated
     files = [write(folder, "model.onnx", graph(weights))]
     outputs = {"logits": [GRADES], "class_activation": [GRADES, MAP, MAP], "feature_map": [LAYERS[-1][0], MAP, MAP]}
     golden = []
@@ -191,7 +192,7 @@ def package(folder, weights, temperature):
         "calibration": {
             "method": "temperature",
             "temperature": temperature,
-            "fitted_on": "300 drawn pictures that were not trained on (draw_fundus.py); not on eyes",
+            "fitted_on": f"{fitted_on} drawn pictures that were not trained on (draw_fundus.py); not on eyes",
             "referable_threshold": 0.5,
             "abstain": {"low": 0.35, "high": 0.65, "entropy_bits_max": 1.5},
         },
@@ -245,7 +246,8 @@ def main():
     for name, (first, end) in SPLITS.items():
         sets[name] = pictures((first, first + 10) if arguments.quick else (first, end))
         print(f"{name}: {len(sets[name][0])} pictures, {time.process_time() - started:.0f} s", flush=True)
-    weights = train(*sets["training"], 1 if arguments.quick else arguments.epochs)
+    epochs = 1 if arguments.quick else arguments.epochs
+    weights = train(*sets["training"], epochs)
 
     def scores(name):
         return np.asarray(logits(weights, sets[name][0]))
@@ -255,13 +257,13 @@ def main():
     kappa = quadratic_kappa(confusion)
     print(f"held out: kappa {kappa:.3f}\n{confusion}")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    package(arguments.output, weights, temperature)
+    package(arguments.output, weights, (temperature, len(sets["calibration"][0])))
     figures = {
         "parameters": sum(array.size for array in weights.values()),
         "training": len(sets["training"][0]),
         "calibration": len(sets["calibration"][0]),
         "held_out": len(sets["held_out"][0]),
-        "epochs": arguments.epochs,
+        "epochs": epochs,
         "cpu": time.process_time() - started,
         "temperature": temperature,
         "confusion": confusion,

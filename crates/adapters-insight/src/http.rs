@@ -54,7 +54,7 @@ impl Http {
         let mut attempt = 0;
         loop {
             let request = authorise(self.client.post(self.url.clone()).json(body));
-            let response = request.send().await.map_err(|error| transport(error))?;
+            let response = request.send().await.map_err(transport)?;
             if response.status() == StatusCode::OK {
                 return Ok(Box::pin(data(response)));
             }

@@ -83,7 +83,7 @@ fn beginning(json: &str) -> Option<String> {
         }
     }
     // An escape that is cut in two (at most `\uD83D\uDE0`, so 11 bytes) is left for the next part.
-    (0..12).filter_map(|cut| text.get(..end.checked_sub(cut)?)).find_map(|text| unquoted(text))
+    (0..12).filter_map(|cut| text.get(..end.checked_sub(cut)?)).find_map(unquoted)
 }
 
 fn unquoted(text: &str) -> Option<String> {

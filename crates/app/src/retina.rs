@@ -1,6 +1,9 @@
 //! Photographs of the retina: kept without metadata, judged, and graded by a model where a grade can be read from them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use domain::{
@@ -10,7 +13,7 @@ use domain::{
 use jiff::Timestamp;
 use ports::{
     Cursor, Direction, Error, ErrorKind, ModelIdentity, ModelState, ModelStatus, ObjectKey, Page,
-    PredictionRequest, PresignedMethod, PutOptions, Query, Sha256Digest, Tensor, Write, objects,
+    PredictionRequest, PresignedMethod, PutOptions, Query, Sha256Digest, Tensor, Weights, Write, objects,
 };
 use retina::{
     BothEyes, Calibration, Eye, FieldOfView, Format, Grading, Limits, Photograph, Preprocessing, Quality,
@@ -18,7 +21,7 @@ use retina::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     App,
@@ -29,7 +32,13 @@ use crate::{
 };
 
 /// How many photographs a process decodes at once: each takes up to some hundred megabytes.
-static DECODING: Semaphore = Semaphore::const_new(2);
+static DECODING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
+
+/// How long a photograph waits for its turn; after that its sender is told to come again.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Photographs of two eyes further apart are not spoken of together: a retina changes.
+const EYES_WITHIN_DAYS: i64 = 30;
 
 /// The largest picture that is read back: larger than a photograph of the most pixels without loss.
 const PICTURE_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -80,6 +89,15 @@ pub struct RetinaAnalysis {
     pub map: Option<Picture>,
 }
 
+impl RetinaAnalysis {
+    /// Whether it can be spoken of together with the other eye's: the newer one always, the older one where the same model made
+    /// both within [`EYES_WITHIN_DAYS`].
+    fn stands_beside(&self, other: &Self) -> bool {
+        let apart_s = other.created_at.as_second() - self.created_at.as_second();
+        apart_s <= 0 || (self.model == other.model && apart_s <= EYES_WITHIN_DAYS * 86_400)
+    }
+}
+
 /// A page of analyses, newest first.
 pub type RetinaPage = Page<RetinaAnalysis>;
 
@@ -99,6 +117,8 @@ struct Prepared {
     png: Vec<u8>,
     quality: Quality,
     input: Option<(FieldOfView, Vec<f32>)>,
+    /// Held as long as the pixels are, also where whoever sent them has left.
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A model that is ready, and its rules.
@@ -123,18 +143,20 @@ impl App {
             return Ok(Outcome::Replayed(reply));
         }
         let grader = self.grader().await?;
-        let permit = DECODING.acquire().await;
+        let turn = tokio::time::timeout(TURN_WITHIN, Arc::clone(&DECODING).acquire_owned()).await;
+        let Ok(Ok(permit)) = turn else {
+            return Err(Error::new(ErrorKind::Unavailable, "retina.decode").into());
+        };
         let rules = Arc::clone(&grader.preprocessing);
-        let prepared = blocking(move || Prepared::new(&bytes, &rules))
+        let prepared = blocking(move || Prepared::new(&bytes, &rules, permit))
             .await?
             .map_err(|refusal| AppError::Parameter { name: "image", message: refusal.to_string() })?;
-        let Prepared { photograph, png, quality, input } = prepared;
+        let Prepared { photograph, png, quality, input, _permit } = prepared;
         let (format, width, height) = (photograph.format(), photograph.width(), photograph.height());
         let (grading, map, model) = match input {
             Some((field, input)) => self.grade(&grader, photograph, field, input).await?,
             None => (None, None, grader.identity),
         };
-        drop(permit);
         let id = AnalysisId(self.platform.ids.next());
         let (photograph, map) = self.keep_pictures(caller.user_id, id, (png, map)).await?;
         let analysis = RetinaAnalysis {
@@ -168,12 +190,11 @@ impl App {
         let kept: Vec<Picture> =
             [Some(&analysis.photograph), analysis.map.as_ref()].into_iter().flatten().cloned().collect();
         let outcome = self.commit_once(writes, once, analysis).await;
+        // Of any other error nothing says that it was not kept.
         let is_refused = match &outcome {
-            Ok(Outcome::Done(_)) => false,
             Ok(Outcome::Replayed(_)) => true,
-            // Of anything else nothing says that it was not kept.
             Err(AppError::Port(error)) => ports::denial(error).is_some(),
-            Err(_) => false,
+            Ok(Outcome::Done(_)) | Err(_) => false,
         };
         if is_refused {
             for picture in kept {
@@ -220,10 +241,12 @@ impl App {
                 break;
             }
         }
-        let grading = |analysis: &Option<RetinaAnalysis>| {
-            analysis.as_ref().and_then(|analysis: &RetinaAnalysis| analysis.grading.clone())
+        let of = |eye: &Option<RetinaAnalysis>, other: &Option<RetinaAnalysis>| {
+            let analysis =
+                eye.as_ref().filter(|eye| other.as_ref().is_none_or(|other| eye.stands_beside(other)));
+            analysis.and_then(|analysis| analysis.grading.clone())
         };
-        let both = BothEyes::combine(grading(&left).as_ref(), grading(&right).as_ref());
+        let both = BothEyes::combine(of(&left, &right).as_ref(), of(&right, &left).as_ref());
         Ok(Eyes { left, right, both })
     }
 
@@ -279,16 +302,23 @@ impl App {
         let size = grader.preprocessing.size;
         let input = Tensor { name: grader.input.clone(), shape: vec![1, 3, size, size], data: input };
         let mut request = PredictionRequest::new(&self.settings.retina_model, vec![input]);
+        // The one whose preprocessing and calibration these are, also where another was activated meanwhile.
+        request.version = Some(grader.identity.version.clone());
         request.outputs = [LOGITS, ACTIVATION].map(str::to_owned).to_vec();
-        let prediction = self.platform.predictor.predict(request).await?;
+        let prediction =
+            self.platform.predictor.predict(request).await.map_err(|error| match error.kind() {
+                // It is gone, and has a successor.
+                ErrorKind::NotFound => Error::new(ErrorKind::Unavailable, "retina.predict").with_cause(error),
+                _ => error,
+            })?;
         let odd = || Error::new(ErrorKind::Corrupt, "retina.outputs");
         let [logits, activation] = &prediction.outputs[..] else { return Err(odd().into()) };
         let grading = grader.calibration.grade(&logits.data).ok_or_else(odd)?;
-        let &[1, grades, rows, columns] = &activation.shape[..] else { return Err(odd().into()) };
+        let &[1, classes, rows, columns] = &activation.shape[..] else { return Err(odd().into()) };
         let places = rows * columns;
         let first = usize::from(grading.grade) * places;
         let of_grade = activation.data.get(first..first + places).map(<[f32]>::to_vec).ok_or_else(odd)?;
-        if grades != retina::GRADES || rows != columns {
+        if classes != retina::GRADES || rows != columns {
             return Err(odd().into());
         }
         let map = blocking(move || heat_map(&photograph, field, &of_grade, rows)).await?.ok_or_else(odd)?;
@@ -330,9 +360,9 @@ const ACTIVATION: &str = "class_activation";
 impl Grader {
     fn new(status: &ModelStatus) -> Result<Self, String> {
         let missing = |part: &str| format!("its manifest has no {part}");
-        let preprocessing = status.preprocessing.as_ref().ok_or_else(|| missing("preprocessing"))?;
+        let stated = status.preprocessing.as_ref().ok_or_else(|| missing("preprocessing"))?;
         let calibration = status.calibration.as_ref().ok_or_else(|| missing("calibration"))?;
-        let preprocessing = Preprocessing::read(preprocessing).map_err(|error| error.to_string())?;
+        let preprocessing = Preprocessing::read(stated).map_err(|error| error.to_string())?;
         let calibration = Calibration::read(calibration).map_err(|error| error.to_string())?;
         let size = preprocessing.size;
         let input = match &status.inputs[..] {
@@ -345,17 +375,29 @@ impl Grader {
             return Err(format!("it has no output {name}"));
         }
         let identity = status.identity.clone().ok_or_else(|| missing("identity"))?;
+        // What was chosen on drawings is no measure for photographs of people.
+        let is_stated = stated.get("quality").is_some() && !calibration.fitted_on.trim().is_empty();
+        if identity.weights != Weights::Synthetic && !is_stated {
+            return Err(
+                "it was trained on people, so preprocessing.quality and calibration.fitted_on must be stated"
+                    .to_owned(),
+            );
+        }
         Ok(Self { identity, input, preprocessing: Arc::new(preprocessing), calibration })
     }
 }
 
 impl Prepared {
-    fn new(bytes: &[u8], rules: &Preprocessing) -> Result<Self, retina::Refusal> {
+    fn new(
+        bytes: &[u8],
+        rules: &Preprocessing,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Self, retina::Refusal> {
         let photograph = Photograph::decode(bytes, Limits::default())?;
         let quality = Quality::assess(&photograph, rules);
         let field = quality.field_of_view.filter(|_| quality.gradable);
         let input = field.map(|field| (field, rules.prepare(&photograph, field)));
-        Ok(Self { png: photograph.to_png(), quality, input, photograph })
+        Ok(Self { png: photograph.to_png(), quality, input, photograph, _permit: permit })
     }
 }
 

@@ -107,7 +107,7 @@ impl App {
         }
         let id = UploadId(self.platform.ids.next());
         let raw = self.keep_raw(caller.user_id, id, &prepared).await?;
-        let outcome = self.commit_upload(caller, (id, kind), &prepared, &raw, once).await;
+        let outcome = self.commit_upload(caller, (id, kind), (&prepared, &raw), once).await;
         let names_raw = match &outcome {
             Ok(Outcome::Done(_)) => true,
             Ok(Outcome::Replayed(_)) => false,
@@ -128,8 +128,7 @@ impl App {
         &self,
         caller: &Caller,
         (id, kind): (UploadId, UploadKind),
-        prepared: &Prepared,
-        raw: &RawBody,
+        (prepared, raw): (&Prepared, &RawBody),
         once: Option<&Once<'_, Upload>>,
     ) -> Result<Outcome<Upload>> {
         // Uploads of one user change one timeline. Taking turns here saves the losers of that race their work; the

@@ -54,7 +54,8 @@ impl BothEyes {
             worse_eye: worse.map(|(eye, _)| eye),
             decision,
             ungraded,
-            rule: "the worse eye counts; an eye without a grade keeps the person from being not referable"
+            rule: "the worse eye counts; an eye without a grade, or whose photograph is more than 30 days older than the \
+                   other's or was graded by another model, keeps the person from being not referable"
                 .to_owned(),
         }
     }

@@ -53,7 +53,9 @@ impl App {
             Err(error) if error.kind() == ErrorKind::Conflict => return Ok(()),
             committed => committed?,
         }
-        nudge.into_iter().for_each(|intent| self.relay.nudge(intent));
+        if let Some(intent) = nudge {
+            self.relay.nudge(intent);
+        }
         Ok(())
     }
 }

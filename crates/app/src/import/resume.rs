@@ -27,9 +27,8 @@ impl App {
             let (store, shard) = (&*self.platform.health_data, Partition::Outbox(shard));
             for entry in query_all(store, shard, Kind::Importing, SortRange::all()).await? {
                 let Some((user, id)) = RecordKey::parse_importing(&entry.key.sort) else { continue };
-                match self.resume_import(user, id).await {
-                    Ok(()) => {}
-                    Err(error) => failure = Some(error),
+                if let Err(error) = self.resume_import(user, id).await {
+                    failure = Some(error);
                 }
             }
         }

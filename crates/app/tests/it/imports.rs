@@ -115,7 +115,7 @@ struct House {
 impl House {
     fn new() -> Self {
         let clock: Arc<ManualClock> = Arc::default();
-        let (objects_away, commits_away): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+        let (objects_away, commits_away) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let once = app::Settings { deliveries_max: 1, ..settings() };
         let is_away = Arc::clone(&commits_away);
         let steady = app_of(once.clone(), Arc::clone(&clock), |inner| Arc::new(Unsteady { inner, is_away }));
@@ -187,7 +187,9 @@ impl Read for Pieces {
 
 fn pieces(sent: impl IntoIterator<Item = Option<Vec<u8>>>) -> (mpsc::Sender<Option<Vec<u8>>>, Source) {
     let (sender, receiver) = mpsc::channel();
-    sent.into_iter().for_each(|piece| sender.send(piece).unwrap());
+    for piece in sent {
+        sender.send(piece).unwrap();
+    }
     (sender, Source::Lines(Box::new(Pieces(receiver, Vec::new())), None))
 }
 
@@ -422,7 +424,10 @@ async fn an_announced_file_that_is_read_again_counts_what_it_brought_as_new() {
     // The worker that reads it is killed behind the first portion.
     let (sender, source) = pieces([Some(lines(0..1000))]);
     let (kept, mut is_kept) = tokio::sync::mpsc::unbounded_channel();
-    let reads = house.app.import_file(&anna, id, source, |_, _| Ok(kept.send(()).unwrap()));
+    let reads = house.app.import_file(&anna, id, source, |_, _| {
+        kept.send(()).unwrap();
+        Ok(())
+    });
     tokio::select! {
         _ = reads => panic!("it waits for more"),
         _ = is_kept.recv() => {}

@@ -40,9 +40,8 @@ fn may_use(member: &str) -> Option<(&'static [&'static str], &'static [&'static 
             &["apple-health", "domain", "ports", "retina"],
             &["adapters-insight", "adapters-local", "conformance", "simulator"],
         ),
-        "metered" => (&["domain", "ports"], &["adapters-local", "conformance"]),
-        // Its models lie in an object store, and are tested in one that needs nothing installed.
-        "inference" => (&["domain", "ports"], &["adapters-local", "conformance"]),
+        // Models lie in an object store, and are tested in one that needs nothing installed.
+        "metered" | "inference" => (&["domain", "ports"], &["adapters-local", "conformance"]),
         "migration" => (&["domain", "ports"], &["conformance"]),
         "api" => (
             &[

@@ -96,7 +96,7 @@ async fn error(answer: Response) -> String {
     body["error"].as_str().unwrap().to_owned()
 }
 
-/// Every promise of the protocol, by the client that those use who come from Triton or KServe.
+/// Every promise of the protocol, by the client that those use who come from Triton or `KServe`.
 #[tokio::test]
 async fn tritons_own_client_is_answered_as_by_triton() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

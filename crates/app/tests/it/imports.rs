@@ -373,7 +373,8 @@ async fn old_bodies_and_attachments_that_no_record_names_are_swept() {
         app.platform.objects.put(&key, objects::once("x"), PutOptions::default()).await.unwrap();
     }
     // Ids tell the time by the system's clock.
-    let now = jiff::Timestamp::now().as_millisecond() - ports::Clock::now(&*clock).as_millisecond();
+    let now =
+        ports::Clock::now(&ports::SystemClock).as_millisecond() - ports::Clock::now(&*clock).as_millisecond();
     clock.advance_by(Duration::from_millis(u64::try_from(now).unwrap() + 25 * 3_600_000));
     assert_eq!(app.sweep_objects(Duration::ZERO).await.unwrap(), 2);
     assert_eq!(names().await, kept);

@@ -61,7 +61,7 @@ impl Predictor for Ready {
 struct Sick {
     inner: Arc<dyn HealthDataRepository>,
     of: UserId,
-    is_sick: Arc<AtomicBool>,
+    fails: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -72,7 +72,7 @@ impl HealthDataRepository for Sick {
 
     async fn query(&self, query: &Query) -> ports::Result<Page<Record>> {
         let is_theirs = query.partition == domain::record::Partition::User(self.of);
-        if is_theirs && query.kind == Kind::Circadian && self.is_sick.load(Ordering::SeqCst) {
+        if is_theirs && query.kind == Kind::Circadian && self.fails.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Unavailable, "records.query"));
         }
         self.inner.query(query).await
@@ -105,7 +105,7 @@ const JOB: (&str, &str) = ("pat-0-of-1", "everybody");
 async fn crowd() -> Crowd {
     let (model, is_sick) = (Arc::new(Ready(Mutex::new("1"))), Arc::new(AtomicBool::new(false)));
     let sick = caller(3).user_id;
-    let store = |inner| Arc::new(Sick { inner, of: sick, is_sick: Arc::clone(&is_sick) }) as _;
+    let store = |inner| Arc::new(Sick { inner, of: sick, fails: Arc::clone(&is_sick) }) as _;
     let mut platform = platform(Arc::default(), store);
     platform.predictor = Arc::clone(&model) as _;
     let app = Arc::new(App::new(platform, settings()));

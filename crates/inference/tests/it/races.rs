@@ -23,7 +23,7 @@ struct Between {
 }
 
 impl Between {
-    fn new(
+    fn store(
         inner: &Arc<dyn ObjectStore>,
         (operation, prefix): (&'static str, &'static str),
         then: impl Future<Output = ()> + Send + 'static,
@@ -88,7 +88,7 @@ async fn an_addition_that_another_one_overtakes_is_a_conflict() {
     let store = ModelStore::new(Arc::clone(&objects));
     let first = package("1", |manifest| manifest["licence"] = json!("first"));
     let overtaking = store.clone();
-    let slow = Between::new(&objects, ("put", "models/manifests/doubling/1.json"), async move {
+    let slow = Between::store(&objects, ("put", "models/manifests/doubling/1.json"), async move {
         first.add_to(&overtaking).await.unwrap();
     });
     let second = package("1", |manifest| manifest["licence"] = json!("second"));
@@ -130,7 +130,7 @@ async fn what_is_removed_while_others_come_to_need_it_is_still_theirs() {
     store.activate("doubling", "2", now()).await.unwrap();
     // It is activated while its manifest is deleted.
     let other = store.clone();
-    let slow = Between::new(&objects, ("delete", "models/manifests/doubling/1.json"), async move {
+    let slow = Between::store(&objects, ("delete", "models/manifests/doubling/1.json"), async move {
         other.activate("doubling", "1", now()).await.unwrap();
     });
     assert_eq!(slow.remove("doubling", "1").await.unwrap_err().kind(), ErrorKind::Conflict);
@@ -139,7 +139,7 @@ async fn what_is_removed_while_others_come_to_need_it_is_still_theirs() {
     // A version with the same files is added while they are deleted.
     let (objects, store) = stored(&["1"]).await;
     let (other, added) = (store.clone(), package("2", |_| {}));
-    let slow = Between::new(&objects, ("delete", "models/blobs/"), async move {
+    let slow = Between::store(&objects, ("delete", "models/blobs/"), async move {
         added.add_to(&other).await.unwrap();
     });
     assert_eq!(slow.remove("doubling", "1").await.unwrap(), 0);
@@ -148,7 +148,7 @@ async fn what_is_removed_while_others_come_to_need_it_is_still_theirs() {
     // They are deleted while it is added.
     let (objects, store) = stored(&["1"]).await;
     let other = store.clone();
-    let slow = Between::new(&objects, ("put", "models/manifests/doubling/2.json"), async move {
+    let slow = Between::store(&objects, ("put", "models/manifests/doubling/2.json"), async move {
         other.remove("doubling", "1").await.unwrap();
     });
     package("2", |_| {}).add_to(&slow).await.unwrap();
@@ -157,7 +157,7 @@ async fn what_is_removed_while_others_come_to_need_it_is_still_theirs() {
     // It is removed while it is activated.
     let (objects, store) = stored(&["1"]).await;
     let other = store.clone();
-    let slow = Between::new(&objects, ("put", "models/active/"), async move {
+    let slow = Between::store(&objects, ("put", "models/active/"), async move {
         other.remove("doubling", "1").await.unwrap();
     });
     assert_eq!(slow.activate("doubling", "1", now()).await.unwrap_err().kind(), ErrorKind::Conflict);

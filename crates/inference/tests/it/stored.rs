@@ -335,7 +335,7 @@ async fn versions_are_never_replaced_and_activations_race_to_one() {
     }
     let (one, two) =
         tokio::join!(store.activate("doubling", "1.0.0", now()), store.activate("doubling", "2.0.0", now()));
-    let accepted = [one, two].into_iter().filter(Result::is_ok).count();
+    let accepted = [one, two].into_iter().flatten().count();
     assert_eq!(activations().await, before + 1 + accepted);
     assert!(accepted > 0);
 }

@@ -24,7 +24,8 @@ mod prompt;
 #[cfg(feature = "language-model")]
 mod sentences;
 mod template;
-#[cfg(all(test, feature = "http", feature = "language-model"))]
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod testing;
 #[cfg(feature = "language-model")]
 mod writer;

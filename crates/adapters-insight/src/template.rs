@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn the_text_says_that_it_is_a_template_and_what_was_not_assessed() {
         let facts = facts(vec![sleep()], vec!["PAT: no model is loaded".into()]);
-        let written = TemplateWriter.write(&facts).await.unwrap();
+        let written = TemplateWriter.write(&facts, &mut |_| ()).await.unwrap();
         assert_eq!(
             written.narrative,
             "This text was filled in from a fixed template; no language model wrote it.\n\n\
@@ -128,7 +128,8 @@ mod tests {
 
     #[tokio::test]
     async fn no_facts_give_a_text_that_says_so_and_no_recommendation() {
-        let written = TemplateWriter.write(&facts(vec![], vec!["sleep: no nights".into()])).await.unwrap();
+        let written =
+            TemplateWriter.write(&facts(vec![], vec!["sleep: no nights".into()]), &mut |_| ()).await.unwrap();
         assert!(written.narrative.contains("Nothing could be assessed"));
         assert!(written.narrative.contains("Not assessed: sleep: no nights."));
         assert!(written.key_insights.is_empty() && written.recommendations.is_empty());
@@ -137,15 +138,17 @@ mod tests {
     #[tokio::test]
     async fn recommendations_are_given_only_where_they_are_wanted() {
         let mut facts = facts(vec![sleep()], vec![]);
-        assert!(!TemplateWriter.write(&facts).await.unwrap().recommendations.is_empty());
+        assert!(!TemplateWriter.write(&facts, &mut |_| ()).await.unwrap().recommendations.is_empty());
         facts.include_recommendations = false;
-        assert!(TemplateWriter.write(&facts).await.unwrap().recommendations.is_empty());
+        assert!(TemplateWriter.write(&facts, &mut |_| ()).await.unwrap().recommendations.is_empty());
     }
 
     #[tokio::test]
     async fn a_fact_without_a_finite_value_is_not_assessed() {
-        let written =
-            TemplateWriter.write(&facts(vec![Fact { value: f64::NAN, ..sleep() }], vec![])).await.unwrap();
+        let written = TemplateWriter
+            .write(&facts(vec![Fact { value: f64::NAN, ..sleep() }], vec![]), &mut |_| ())
+            .await
+            .unwrap();
         assert!(written.narrative.contains("Not assessed: mean total sleep time."));
         assert!(!written.narrative.contains("NaN") && written.key_insights.is_empty());
     }

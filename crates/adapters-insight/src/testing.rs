@@ -30,7 +30,7 @@ pub(crate) enum Reply {
 impl Reply {
     /// Server-sent events with this data.
     pub(crate) fn events(data: &[String]) -> Self {
-        let body: String = data.iter().map(|data| format!("data: {data}\r\n\r\n")).collect();
+        let body: String = data.iter().map(|data| ["data: ", data, "\r\n\r\n"].concat()).collect();
         Self::Answer(200, "content-type: text/event-stream\r\n", body)
     }
 }

@@ -131,8 +131,8 @@ async fn recommendations_are_neither_asked_for_nor_taken_where_they_are_not_want
 async fn vertex_gets_a_bearer_token_at_its_own_path() {
     let server = Server::start(vec![success()]).await;
     let route = GeminiRoute::Vertex { project: "care-1".into(), location: "europe-west4".into() };
-    let error = ask(GeminiSettings { route, ..settings(&server.endpoint) }).unwrap();
-    assert_eq!(writer.write(&facts()).await.unwrap().provider, "google-vertex");
+    let narrative = ask(GeminiSettings { route, ..settings(&server.endpoint) }, &facts()).await.unwrap();
+    assert_eq!(narrative.provider, "google-vertex");
     let head = &server.asked()[0].head;
     let path = "post /v1/projects/care-1/locations/europe-west4/publishers/google/models/gemini-test:streamgeneratecontent?alt=sse ";
     assert!(head.starts_with(path), "{head}");
@@ -244,7 +244,7 @@ async fn a_number_that_is_not_among_the_facts_is_refused_and_not_told() {
 async fn a_silent_server_costs_no_more_than_the_deadline() {
     let server = Server::start(vec![Reply::Silence]).await;
     let limits = Limits { timeout: Duration::from_millis(100), ..limits() };
-    let narrative = ask(GeminiSettings { limits, ..settings(&server.endpoint) }, &facts()).await.unwrap_err();
+    let error = ask(GeminiSettings { limits, ..settings(&server.endpoint) }, &facts()).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
     assert!(matches!(cause(&error), Fault::Deadline));
 }
@@ -266,7 +266,8 @@ async fn a_server_that_is_away_is_unavailable() {
 #[tokio::test]
 async fn without_facts_nothing_is_sent_and_the_template_says_so() {
     let server = Server::start(vec![success()]).await;
-    let error = ask(settings(&server.endpoint), &InsightFacts { facts: vec![], ..facts() }).await.unwrap();
+    let narrative =
+        ask(settings(&server.endpoint), &InsightFacts { facts: vec![], ..facts() }).await.unwrap();
     assert_eq!((narrative.provider.as_str(), narrative.model), ("template", None));
     assert!(narrative.recommendations.is_empty() && server.asked().is_empty());
 }
@@ -274,10 +275,9 @@ async fn without_facts_nothing_is_sent_and_the_template_says_so() {
 #[tokio::test]
 async fn a_language_that_the_check_cannot_read_is_refused_before_anything_is_sent() {
     let server = Server::start(vec![success()]).await;
-    let writer =
-        GeminiWriter::new(settings(&server.endpoint), &InsightFacts { language: "de".into(), ..facts() })
-            .await
-            .unwrap_err();
+    let error = ask(settings(&server.endpoint), &InsightFacts { language: "de".into(), ..facts() })
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(server.asked().is_empty());
 }

@@ -586,6 +586,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/healthkit/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Announce a file that is imported from the object store: `PUT` it to the URL of the answer, then `POST
+         *     healthkit/imports/{import_id}/start`. A worker reads it, and goes on where it stopped if it was stopped; `GET
+         *     healthkit/imports/{import_id}` tells how far it is. Smaller files, and those who want receipts for lines, need not: `POST
+         *     healthkit/stream`.
+         */
+        post: operations["healthkit_announce"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/healthkit/imports/{import_id}": {
         parameters: {
             query?: never;
@@ -593,10 +615,30 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An import of the caller's. */
+        /**
+         * An import of the caller's. Asked for `text/event-stream` it is watched: events `progress` (`{"state", "position", "line",
+         *     "readings"}`) as it comes on, and last an event `import` with what this answers otherwise.
+         */
         get: operations["healthkit_stored"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/healthkit/imports/{import_id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Import an announced file, now that it was put. One that was started before is answered as it stands. */
+        post: operations["healthkit_start"];
         delete?: never;
         options?: never;
         head?: never;
@@ -670,7 +712,12 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Write an insight from the caller's stored results. */
+        /**
+         * Write an insight from the caller's stored results.
+         * @description With `Accept: text/event-stream` it is told while it is written: an event `sentence` (`{"text"}`) for each part of the
+         *     narrative whose every number was found among the facts, then `insight` with the answer as it was kept, or `problem` with what
+         *     went wrong: then what was told is to be thrown away. Writing ends when the client leaves.
+         */
         post: operations["insights_write"];
         delete?: never;
         options?: never;
@@ -1002,6 +1049,98 @@ export interface paths {
         put?: never;
         /** Analyse steps by the minute. */
         post: operations["pat_analyse_steps"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/retina/analyses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's analyses, newest first. */
+        get: operations["retina_list"];
+        put?: never;
+        /**
+         * Keep a photograph of the retina, and grade it. EXIF, position and other metadata are dropped before it is kept. A photograph
+         *     that no grade can be read from is kept with the reasons and without a grade. Screening support, not a diagnosis.
+         */
+        post: operations["retina_analyse"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/retina/analyses/{analysis_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An analysis of the caller's. */
+        get: operations["retina_stored"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/retina/analyses/{analysis_id}/image": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An address of the photograph, for five minutes: a PNG without metadata. */
+        get: operations["retina_image"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/retina/analyses/{analysis_id}/map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the grade was read from: the class activation map of the grade over the field of view. Red is what speaks most for it. */
+        get: operations["retina_map"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/retina/eyes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The newest photograph of each eye, and what both say together: the worse eye counts, and an eye without a grade is never taken
+         *     for a healthy one.
+         */
+        get: operations["retina_eyes"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1447,7 +1586,7 @@ export interface components {
              */
             action: string;
             /**
-             * @description `self` or `clinician`.
+             * @description `self`, `clinician`, or `operator` for whoever used the service's command line.
              * @example self
              */
             actor: string;
@@ -1607,6 +1746,22 @@ export interface components {
             server_timestamp: string;
             /** @enum {string} */
             type: "heartbeat_ack";
+        };
+        /** @description What two eyes say together. */
+        BothEyes: {
+            /** @description `referable` where one eye is; `not_referable` only where both are graded and neither is; else `abstained`. */
+            decision: string;
+            /**
+             * Format: int32
+             * @description The higher grade, 0 to 4; `null` where neither eye was graded.
+             */
+            grade: number | null;
+            /** @description How it was made. */
+            rule: string;
+            /** @description Eyes without a grade: not photographed, or ungradable. */
+            ungraded: string[];
+            /** @description `left` or `right`: the eye with the higher grade. */
+            worse_eye: string | null;
         };
         /**
          * @description What is asked of somebody before they get tokens.
@@ -1998,6 +2153,15 @@ export interface components {
              */
             password?: string | null;
         };
+        /** @description Both eyes: the newest photograph of each. */
+        EyesBody: {
+            /** @description What both say together. */
+            both: components["schemas"]["BothEyes"];
+            /** @example screening support, not a diagnosis */
+            disclaimer: string;
+            left: components["schemas"]["RetinaBody"] | null;
+            right: components["schemas"]["RetinaBody"] | null;
+        };
         /** @description A derived figure that an insight speaks of. */
         Fact: {
             /** @example 13 of 14 nights */
@@ -2033,6 +2197,22 @@ export interface components {
              */
             pointer: string;
         };
+        /** @description Where the retina is seen on a photograph, in pixels. */
+        FieldOfView: {
+            /** Format: int32 */
+            height: number;
+            /** Format: int32 */
+            left: number;
+            /** Format: int32 */
+            top: number;
+            /** Format: int32 */
+            width: number;
+        };
+        /**
+         * @description What a file is.
+         * @enum {string}
+         */
+        FileType: "application/xml" | "application/zip" | "application/x-ndjson";
         /** @description What one screening rule found. */
         Finding: {
             /** @description How many of its nights had a value. */
@@ -2051,6 +2231,27 @@ export interface components {
         ForgotPasswordRequest: {
             /** @example anna@example.org */
             email: string;
+        };
+        /** @description What the model says of the eye. */
+        GradingBody: {
+            /**
+             * @description `referable`, `not_referable`, or `abstained`: the model does not know, and a person has to look.
+             * @example not_referable
+             */
+            decision: string;
+            /**
+             * Format: double
+             * @description Entropy of the probabilities, in bits: 0 where the model is sure, 2.32 where it knows nothing.
+             */
+            entropy_bits: number;
+            /**
+             * Format: int32
+             * @description The most probable grade of the International Clinical Diabetic Retinopathy scale: 0 none to 4 proliferative.
+             */
+            grade: number;
+            /** @description Of the grades 0 to 4; they add up to 1. */
+            probabilities: number[];
+            referable: components["schemas"]["Referable"];
         };
         /** @description The parts of the service. */
         Health: {
@@ -2272,10 +2473,54 @@ export interface components {
         HourlyResponse: {
             data: components["schemas"]["Hour"][];
         };
+        /** @description How the field of view is lit. */
+        Illumination: {
+            /**
+             * Format: double
+             * @description Mean of the largest of red, green and blue, of 255.
+             */
+            brightness: number;
+            /**
+             * Format: double
+             * @description The darkest quadrant's mean brightness over the brightest's, 0 to 1.
+             */
+            evenness: number;
+            /**
+             * Format: double
+             * @description The share that is overexposed, 0 to 1.
+             */
+            overexposed: number;
+            /**
+             * Format: double
+             * @description The share that red has of red, green and blue, 0 to 1.
+             */
+            red_share: number;
+        };
+        /** @description A file that will be put. */
+        ImportAnnouncement: {
+            content_type: components["schemas"]["FileType"];
+            /**
+             * Format: int64
+             * @description How long it is: what is put must be as long.
+             * @example 2203112904
+             */
+            size_bytes: number;
+            /**
+             * @description The IANA zone of samples that name none; of NDJSON only.
+             * @example Europe/Berlin
+             */
+            time_zone?: string | null;
+        };
         /** @description A file that is, or was, imported. */
         ImportBody: {
             /** @description Names of files that came with the readings and are kept as they are. */
             attachments: string[];
+            /**
+             * Format: int64
+             * @description How many such files are not kept.
+             * @example 0
+             */
+            attachments_left_out: number;
             counts: components["schemas"]["ImportCounts"];
             failure?: string | null;
             /**
@@ -2283,6 +2528,8 @@ export interface components {
              * @example 019b1f6e-0000-8000-8000-000000000000
              */
             import_id: string;
+            /** @description Which, and why; the first hundred. */
+            left_out: components["schemas"]["LeftOutBody"][];
             /**
              * Format: int64
              * @description The line there.
@@ -2303,7 +2550,8 @@ export interface components {
              */
             started_at: string;
             /**
-             * @description `running`, also where it broke off: the same file goes on there; `completed`; or `failed`, where `failure` says why.
+             * @description `waiting` for an announced file to be put and started; `queued`; `running`, also where it broke off: the same file goes on
+             *     there; `completed`; or `failed`, where `failure` says why.
              * @example completed
              */
             state: string;
@@ -2337,6 +2585,24 @@ export interface components {
             unsupported: {
                 [key: string]: number;
             };
+        };
+        /** @description Where a file is put. */
+        ImportPlace: {
+            import: components["schemas"]["ImportBody"];
+            upload: components["schemas"]["ImportUpload"];
+        };
+        /** @description One request, without other credentials. */
+        ImportUpload: {
+            /**
+             * Format: date-time
+             * @description Until when the URL holds.
+             * @example 2026-03-01T14:00:00Z
+             */
+            expires_at: string;
+            /** @example PUT */
+            method: string;
+            /** @description The object store's, or this server's own. */
+            url: string;
         };
         /** @description What runs the models. */
         InferenceEngine: {
@@ -2481,6 +2747,24 @@ export interface components {
         /** @description A JWK set (RFC 7517). */
         KeySet: {
             keys: components["schemas"]["Key"][];
+        };
+        /** @description A file that came with the readings and is not kept. */
+        LeftOutBody: {
+            /**
+             * @description `too_large` (more than 32 MiB), or `too_many`: 500 others came before it.
+             * @example too_large
+             */
+            code: string;
+            /**
+             * @description Its path in the archive.
+             * @example apple_health_export/workout-routes/route_2025-03-03_6.32pm.gpx
+             */
+            name: string;
+            /**
+             * Format: int64
+             * @example 48112904
+             */
+            size_bytes: number;
         };
         /**
          * @description How much a system message matters.
@@ -2817,6 +3101,16 @@ export interface components {
             data: components["schemas"]["PatientBody"][];
             pagination: components["schemas"]["NextPage"];
         };
+        /** @description A photograph in a form. */
+        PhotographForm: {
+            /** @description `left` or `right`, unless the query says it. */
+            eye?: string | null;
+            /**
+             * Format: binary
+             * @description JPEG, PNG or TIFF.
+             */
+            image: string;
+        };
         /** @description Steps at instants. */
         Points: {
             data_points: components["schemas"]["DataPoint"][];
@@ -2921,6 +3215,35 @@ export interface components {
             /** @description Mid-sleep on free days less mid-sleep on work days. */
             social_jet_lag: components["schemas"]["Measure"];
         };
+        /** @description Whether a grade can be read from the photograph. */
+        QualityBody: {
+            /**
+             * Format: double
+             * @description The share of the field's ellipse that is bright, 0 to 1.
+             */
+            field_fill: number | null;
+            field_of_view: components["schemas"]["FieldOfView"] | null;
+            gradable: boolean;
+            illumination: components["schemas"]["Illumination"] | null;
+            /** @description Why not; empty where it is gradable. */
+            reasons: components["schemas"]["QualityReason"][];
+            /**
+             * Format: double
+             * @description Variance of the Laplacian of green within the field, in squares of 8-bit levels, at 256 pixels a side.
+             */
+            sharpness: number | null;
+        };
+        /** @description A reason why no grade can be read, and what to do about it. */
+        QualityReason: {
+            /** @example it is blurred: focus and take it again */
+            advice: string;
+            /**
+             * @description `no_field_of_view`, `field_too_small`, `field_not_round`, `not_a_retina`, `blurred`, `too_dark`, `too_bright` or
+             *     `uneven_illumination`.
+             * @example blurred
+             */
+            code: string;
+        };
         /** @description One reading. */
         Reading: {
             /** @example heart_rate */
@@ -2975,6 +3298,21 @@ export interface components {
             /** @description How many were refused. */
             rejected_total: number;
         };
+        /** @description Whether an ophthalmologist should see the eye: grade 2 and above. */
+        Referable: {
+            /** @description How the probability was calibrated, and on what. */
+            calibration: string;
+            /**
+             * Format: double
+             * @description The probabilities of the grades 2 to 4 together.
+             */
+            probability: number;
+            /**
+             * Format: double
+             * @description From which on it counts.
+             */
+            threshold: number;
+        };
         /** @description What a refresh may carry in place of a bearer token. */
         RefreshRequest: {
             refresh_token: string;
@@ -3019,6 +3357,64 @@ export interface components {
              * @example correct horse battery
              */
             new_password: string;
+        };
+        /** @description An analysis of a photograph of the retina. */
+        RetinaBody: {
+            /** Format: uuid */
+            analysis_id: string;
+            /**
+             * Format: date-time
+             * @example 2026-03-01T08:00:00Z
+             */
+            created_at: string;
+            /** @example screening support, not a diagnosis */
+            disclaimer: string;
+            /**
+             * @description `left` or `right`.
+             * @example left
+             */
+            eye: string;
+            /**
+             * @description What it was sent as: `jpeg`, `png` or `tiff`. It is kept as a PNG without metadata.
+             * @example jpeg
+             */
+            format: string;
+            grading: components["schemas"]["GradingBody"] | null;
+            /** @description Whether there is a map of what the grade was read from. */
+            has_map: boolean;
+            /**
+             * Format: int32
+             * @description Of the photograph, upright, in pixels.
+             */
+            height: number;
+            model: components["schemas"]["ModelIdentity"];
+            /** @description Why there is no grading. */
+            not_assessed: string | null;
+            quality: components["schemas"]["QualityBody"];
+            /**
+             * Format: int32
+             * @description Of the photograph, upright, in pixels.
+             */
+            width: number;
+        };
+        /** @description Where the photograph can be read. */
+        RetinaImage: {
+            /**
+             * Format: date-time
+             * @description Until when: five minutes.
+             * @example 2026-03-01T08:05:00Z
+             */
+            expires_at: string;
+            /**
+             * @description Whoever holds it can read the photograph, without a token.
+             * @example http://127.0.0.1:8080/objects/retina/0f3c/photograph.png?expires=1772352300&signature=abc
+             */
+            url: string;
+        };
+        /** @description A page of analyses. */
+        RetinaPage: {
+            data: components["schemas"]["RetinaBody"][];
+            pagination: components["schemas"]["NextPage"];
         };
         /** @description Name, version and where to go on. */
         Root: {
@@ -3373,6 +3769,11 @@ export interface components {
         };
         /** @description What a language model used. */
         Usage: {
+            /**
+             * Format: double
+             * @description US dollars, by the prices that the operator configured; `null` where none are.
+             */
+            cost_usd?: number | null;
             /** Format: int64 */
             input_tokens: number;
             /** Format: int64 */
@@ -5903,6 +6304,83 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    healthkit_announce: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body answer the same place again */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "content_type": "application/xml",
+                 *       "size_bytes": 2203112904
+                 *     }
+                 */
+                "application/json": components["schemas"]["ImportAnnouncement"];
+            };
+        };
+        responses: {
+            /** @description Where a file is put. */
+            201: {
+                headers: {
+                    /** @description The import */
+                    Location?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "import": {
+                     *         "attachments": [],
+                     *         "attachments_left_out": 0,
+                     *         "counts": {
+                     *           "accepted": 0,
+                     *           "duplicate": 0,
+                     *           "rejected": 0,
+                     *           "unsupported": {}
+                     *         },
+                     *         "failure": null,
+                     *         "import_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *         "left_out": [],
+                     *         "line": 1,
+                     *         "position": 0,
+                     *         "rejected": [],
+                     *         "started_at": "2026-03-10T08:19:04Z",
+                     *         "state": "waiting",
+                     *         "updated_at": "2026-03-10T08:19:05Z"
+                     *       },
+                     *       "upload": {
+                     *         "expires_at": "2026-03-10T14:19:04Z",
+                     *         "method": "PUT",
+                     *         "url": "https://api.example.org/objects/raw/5d1b/files/019b1f6e-0000-7000-8000-000000000001?method=PUT&expires=1773152344&size_max=2203112904&signature=00"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ImportPlace"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description A request with the same idempotency key is in progress */
+            409: components["responses"]["Conflict"];
+            /** @description The file is longer than one may be */
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Invalid"];
+            /** @description Too many uploads, or too many announced files that never came */
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     healthkit_stored: {
         parameters: {
             query?: never;
@@ -5926,6 +6404,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "attachments": [],
+                     *       "attachments_left_out": 0,
                      *       "counts": {
                      *         "accepted": 998,
                      *         "duplicate": 451,
@@ -5934,6 +6413,7 @@ export interface operations {
                      *       },
                      *       "failure": null,
                      *       "import_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "left_out": [],
                      *       "line": 4928,
                      *       "position": 685495,
                      *       "rejected": [],
@@ -5943,6 +6423,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ImportBody"];
+                    "text/event-stream": string;
                 };
             };
             /** @description The client has it: `If-None-Match` names its tag */
@@ -5959,6 +6440,62 @@ export interface operations {
             /** @description The caller has no such import */
             404: components["responses"]["NotFound"];
             412: components["responses"]["PreconditionFailed"];
+            /** @description The user has too many streams */
+            429: components["responses"]["RateLimited"];
+            /** @description The server stops: of streams */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    healthkit_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 019b1f6e-0000-8000-8000-000000000000 */
+                import_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A file that is, or was, imported. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "attachments": [],
+                     *       "attachments_left_out": 0,
+                     *       "counts": {
+                     *         "accepted": 0,
+                     *         "duplicate": 0,
+                     *         "rejected": 0,
+                     *         "unsupported": {}
+                     *       },
+                     *       "failure": null,
+                     *       "import_id": "019b1f6e-0000-7000-8000-000000000001",
+                     *       "left_out": [],
+                     *       "line": 1,
+                     *       "position": 0,
+                     *       "rejected": [],
+                     *       "started_at": "2026-03-10T08:19:04Z",
+                     *       "state": "queued",
+                     *       "updated_at": "2026-03-10T08:19:05Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ImportBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            /** @description The caller has no such import */
+            404: components["responses"]["NotFound"];
+            /** @description It is being started by another request */
+            409: components["responses"]["Conflict"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -6278,6 +6815,14 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["InsightResponse"];
+                    /**
+                     * @example event: sentence
+                     *     data: {"text":"Mean step count: 8123. "}
+                     *
+                     *     event: insight
+                     *     data: {"success":true}
+                     */
+                    "text/event-stream": string;
                 };
             };
             /** @description With `Prefer: respond-async`: it will be written; `Location` says where it will be */
@@ -6393,6 +6938,14 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["InsightResponse"];
+                    /**
+                     * @example event: sentence
+                     *     data: {"text":"Mean step count: 8123. "}
+                     *
+                     *     event: insight
+                     *     data: {"success":true}
+                     */
+                    "text/event-stream": string;
                 };
             };
             /** @description With `Prefer: respond-async`: it will be written; `Location` says where it will be */
@@ -10238,6 +10791,578 @@ export interface operations {
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             /** @description The model is not available */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retina_list: {
+        parameters: {
+            query?: {
+                /** @description Entries a page, 1 to 1000. */
+                limit?: number;
+                /** @description From `pagination.next_cursor`. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of analyses. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "analysis_id": "019b1f6e-0000-7000-8000-000000000021",
+                     *           "created_at": "2026-03-10T08:58:28Z",
+                     *           "disclaimer": "screening support, not a diagnosis",
+                     *           "eye": "left",
+                     *           "format": "jpeg",
+                     *           "grading": {
+                     *             "decision": "referable",
+                     *             "entropy_bits": 0.9482,
+                     *             "grade": 4,
+                     *             "probabilities": [
+                     *               4.736e-21,
+                     *               3.621e-15,
+                     *               0.3668,
+                     *               6.006e-7,
+                     *               0.6332
+                     *             ],
+                     *             "referable": {
+                     *               "calibration": "temperature 0.76 (Guo et al. 2017), fitted on 300 drawn pictures that were not trained on (draw_fundus.py); not on eyes",
+                     *               "probability": 1,
+                     *               "threshold": 0.5
+                     *             }
+                     *           },
+                     *           "has_map": true,
+                     *           "height": 160,
+                     *           "model": {
+                     *             "intended_use": "Shows that the way from a fundus photograph to a grade works. It was trained on drawn pictures only and knows no eye: its outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *             "licence": "Apache-2.0",
+                     *             "name": "retina-synthetic",
+                     *             "sha256": "4ba1ca830aad57da133c5a3b32f1d2905c1dbe7bd25308283846b64e062eb7a5",
+                     *             "version": "1.0.0-synthetic",
+                     *             "weights": "synthetic"
+                     *           },
+                     *           "not_assessed": null,
+                     *           "quality": {
+                     *             "field_fill": 1,
+                     *             "field_of_view": {
+                     *               "height": 155,
+                     *               "left": 2,
+                     *               "top": 3,
+                     *               "width": 155
+                     *             },
+                     *             "gradable": true,
+                     *             "illumination": {
+                     *               "brightness": 160.2,
+                     *               "evenness": 0.9843,
+                     *               "overexposed": 0,
+                     *               "red_share": 0.5707
+                     *             },
+                     *             "reasons": [],
+                     *             "sharpness": 52.74
+                     *           },
+                     *           "width": 160
+                     *         },
+                     *         {
+                     *           "analysis_id": "019b1f6e-0000-7000-8000-000000000022",
+                     *           "created_at": "2026-03-10T08:58:28Z",
+                     *           "disclaimer": "screening support, not a diagnosis",
+                     *           "eye": "right",
+                     *           "format": "jpeg",
+                     *           "grading": null,
+                     *           "has_map": false,
+                     *           "height": 160,
+                     *           "model": {
+                     *             "intended_use": "Shows that the way from a fundus photograph to a grade works. It was trained on drawn pictures only and knows no eye: its outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *             "licence": "Apache-2.0",
+                     *             "name": "retina-synthetic",
+                     *             "sha256": "4ba1ca830aad57da133c5a3b32f1d2905c1dbe7bd25308283846b64e062eb7a5",
+                     *             "version": "1.0.0-synthetic",
+                     *             "weights": "synthetic"
+                     *           },
+                     *           "not_assessed": "it is blurred: focus and take it again",
+                     *           "quality": {
+                     *             "field_fill": 1,
+                     *             "field_of_view": {
+                     *               "height": 160,
+                     *               "left": 0,
+                     *               "top": 0,
+                     *               "width": 160
+                     *             },
+                     *             "gradable": false,
+                     *             "illumination": {
+                     *               "brightness": 136.8,
+                     *               "evenness": 0.9614,
+                     *               "overexposed": 0,
+                     *               "red_share": 0.5692
+                     *             },
+                     *             "reasons": [
+                     *               {
+                     *                 "advice": "it is blurred: focus and take it again",
+                     *                 "code": "blurred"
+                     *               }
+                     *             ],
+                     *             "sharpness": 0.3485
+                     *           },
+                     *           "width": 160
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "has_next": true,
+                     *         "next_cursor": "3VN9p48tHEzTDIgq...",
+                     *         "page_size": 2
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RetinaPage"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
+            422: components["responses"]["Invalid"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retina_analyse: {
+        parameters: {
+            query?: {
+                /**
+                 * @description `left` or `right`, from its owner's side. Must be given here, or in the form.
+                 * @example left
+                 */
+                eye?: string;
+            };
+            header?: {
+                /**
+                 * @description Makes the request one that may be sent again: the same key with the same body has one effect, and gets the first answer for at least seven days. With another body it is refused.
+                 * @example 5f0c6f5e-7a0c-4a3d-9d4e-2f6f0c1a7b11
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/jpeg": number[];
+                "image/png": number[];
+                "image/tiff": number[];
+                "multipart/form-data": components["schemas"]["PhotographForm"];
+            };
+        };
+        responses: {
+            /** @description It is kept */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000021",
+                     *       "created_at": "2026-03-10T08:58:28Z",
+                     *       "disclaimer": "screening support, not a diagnosis",
+                     *       "eye": "left",
+                     *       "format": "jpeg",
+                     *       "grading": {
+                     *         "decision": "referable",
+                     *         "entropy_bits": 0.9482,
+                     *         "grade": 4,
+                     *         "probabilities": [
+                     *           4.736e-21,
+                     *           3.621e-15,
+                     *           0.3668,
+                     *           6.006e-7,
+                     *           0.6332
+                     *         ],
+                     *         "referable": {
+                     *           "calibration": "temperature 0.76 (Guo et al. 2017), fitted on 300 drawn pictures that were not trained on (draw_fundus.py); not on eyes",
+                     *           "probability": 1,
+                     *           "threshold": 0.5
+                     *         }
+                     *       },
+                     *       "has_map": true,
+                     *       "height": 160,
+                     *       "model": {
+                     *         "intended_use": "Shows that the way from a fundus photograph to a grade works. It was trained on drawn pictures only and knows no eye: its outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *         "licence": "Apache-2.0",
+                     *         "name": "retina-synthetic",
+                     *         "sha256": "4ba1ca830aad57da133c5a3b32f1d2905c1dbe7bd25308283846b64e062eb7a5",
+                     *         "version": "1.0.0-synthetic",
+                     *         "weights": "synthetic"
+                     *       },
+                     *       "not_assessed": null,
+                     *       "quality": {
+                     *         "field_fill": 1,
+                     *         "field_of_view": {
+                     *           "height": 155,
+                     *           "left": 2,
+                     *           "top": 3,
+                     *           "width": 155
+                     *         },
+                     *         "gradable": true,
+                     *         "illumination": {
+                     *           "brightness": 160.2,
+                     *           "evenness": 0.9843,
+                     *           "overexposed": 0,
+                     *           "red_share": 0.5707
+                     *         },
+                     *         "reasons": [],
+                     *         "sharpness": 52.74
+                     *       },
+                     *       "width": 160
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RetinaBody"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description A request with the same `Idempotency-Key` is in progress */
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            /** @description Neither of these content types */
+            415: components["responses"]["UnsupportedMedia"];
+            /** @description It is no photograph, damaged, or larger than what is taken; or no eye is named */
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            /** @description The model is not available */
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retina_stored: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                analysis_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An analysis of a photograph of the retina. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "analysis_id": "019b1f6e-0000-7000-8000-000000000021",
+                     *       "created_at": "2026-03-10T08:58:28Z",
+                     *       "disclaimer": "screening support, not a diagnosis",
+                     *       "eye": "left",
+                     *       "format": "jpeg",
+                     *       "grading": {
+                     *         "decision": "referable",
+                     *         "entropy_bits": 0.9482,
+                     *         "grade": 4,
+                     *         "probabilities": [
+                     *           4.736e-21,
+                     *           3.621e-15,
+                     *           0.3668,
+                     *           6.006e-7,
+                     *           0.6332
+                     *         ],
+                     *         "referable": {
+                     *           "calibration": "temperature 0.76 (Guo et al. 2017), fitted on 300 drawn pictures that were not trained on (draw_fundus.py); not on eyes",
+                     *           "probability": 1,
+                     *           "threshold": 0.5
+                     *         }
+                     *       },
+                     *       "has_map": true,
+                     *       "height": 160,
+                     *       "model": {
+                     *         "intended_use": "Shows that the way from a fundus photograph to a grade works. It was trained on drawn pictures only and knows no eye: its outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *         "licence": "Apache-2.0",
+                     *         "name": "retina-synthetic",
+                     *         "sha256": "4ba1ca830aad57da133c5a3b32f1d2905c1dbe7bd25308283846b64e062eb7a5",
+                     *         "version": "1.0.0-synthetic",
+                     *         "weights": "synthetic"
+                     *       },
+                     *       "not_assessed": null,
+                     *       "quality": {
+                     *         "field_fill": 1,
+                     *         "field_of_view": {
+                     *           "height": 155,
+                     *           "left": 2,
+                     *           "top": 3,
+                     *           "width": 155
+                     *         },
+                     *         "gradable": true,
+                     *         "illumination": {
+                     *           "brightness": 160.2,
+                     *           "evenness": 0.9843,
+                     *           "overexposed": 0,
+                     *           "red_share": 0.5707
+                     *         },
+                     *         "reasons": [],
+                     *         "sharpness": 52.74
+                     *       },
+                     *       "width": 160
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RetinaBody"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retina_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                analysis_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where the photograph can be read. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "expires_at": "2026-03-10T09:03:28Z",
+                     *       "url": "http://127.0.0.1:8080/objects/retina/5f2d.../photograph.png?..."
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RetinaImage"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retina_map: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                analysis_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A picture of 512 x 512 pixels */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": number[];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            /** @description No such analysis, or one without a grade */
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retina_eyes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Both eyes: the newest photograph of each. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "both": {
+                     *         "decision": "referable",
+                     *         "grade": 4,
+                     *         "rule": "the worse eye counts; an eye without a grade keeps the person from being not referable",
+                     *         "ungraded": [
+                     *           "right"
+                     *         ],
+                     *         "worse_eye": "left"
+                     *       },
+                     *       "disclaimer": "screening support, not a diagnosis",
+                     *       "left": {
+                     *         "analysis_id": "019b1f6e-0000-7000-8000-000000000021",
+                     *         "created_at": "2026-03-10T08:58:28Z",
+                     *         "disclaimer": "screening support, not a diagnosis",
+                     *         "eye": "left",
+                     *         "format": "jpeg",
+                     *         "grading": {
+                     *           "decision": "referable",
+                     *           "entropy_bits": 0.9482,
+                     *           "grade": 4,
+                     *           "probabilities": [
+                     *             4.736e-21,
+                     *             3.621e-15,
+                     *             0.3668,
+                     *             6.006e-7,
+                     *             0.6332
+                     *           ],
+                     *           "referable": {
+                     *             "calibration": "temperature 0.76 (Guo et al. 2017), fitted on 300 drawn pictures that were not trained on (draw_fundus.py); not on eyes",
+                     *             "probability": 1,
+                     *             "threshold": 0.5
+                     *           }
+                     *         },
+                     *         "has_map": true,
+                     *         "height": 160,
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from a fundus photograph to a grade works. It was trained on drawn pictures only and knows no eye: its outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "retina-synthetic",
+                     *           "sha256": "4ba1ca830aad57da133c5a3b32f1d2905c1dbe7bd25308283846b64e062eb7a5",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": null,
+                     *         "quality": {
+                     *           "field_fill": 1,
+                     *           "field_of_view": {
+                     *             "height": 155,
+                     *             "left": 2,
+                     *             "top": 3,
+                     *             "width": 155
+                     *           },
+                     *           "gradable": true,
+                     *           "illumination": {
+                     *             "brightness": 160.2,
+                     *             "evenness": 0.9843,
+                     *             "overexposed": 0,
+                     *             "red_share": 0.5707
+                     *           },
+                     *           "reasons": [],
+                     *           "sharpness": 52.74
+                     *         },
+                     *         "width": 160
+                     *       },
+                     *       "right": {
+                     *         "analysis_id": "019b1f6e-0000-7000-8000-000000000022",
+                     *         "created_at": "2026-03-10T08:58:28Z",
+                     *         "disclaimer": "screening support, not a diagnosis",
+                     *         "eye": "right",
+                     *         "format": "jpeg",
+                     *         "grading": null,
+                     *         "has_map": false,
+                     *         "height": 160,
+                     *         "model": {
+                     *           "intended_use": "Shows that the way from a fundus photograph to a grade works. It was trained on drawn pictures only and knows no eye: its outputs mean nothing clinical and must not be used for a decision about a person.",
+                     *           "licence": "Apache-2.0",
+                     *           "name": "retina-synthetic",
+                     *           "sha256": "4ba1ca830aad57da133c5a3b32f1d2905c1dbe7bd25308283846b64e062eb7a5",
+                     *           "version": "1.0.0-synthetic",
+                     *           "weights": "synthetic"
+                     *         },
+                     *         "not_assessed": "it is blurred: focus and take it again",
+                     *         "quality": {
+                     *           "field_fill": 1,
+                     *           "field_of_view": {
+                     *             "height": 160,
+                     *             "left": 0,
+                     *             "top": 0,
+                     *             "width": 160
+                     *           },
+                     *           "gradable": false,
+                     *           "illumination": {
+                     *             "brightness": 136.8,
+                     *             "evenness": 0.9614,
+                     *             "overexposed": 0,
+                     *             "red_share": 0.5692
+                     *           },
+                     *           "reasons": [
+                     *             {
+                     *               "advice": "it is blurred: focus and take it again",
+                     *               "code": "blurred"
+                     *             }
+                     *           ],
+                     *           "sharpness": 0.3485
+                     *         },
+                     *         "width": 160
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EyesBody"];
+                };
+            };
+            /** @description The client has it: `If-None-Match` names its tag */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Without the role user, as operators are */
+            403: components["responses"]["Forbidden"];
+            412: components["responses"]["PreconditionFailed"];
             503: components["responses"]["Unavailable"];
         };
     };

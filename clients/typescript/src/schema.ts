@@ -6815,14 +6815,6 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["InsightResponse"];
-                    /**
-                     * @example event: sentence
-                     *     data: {"text":"Mean step count: 8123. "}
-                     *
-                     *     event: insight
-                     *     data: {"success":true}
-                     */
-                    "text/event-stream": string;
                 };
             };
             /** @description With `Prefer: respond-async`: it will be written; `Location` says where it will be */
@@ -6938,14 +6930,6 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["InsightResponse"];
-                    /**
-                     * @example event: sentence
-                     *     data: {"text":"Mean step count: 8123. "}
-                     *
-                     *     event: insight
-                     *     data: {"success":true}
-                     */
-                    "text/event-stream": string;
                 };
             };
             /** @description With `Prefer: respond-async`: it will be written; `Location` says where it will be */

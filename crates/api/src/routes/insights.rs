@@ -151,9 +151,7 @@ impl InsightResponse {
 /// narrative whose every number was found among the facts, then `insight` with the answer as it was kept, or `problem` with what
 /// went wrong: then what was told is to be thrown away. Writing ends when the client leaves.
 #[utoipa::path(post, path = "/api/v1/insights", tag = "insights", security(("bearer" = [])), request_body = InsightGenerationRequest, responses(
-    (status = 200, content(
-        (InsightResponse = "application/json"),
-        (String = "text/event-stream", example = "event: sentence\ndata: {\"text\":\"Mean step count: 8123. \"}\n\nevent: insight\ndata: {\"success\":true}\n\n"))),
+    (status = 200, body = InsightResponse),
     (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
@@ -242,9 +240,7 @@ fn event(name: &str, data: &[u8]) -> Bytes {
 
 /// Write an insight. The same as `POST insights`, by the path that shipped apps call.
 #[utoipa::path(post, path = "/api/v1/insights/generate", tag = "insights", security(("bearer" = [])), request_body = InsightGenerationRequest, responses(
-    (status = 200, content(
-        (InsightResponse = "application/json"),
-        (String = "text/event-stream", example = "event: sentence\ndata: {\"text\":\"Mean step count: 8123. \"}\n\nevent: insight\ndata: {\"success\":true}\n\n"))),
+    (status = 200, body = InsightResponse),
     (status = 202, description = "With `Prefer: respond-async`: it will be written; `Location` says where it will be", body = InsightPending),
     (status = 409, description = "A request with the same `Idempotency-Key` is in progress", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),

@@ -148,7 +148,7 @@ pub struct Import {
     /// How many files beside the readings are not kept.
     #[serde(default)]
     pub attachments_left_out: u64,
-    /// Which, the first [`LEFT_OUT_MAX`].
+    /// Which, the first 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
     /// How the file begins, up to its position or a little before it.

@@ -462,9 +462,11 @@ mod language_model {
     }
 
     fn price(config: &Insight) -> Option<Price> {
-        let (input, output) =
-            config.price_input_usd_per_million_tokens.zip(config.price_output_usd_per_million_tokens)?;
-        Some(Price { input, output })
+        let price = Price {
+            input: config.price_input_usd_per_million_tokens,
+            output: config.price_output_usd_per_million_tokens,
+        };
+        (price.input > 0.0 && price.output > 0.0).then_some(price)
     }
 
     fn required(name: &str, value: Option<&String>) -> anyhow::Result<String> {

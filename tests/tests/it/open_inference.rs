@@ -205,7 +205,7 @@ async fn what_comes_while_the_queue_is_full_is_refused_at_once() {
     let server = ModelServer::start(&[
         ("inference.sessions_per_model", "1"),
         ("inference.queue_depth", "1"),
-        ("inference.batching.pat-s.batch_rows_max", "256"),
+        ("inference.batching.pat-s.batch_rows_max", "4"),
         ("inference.batching.pat-s.batch_delay_us", "1000000"),
     ])
     .ready()

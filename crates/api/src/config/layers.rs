@@ -174,7 +174,10 @@ fn parsed(name: &str, text: &str, faults: &mut Faults) -> Layer {
 }
 
 fn single(name: String, key: &str, text: &str, known: &Value) -> Layer {
-    let value = nest(key, read_as(known.find_ref(key), text));
+    // A model's name is in the key, so there is no default to tell that these are numbers.
+    let number = Value::from(0);
+    let like = known.find_ref(key).or_else(|| key.starts_with("inference.batching.").then_some(&number));
+    let value = nest(key, read_as(like, text));
     Layer { name, settings: value.into_dict().unwrap_or_default() }
 }
 

@@ -198,7 +198,7 @@ impl Rules {
             ("insight.price_input_usd_per_million_tokens", insight.price_input_usd_per_million_tokens),
             ("insight.price_output_usd_per_million_tokens", insight.price_output_usd_per_million_tokens),
         ] {
-            self.range(key, price.unwrap_or_default(), 0.0..=1e6);
+            self.range(key, price, 0.0..=1e6);
         }
     }
 
@@ -324,7 +324,7 @@ impl Rules {
         let prices =
             [insight.price_input_usd_per_million_tokens, insight.price_output_usd_per_million_tokens];
         self.demand(
-            prices[0].is_some() == prices[1].is_some(),
+            (prices[0] > 0.0) == (prices[1] > 0.0),
             "insight.price_output_usd_per_million_tokens",
             "a cost needs both prices, of tokens read and of tokens written: give both or neither",
         );

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     events::Stream,
-    support::{PATIENCE, Server, healthkit, new_id, processed, quantity, upload},
+    support::{PATIENCE, Server, healthkit, new_id, quantity, upload},
 };
 
 /// What the day's step count is, and so what may be said.
@@ -33,15 +33,9 @@ async fn told(request: RequestBuilder) -> Stream {
 /// Somebody with a day of steps.
 async fn walker(server: &Server) -> Phone {
     let phone = server.phone().await;
-    let steps = quantity(
-        "HKQuantityTypeIdentifierStepCount",
-        f64::from(STEPS),
-        "count",
-        "2026-03-02T10:00:00Z",
-        "2026-03-02T10:10:00Z",
-    );
-    let receipt = upload(&phone, &healthkit(&phone, &[steps])).await;
-    processed(&phone, receipt["upload_id"].as_str().unwrap()).await;
+    let steps =
+        quantity("StepCount", f64::from(STEPS), "count", "2026-03-02T10:00:00Z", "2026-03-02T10:10:00Z");
+    upload(&phone, &healthkit(&phone, &[steps])).await;
     phone
 }
 

@@ -5,7 +5,7 @@ use e2e::{Answer, Phone, read};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Server, Shared, heart_rate, processed};
+use crate::support::{Server, Shared, heart_rate, processed, until};
 
 static SHARED: Shared = Shared::new();
 
@@ -383,6 +383,8 @@ const ANALYSIS: &str = "
 async fn pat_takes_what_the_original_describes_and_answers_its_fields() {
     let server = SHARED.get();
     let phone = server.phone().await;
+    // A server answers before its models are read; where they lie in a cloud that takes a moment.
+    until("the model is read", async || phone.get("pat/health").await.unwrap().status == 200).await;
     let minutes: Vec<String> =
         (0..180).map(|at| format!("2025-03-01T{:02}:{:02}:00Z", 8 + at / 60, at % 60)).collect();
     let steps = json!({

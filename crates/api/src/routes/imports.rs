@@ -224,8 +224,9 @@ pub(crate) async fn stream_in(
     let handle = Handle::current();
     // On a thread of its own: encoding a portion takes milliseconds, which other connections would wait.
     let work = tokio::task::spawn_blocking(move || {
-        let _held = (seat, place);
+        // The place is free before the answer ends: whoever read that may send the next file at once.
         let _says_so_when_dropped = Done(Arc::clone(&writer));
+        let _held = (seat, place);
         let outcome =
             source(body, form, query.time_zone, announced, &*app.platform.ids).map(|(id, source)| {
                 handle.block_on(

@@ -16,8 +16,8 @@ use ports::{
     PredictionRequest, PresignedMethod, PutOptions, Query, Sha256Digest, Tensor, Weights, Write, objects,
 };
 use retina::{
-    BothEyes, Calibration, Eye, FieldOfView, Format, Grading, Limits, Photograph, Preprocessing, Quality,
-    heat_map,
+    BothEyes, Calibration, EYES_WITHIN_DAYS, Eye, FieldOfView, Format, Grading, Limits, Photograph,
+    Preprocessing, Quality, heat_map,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -36,9 +36,6 @@ static DECODING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore:
 
 /// How long a photograph waits for its turn; after that its sender is told to come again.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
-
-/// Photographs of two eyes further apart are not spoken of together: a retina changes.
-const EYES_WITHIN_DAYS: i64 = 30;
 
 /// The largest picture that is read back: larger than a photograph of the most pixels without loss.
 const PICTURE_BYTES_MAX: usize = 128 * 1024 * 1024;

@@ -14,6 +14,9 @@ pub enum Eye {
     Right,
 }
 
+/// Photographs of two eyes that are further apart are not spoken of together: a retina changes.
+pub const EYES_WITHIN_DAYS: i64 = 30;
+
 /// What two eyes say together: the worse one counts, as in screening programmes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct BothEyes {
@@ -54,9 +57,10 @@ impl BothEyes {
             worse_eye: worse.map(|(eye, _)| eye),
             decision,
             ungraded,
-            rule: "the worse eye counts; an eye without a grade, or whose photograph is more than 30 days older than the \
-                   other's or was graded by another model, keeps the person from being not referable"
-                .to_owned(),
+            rule: format!(
+                "the worse eye counts; an eye without a grade, or whose photograph is more than {EYES_WITHIN_DAYS} days older \
+                 than the other's or was graded by another model, keeps the person from being not referable"
+            ),
         }
     }
 }

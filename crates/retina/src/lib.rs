@@ -22,7 +22,7 @@ mod quality;
 mod resize;
 mod rules;
 
-pub use eyes::{BothEyes, Eye};
+pub use eyes::{BothEyes, EYES_WITHIN_DAYS, Eye};
 pub use field::FieldOfView;
 pub use grading::{Abstain, Calibration, Decision, GRADES, Grading, Referable};
 pub use heat_map::heat_map;

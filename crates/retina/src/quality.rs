@@ -143,10 +143,10 @@ impl Quality {
             return Self::without_field(Shortcoming::NoFieldOfView);
         };
         let plane = field.square(&photograph.pixels, SIDE);
-        let measured = Measured::new(&plane, field, preprocessing.field_of_view.threshold);
-        let Some(illumination) = measured.illumination else {
+        let Some(measured) = Measured::new(&plane, field, preprocessing.field_of_view.threshold) else {
             return Self::without_field(Shortcoming::NoFieldOfView);
         };
+        let illumination = measured.illumination;
         let (short, long) = (field.width.min(field.height), field.width.max(field.height));
         let [darkest, brightest] = rules.brightness;
         let judged = [
@@ -191,7 +191,7 @@ impl Quality {
 struct Measured {
     fill: f64,
     sharpness: f64,
-    illumination: Option<Illumination>,
+    illumination: Illumination,
 }
 
 /// Sum and number of what was added.
@@ -213,13 +213,14 @@ impl Mean {
         (self.count > 0).then(|| self.sum / f64::from(self.count))
     }
 
-    fn variance(self) -> f64 {
-        self.mean().map_or(0.0, |mean| (self.squares / f64::from(self.count) - mean * mean).max(0.0))
+    fn variance(self) -> Option<f64> {
+        self.mean().map(|mean| (self.squares / f64::from(self.count) - mean * mean).max(0.0))
     }
 }
 
 impl Measured {
-    fn new(plane: &Plane, field: FieldOfView, threshold: u8) -> Self {
+    /// `None` where the field is too narrow or too dark for anything to be measured in it.
+    fn new(plane: &Plane, field: FieldOfView, threshold: u8) -> Option<Self> {
         let side = f64::from(field.side());
         let (half_width, half_height) =
             (0.5 * f64::from(field.width) / side, 0.5 * f64::from(field.height) / side);
@@ -249,22 +250,19 @@ impl Measured {
                 laplacian.add(around - 4.0 * rgb[1]);
             }
         }
-        let illumination = || {
-            let means: Vec<f64> = quadrants.iter().filter_map(|quadrant| quadrant.mean()).collect();
-            let darkest = means.iter().copied().fold(f64::INFINITY, f64::min);
-            let brightest = means.iter().copied().fold(0.0, f64::max);
-            let sum: f64 = channels.iter().map(|channel| channel.sum).sum();
-            (brightest > 0.0 && sum > 0.0).then(|| Illumination {
-                brightness: means.iter().sum::<f64>() / means.len() as f64,
-                evenness: darkest / brightest,
-                overexposed: overexposed.mean().unwrap_or(0.0),
-                red_share: channels[0].sum / sum,
-            })
-        };
-        Self {
-            fill: bright.mean().unwrap_or(0.0),
-            sharpness: laplacian.variance(),
-            illumination: illumination(),
+        let means: Vec<f64> = quadrants.iter().filter_map(|quadrant| quadrant.mean()).collect();
+        let darkest = means.iter().copied().fold(f64::INFINITY, f64::min);
+        let brightest = means.iter().copied().fold(0.0, f64::max);
+        let sum: f64 = channels.iter().map(|channel| channel.sum).sum();
+        if brightest <= 0.0 || sum <= 0.0 {
+            return None;
         }
+        let illumination = Illumination {
+            brightness: means.iter().sum::<f64>() / means.len() as f64,
+            evenness: darkest / brightest,
+            overexposed: overexposed.mean()?,
+            red_share: channels[0].sum / sum,
+        };
+        Some(Self { fill: bright.mean()?, sharpness: laplacian.variance()?, illumination })
     }
 }

@@ -22,10 +22,15 @@ pub(crate) mod users;
 pub(crate) mod users_me;
 pub(crate) mod ws;
 
+use std::str::FromStr;
+
 use actix_web::{Resource, web};
 use jiff::Timestamp;
 
-use crate::middleware::{nowhere, other_method};
+use crate::{
+    middleware::{nowhere, other_method},
+    problem::{Problem, ProblemKind},
+};
 
 /// An instant as the shipped apps can read it: whole seconds, UTC.
 pub(crate) fn seconds(instant: Timestamp) -> String {
@@ -33,6 +38,11 @@ pub(crate) fn seconds(instant: Timestamp) -> String {
 }
 
 /// A resource that answers OPTIONS, and the methods it does not have with a problem.
+/// An id from a path; what is no id names nothing.
+pub(crate) fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))
+}
+
 fn resource(path: &str) -> Resource {
     web::resource(path).default_service(web::to(other_method))
 }

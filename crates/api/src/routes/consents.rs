@@ -11,7 +11,6 @@ use app::{
     consents::{Consent, Scope, Terms as ConsentTerms, Whom},
     records::Stored,
 };
-use domain::ids::ConsentId;
 use jiff::Timestamp;
 use ports::{Email, Version};
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,7 @@ use crate::{
     extract::{Ctx, HealthUser, Json},
     middleware::conditional::Tags,
     problem::{Problem, ProblemBody, ProblemKind},
+    routes,
     terms::{Terms, reply},
 };
 
@@ -141,10 +141,6 @@ fn whole(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
-fn consent_id(text: &str) -> Result<ConsentId, Problem> {
-    text.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))
-}
-
 fn tag(version: Version) -> String {
     format!("\"{}\"", version.0)
 }
@@ -210,7 +206,7 @@ pub(crate) async fn stored(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(respond(&context.app.consent(&user.caller, consent_id(&id)?).await?))
+    Ok(respond(&context.app.consent(&user.caller, routes::id(&id)?).await?))
 }
 
 /// Change how far and how long a consent goes.
@@ -237,7 +233,7 @@ pub(crate) async fn change(
     let is_expected = |version: Version| expected.hold_strongly(&tag(version));
     let ConsentUpdate { expires_at, scope: words } = body.0;
     let terms = ConsentTerms { expires_at: Some(whole(expires_at)), scope: Some(scope(words)) };
-    let changed = context.app.change_consent(&user.caller, consent_id(&id)?, terms, &is_expected).await?;
+    let changed = context.app.change_consent(&user.caller, routes::id(&id)?, terms, &is_expected).await?;
     Ok(respond(&changed))
 }
 
@@ -253,5 +249,5 @@ pub(crate) async fn revoke(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(respond(&context.app.revoke(&user.caller, consent_id(&id)?).await?))
+    Ok(respond(&context.app.revoke(&user.caller, routes::id(&id)?).await?))
 }

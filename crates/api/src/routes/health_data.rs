@@ -9,7 +9,6 @@ use app::{
     records::{Receipts, Upload, UploadKind},
 };
 use domain::{
-    ids::UploadId,
     job::JobState,
     metric::Metric,
     sample::{Sample, Source, Value},
@@ -27,7 +26,8 @@ use super::{auth::MessageResponse, health, openapi::schemas, resource, seconds};
 use crate::{
     cursor,
     extract::{Ctx, HealthUser, UploadBody},
-    problem::{Problem, ProblemBody, ProblemKind},
+    problem::{Problem, ProblemBody},
+    routes,
     terms::{Terms, reply},
 };
 
@@ -531,11 +531,6 @@ impl From<Upload> for ProcessingStatus {
     }
 }
 
-/// An upload id from a path; what is no id names nothing.
-pub(crate) fn upload_id(text: &str) -> Result<UploadId, Problem> {
-    text.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))
-}
-
 /// Where an upload stands.
 #[utoipa::path(get, path = "/api/v1/health-data/processing/{processing_id}", tag = "health-data", security(("bearer" = [])),
     params(("processing_id" = String, Path)), responses(
@@ -548,7 +543,7 @@ pub(crate) async fn status(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
+    let upload = context.app.upload(&user.caller, routes::id(&id)?).await?;
     Ok(HttpResponse::Ok().json(ProcessingStatus::from(upload)))
 }
 
@@ -564,7 +559,7 @@ pub(crate) async fn delete(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let count = context.app.delete_upload(&user.caller, upload_id(&id)?).await?;
+    let count = context.app.delete_upload(&user.caller, routes::id(&id)?).await?;
     Ok(HttpResponse::Ok().json(MessageResponse { message: format!("{count} samples deleted") }))
 }
 

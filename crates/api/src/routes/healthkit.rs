@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    health_data::{ReceiptBody, message, status_word, upload_id},
+    health_data::{ReceiptBody, message, status_word},
     openapi::schemas,
     resource, seconds,
 };
 use crate::{
     extract::{Ctx, HealthUser, UploadBody},
     problem::{Problem, ProblemBody},
+    routes,
     terms::{Terms, reply},
 };
 
@@ -198,6 +199,6 @@ pub(crate) async fn status(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
+    let upload = context.app.upload(&user.caller, routes::id(&id)?).await?;
     Ok(HttpResponse::Ok().json(HealthKitStatus::from(upload)))
 }

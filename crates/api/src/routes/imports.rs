@@ -31,6 +31,7 @@ use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Ctx, HealthUser},
     problem::{Problem, ProblemBody, ProblemKind},
+    routes,
 };
 
 pub(crate) use announced::*;
@@ -274,7 +275,7 @@ pub(crate) async fn stored(
     user: HealthUser,
     import_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let id = id_of(&import_id)?;
+    let id: ImportId = routes::id(&import_id)?;
     let import = context.app.import(&user.caller, id).await?;
     let import = import.ok_or_else(|| Problem::new(ProblemKind::NotFound))?;
     let accepts = crate::extract::header(&request, "accept").unwrap_or_default();
@@ -282,10 +283,6 @@ pub(crate) async fn stored(
         return progress::watch(&context, user, import);
     }
     Ok(HttpResponse::Ok().json(ImportBody::from(&import)))
-}
-
-fn id_of(text: &str) -> Result<ImportId, Problem> {
-    text.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))
 }
 
 fn form(request: &HttpRequest) -> Result<Form, Problem> {

@@ -24,6 +24,7 @@ use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Ctx, HealthUser, Json},
     problem::{Problem, ProblemBody, ProblemKind},
+    routes,
     terms::{Terms, accepted, reply},
 };
 
@@ -286,7 +287,7 @@ pub(crate) async fn stored(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let id: InsightId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
+    let id: InsightId = routes::id(&id)?;
     let insight = match context.app.insight(&user.caller, id).await {
         Err(AppError::NotFound) => {
             let pending = context.app.pending(&user.caller, RequestId(id.0)).await?;

@@ -29,7 +29,8 @@ use utoipa::ToSchema;
 use super::{openapi::schemas, resource, seconds};
 use crate::{
     extract::{Authenticated, Ctx, HealthUser, Json},
-    problem::{Problem, ProblemBody, ProblemKind},
+    problem::{Problem, ProblemBody},
+    routes,
     terms::{Terms, accepted, reply},
 };
 
@@ -431,7 +432,7 @@ pub(crate) async fn stored(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let id: AnalysisId = id.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))?;
+    let id: AnalysisId = routes::id(&id)?;
     let Analysis { id, created_at, measures, embedding, screening, .. } =
         match context.app.analysis(&user.caller, id).await {
             Err(AppError::NotFound) => {

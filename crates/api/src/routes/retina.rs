@@ -9,7 +9,6 @@ use app::{
     idempotency::Once,
     retina::{Eyes, RetinaAnalysis},
 };
-use domain::ids::AnalysisId;
 use retina::{BothEyes, Decision, Eye, Format, Quality, Referable};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,6 +21,7 @@ use super::{
 use crate::{
     extract::{Ctx, HealthUser, RawBody},
     problem::{Problem, ProblemBody, ProblemKind},
+    routes,
     terms::{Terms, note_body, reply},
 };
 
@@ -309,10 +309,6 @@ pub(crate) async fn list(
     Ok(HttpResponse::Ok().json(RetinaPage { data, pagination }))
 }
 
-fn id(text: &str) -> Result<AnalysisId, Problem> {
-    text.parse().map_err(|_hidden| Problem::new(ProblemKind::NotFound))
-}
-
 /// An analysis of the caller's.
 #[utoipa::path(get, path = "/api/v1/retina/analyses/{analysis_id}", tag = "retina", security(("bearer" = [])),
     params(("analysis_id" = String, Path)), responses(
@@ -325,7 +321,7 @@ pub(crate) async fn stored(
     user: HealthUser,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let analysis = context.app.retina_analysis(&user.caller, id(&path)?).await?;
+    let analysis = context.app.retina_analysis(&user.caller, routes::id(&path)?).await?;
     Ok(HttpResponse::Ok().json(RetinaBody::from(analysis)))
 }
 
@@ -354,7 +350,7 @@ pub(crate) async fn image(
     user: HealthUser,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (url, until) = context.app.retina_photograph(&user.caller, id(&path)?).await?;
+    let (url, until) = context.app.retina_photograph(&user.caller, routes::id(&path)?).await?;
     Ok(HttpResponse::Ok().json(RetinaImage { url, expires_at: seconds(until) }))
 }
 
@@ -370,7 +366,7 @@ pub(crate) async fn map(
     user: HealthUser,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let png = context.app.retina_map(&user.caller, id(&path)?).await?;
+    let png = context.app.retina_map(&user.caller, routes::id(&path)?).await?;
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "image/png")).body(png))
 }
 

@@ -9,10 +9,11 @@ use domain::job::JobState;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{message, status_word, upload_id};
+use super::{message, status_word};
 use crate::{
     extract::{Ctx, HealthUser},
     problem::{Problem, ProblemBody},
+    routes,
     routes::seconds,
 };
 
@@ -188,7 +189,7 @@ pub(crate) async fn upload_status(
     user: HealthUser,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let upload = context.app.upload(&user.caller, upload_id(&id)?).await?;
+    let upload = context.app.upload(&user.caller, routes::id(&id)?).await?;
     Ok(HttpResponse::Ok().json(UploadStatus::from(&upload)))
 }
 

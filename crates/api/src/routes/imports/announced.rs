@@ -9,10 +9,11 @@ use domain::time::ZoneName;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ImportBody, id_of};
+use super::ImportBody;
 use crate::{
     extract::{Ctx, HealthUser, Json},
     problem::{Problem, ProblemBody, ProblemKind},
+    routes,
     routes::seconds,
     terms::{Terms, reply},
 };
@@ -132,6 +133,6 @@ pub(crate) async fn start(
     user: HealthUser,
     import_id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let import = context.app.start_import(&user.caller, id_of(&import_id)?).await?;
+    let import = context.app.start_import(&user.caller, routes::id(&import_id)?).await?;
     Ok(HttpResponse::Accepted().json(ImportBody::from(&import)))
 }

@@ -8,6 +8,7 @@ mod jobs;
 mod objects;
 mod presign;
 mod records;
+mod residue;
 mod scrubber;
 mod secrets;
 mod statements;

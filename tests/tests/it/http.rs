@@ -290,6 +290,12 @@ async fn metrics_have_their_names_and_move() {
     };
     let before = text().await;
     upload(&phone, &healthkit(&phone, &[heart_rate(0), heart_rate(1)])).await;
+    // A job is counted after its results are there.
+    let is_counted = async || {
+        series(&text().await, "job_duration_seconds_count", &[])
+            > series(&before, "job_duration_seconds_count", &[])
+    };
+    until("the job is counted", is_counted).await;
     let after = text().await;
     let moved = |name: &str, labels: &[&str]| series(&after, name, labels) - series(&before, name, labels);
     assert!((moved("samples_accepted_total", &[]) - 2.0).abs() < 1e-9);

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     error::{is_busy, sql_error, task_error},
-    folder,
+    folder, residue,
     writer::{self, Request},
 };
 
@@ -111,10 +111,21 @@ impl Database {
         self.writer.begin().await.map_err(|error| sql_error(operation, error))
     }
 
-    /// Leaves nothing in the files of what was deleted before the call: all that was written goes from the log into the
-    /// database, where deleted bytes are zero, and the log is emptied.
+    /// Leaves nothing in the files of what was deleted before the call: copies of rows that were moved are overwritten, all that
+    /// was written goes from the log into the database, where deleted bytes are zero, and the log is emptied.
     pub(super) async fn scrub(&self, operation: &'static str) -> Result<()> {
+        self.remove_residue().await.map_err(|error| sql_error(operation, error))?;
         self.writer.truncate_log().await.map_err(|error| sql_error(operation, error))
+    }
+
+    async fn remove_residue(&self) -> sqlx::Result<()> {
+        let pages = residue::pages(&mut *self.readers.acquire().await?).await?;
+        for batch in residue::batches(&pages) {
+            let mut transaction = self.writer.begin().await?;
+            residue::remove(&mut transaction, batch).await?;
+            transaction.finish().await?;
+        }
+        Ok(())
     }
 
     pub(super) fn signals(&self) -> &Signals {

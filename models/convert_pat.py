@@ -103,12 +103,12 @@ def checked(found, foreign, expected):
 
 
 def normalisation(folder, source, files):
-    """Copies what fit_normalisation.py wrote; answers its part of the manifest."""
+    """Copies what `clarity models fit-normalisation` wrote; answers its part of the manifest."""
     try:
         described = json.loads((source / "normalisation.json").read_text())
         vectors = {name: (source / f"{name}.f32").read_bytes() for name in ("mean", "standard_deviation")}
     except OSError as error:
-        raise Refused(f"{source} is not what fit_normalisation.py writes: {error}") from error
+        raise Refused(f"{source} is not what `clarity models fit-normalisation` writes: {error}") from error
     for name, content in vectors.items():
         values = np.frombuffer(content, dtype="<f4") if len(content) % 4 == 0 else np.empty(0)
         if values.size != pat.MINUTES or not np.isfinite(values).all() or (name != "mean" and not (values > 0).all()):
@@ -158,7 +158,7 @@ def parse(arguments):
     parser.add_argument("--licence", help="default for published weights: CC-BY-4.0; must be given for others")
     parser.add_argument("--attribution", help="default: the authors of PAT")
     parser.add_argument("--intended-use")
-    parser.add_argument("--normalisation", type=pathlib.Path, metavar="DIR", help="what fit_normalisation.py wrote")
+    parser.add_argument("--normalisation", type=pathlib.Path, metavar="DIR", help="what `clarity models fit-normalisation` wrote")
     parser.add_argument("--tokens", action="store_true", help="also output the tokens [batch, N, 96], where a request names them")
     parser.add_argument("--json", action="store_true", help="print the manifest")
     parsed = parser.parse_args(arguments)
@@ -191,7 +191,7 @@ def main(arguments=None):
     outputs = ", ".join(output["name"] for output in manifest["outputs"])
     print(f"{arguments.output}: {manifest['parameters']} weights ({manifest['weights']}), outputs {outputs}")
     if "normalisation" not in manifest:
-        print("It carries no normalisation, and the server embeds nothing without one: fit_normalisation.py makes one.")
+        print("It carries no normalisation, and the server embeds nothing without one: `clarity models fit-normalisation` makes one.")
 
 
 if __name__ == "__main__":

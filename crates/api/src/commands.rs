@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod models;
+pub(crate) mod normalisation;
 pub(crate) mod report;
 pub(crate) mod sample;
 pub(crate) mod serve;

@@ -167,23 +167,14 @@ impl App {
         zone: &TimeZone,
         priority: Priority,
     ) -> Result<Embedding> {
-        let end_ms = series.minute_start_ms(series.values.len());
-        let last = local_date(end_ms - 1, zone);
-        let weeks = [Some(last), last.yesterday().ok()];
-        let best = weeks
-            .into_iter()
-            .flatten()
-            .filter_map(|date| Week::new(series, date, zone))
-            .max_by_key(|week| (week.observed, week.date));
-        match best {
+        match Week::best(series, zone) {
             Some(week) => self.embed(week, zone, priority).await,
             None => Err(AppError::Parameter { name: "timestamps", message: "out of range".to_owned() }),
         }
     }
 
     async fn embed(&self, week: Week, zone: &TimeZone, priority: Priority) -> Result<Embedding> {
-        let expected = u32::try_from(PAT_MINUTES).unwrap_or(u32::MAX);
-        let coverage = Coverage::minutes(week.observed, expected);
+        let coverage = week.coverage();
         let mut embedding = Embedding {
             date: week.date,
             start: timestamp(week.interval.start_ms()),
@@ -202,7 +193,7 @@ impl App {
         embedding.model = status.as_ref().and_then(|status| status.identity.clone());
         let refusal = match &status {
             _ if coverage.share() < self.settings.pat_coverage_min => Some(format!(
-                "{} of {expected} minutes of the week were observed; at least {:.0} % are needed",
+                "{} of {PAT_MINUTES} minutes of the week were observed; at least {:.0} % are needed",
                 week.observed,
                 self.settings.pat_coverage_min * 100.0
             )),
@@ -256,7 +247,7 @@ impl App {
 }
 
 /// Seven local days that end with a date.
-struct Week {
+pub(crate) struct Week {
     date: Date,
     interval: Interval,
     minutes: Vec<Option<f32>>,
@@ -264,12 +255,37 @@ struct Week {
 }
 
 impl Week {
+    /// Of the week that ends at the last midnight the series reaches and the one that ends at the midnight before, the one that was
+    /// observed better.
+    pub(crate) fn best(series: &MinuteSeries, zone: &TimeZone) -> Option<Self> {
+        let end_ms = series.minute_start_ms(series.values.len());
+        let last = local_date(end_ms - 1, zone);
+        let weeks = [Some(last), last.yesterday().ok()].into_iter().flatten();
+        weeks.filter_map(|date| Self::new(series, date, zone)).max_by_key(|week| (week.observed, week.date))
+    }
+
+    /// How much of the week was observed.
+    pub(crate) fn coverage(&self) -> Coverage {
+        Coverage::minutes(self.observed, u32::try_from(PAT_MINUTES).unwrap_or(u32::MAX))
+    }
+
+    /// How many minutes of a week that begins on Monday come before this one.
+    fn minutes_from_monday(&self) -> usize {
+        let first = self.date.weekday().since(Weekday::Monday) + 1;
+        usize::try_from(first).unwrap_or(0) * 1440 % PAT_MINUTES
+    }
+
     /// A vector over the minutes of a week that begins on Monday, as over this one.
     fn by_its_weekday(&self, vector: &[f32]) -> Vec<f32> {
-        let first = self.date.weekday().since(Weekday::Monday) + 1;
-        let minutes = usize::try_from(first).unwrap_or(0) * 1440 % PAT_MINUTES;
-        let (before, after) = vector.split_at(minutes.min(vector.len()));
+        let (before, after) = vector.split_at(self.minutes_from_monday().min(vector.len()));
         [after, before].concat()
+    }
+
+    /// Its minutes as over a week that begins on Monday.
+    pub(crate) fn from_monday(&self) -> Vec<Option<f32>> {
+        let mut minutes = self.minutes.clone();
+        minutes.rotate_right(self.minutes_from_monday());
+        minutes
     }
 
     /// Cuts the week out of `series`; what lies outside it is missing. `None` where the calendar ends.

@@ -7,7 +7,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use domain::{ids::UserId, record::Kind};
+use domain::{
+    ids::UserId,
+    measures::cohort::{Cohort, CohortError},
+    record::Kind,
+};
 use futures::future::join_all;
 use ports::{Error, ErrorKind, ModelIdentity, ObjectKey, PutOptions, objects};
 use serde::{Deserialize, Serialize};
@@ -128,6 +132,24 @@ impl App {
             self.platform.objects.delete(&key).await?;
         }
         Ok(progress)
+    }
+
+    /// The newest week of each of `users` that was observed well enough for PAT: steps a minute. `seen` is told how many were looked
+    /// at.
+    pub async fn cohort(&self, users: &BTreeSet<UserId>, mut seen: impl FnMut(u64) + Send) -> Result<Cohort> {
+        let (mut cohort, mut done) = (Cohort::default(), 0);
+        for user in users {
+            if let Some(week) = self.newest_week(*user).await? {
+                let minutes: Vec<_> =
+                    week.from_monday().into_iter().map(|count| count.map(f64::from)).collect();
+                let corrupt =
+                    |error: CohortError| Error::new(ErrorKind::Corrupt, "offline.cohort").with_cause(error);
+                cohort.add(&minutes).map_err(corrupt)?;
+            }
+            done += 1;
+            seen(done);
+        }
+        Ok(cohort)
     }
 
     async fn note_progress(&self, key: &ObjectKey, progress: &Progress) -> Result<()> {

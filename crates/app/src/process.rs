@@ -13,8 +13,9 @@ use domain::{
     ids::{SampleId, UploadId, UserId},
     job::{JobEvent, JobState},
     measures::{
-        activity,
+        activity::{self, MinuteSeries},
         daily::{self, zone_label},
+        merge::SourcePriority,
         profile::{ProfileRules, profile},
         vitals::vitals,
     },
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 use crate::{
     App,
+    analysis::Week,
     days::DayRanges,
     error::Result,
     ingest::MEASURED,
@@ -47,6 +49,9 @@ pub(crate) const MARGIN_DAYS: i64 = 2;
 
 /// How many days are computed, and committed, at once: what is in memory does not grow with what an upload touches.
 pub(crate) const CHUNK_DAYS: usize = 7;
+
+/// Eight days hold both weeks that may be chosen: the one that ends today, and the one that ended last midnight.
+const WEEK_DAYS: u32 = 8;
 
 /// How many segments are looked through at once.
 const SEGMENTS_PAGE: usize = 64;
@@ -263,13 +268,21 @@ impl App {
         }
         let reader = Reader::open(&self.platform, user).await?;
         if let Some(date) = last_day_of_steps(&reader).await? {
-            let span = i64::from(self.settings.circadian_days.max(8)) + MARGIN_DAYS;
-            let from = date.checked_sub(span.days()).unwrap_or(date);
-            let to = date.checked_add(MARGIN_DAYS.days()).unwrap_or(date);
-            let samples = reader.samples_of(&MEASURED, from, to).await?;
+            let samples = samples_before(&reader, date, self.settings.circadian_days.max(WEEK_DAYS)).await?;
             self.window_of(user, date, &samples, &mut results).await?;
         }
         self.commit_results(results, &reader).await
+    }
+
+    /// The newest week of somebody's steps that was observed well enough for PAT.
+    pub(crate) async fn newest_week(&self, user: UserId) -> Result<Option<Week>> {
+        let reader = Reader::open(&self.platform, user).await?;
+        let Some(date) = last_day_of_steps(&reader).await? else { return Ok(None) };
+        let samples = samples_before(&reader, date, WEEK_DAYS).await?;
+        let priority = self.source_priority(user).await?;
+        let series = Steps::new(&samples, &priority).until(date, WEEK_DAYS);
+        let week = Week::best(&series, &TimeZone::UTC);
+        Ok(week.filter(|week| week.coverage().share() >= self.settings.pat_coverage_min))
     }
 
     async fn window_of(
@@ -279,34 +292,27 @@ impl App {
         samples: &[Sample],
         results: &mut Results,
     ) -> Result<()> {
-        let steps: Vec<&Sample> =
-            samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
-        let presence: Vec<&Sample> = samples.iter().collect();
-        let calendar = Calendar::new(samples);
+        let priority = self.source_priority(user).await?;
+        let steps = Steps::new(samples, &priority);
+        let calendar = &steps.calendar;
         let Some(last) = calendar.day(date) else { return Ok(()) };
         let zone = zone_label(&last.clock.rules(), last.interval.start_ms());
-        let priority = self.source_priority(user).await?;
-        let series = |days: u32| {
-            let days = calendar.days_to(date, days);
-            activity::local_series(&days, &steps, &presence, &priority)
-        };
         let midnights = |first: Date, last_date: Date| {
             let here = last.clock.rules();
             let of = |date| calendar.day(date).map_or_else(|| day_interval(date, &here), |day| day.interval);
             (timestamp(of(first).start_ms()), timestamp(of(last_date).end_ms()))
         };
-        // Both series hold 1440 minutes a day by the person's own clock, so both are read as UTC.
         let back = i64::from(self.settings.circadian_days) - 1;
         let (start, end) = midnights(date.checked_sub(back.days()).unwrap_or(date), date);
-        let of_window = series(self.settings.circadian_days);
+        let of_window = steps.until(date, self.settings.circadian_days);
         let measures = self.circadian_of(&of_window, &TimeZone::UTC);
         let days = calendar.days_to(date, self.settings.circadian_days);
         let profile = profile(&days, &of_window, &self.nights_of(samples), &ProfileRules::default());
         let window =
             CircadianWindow { date, start, end, zone: zone.clone(), measures, profile: Some(profile) };
         results.put(RecordKey::of_day(user, Kind::Circadian, date), encode(&window)?);
-        // Eight days hold both weeks that may be chosen: the one that ends today, and the one that ended last midnight.
-        let embedding = self.embed_best_week(&series(8), &TimeZone::UTC, Priority::Batch).await?;
+        let embedding =
+            self.embed_best_week(&steps.until(date, WEEK_DAYS), &TimeZone::UTC, Priority::Batch).await?;
         let (start, end) =
             midnights(embedding.date.checked_sub(6.days()).unwrap_or(embedding.date), embedding.date);
         let embedding = Embedding { start, end, zone, ..embedding };
@@ -331,6 +337,34 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Somebody's steps beside all that shows whether a device was there to count them.
+struct Steps<'a> {
+    steps: Vec<&'a Sample>,
+    presence: Vec<&'a Sample>,
+    calendar: Calendar,
+    priority: &'a SourcePriority,
+}
+
+impl<'a> Steps<'a> {
+    fn new(samples: &'a [Sample], priority: &'a SourcePriority) -> Self {
+        let steps = samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
+        Self { steps, presence: samples.iter().collect(), calendar: Calendar::new(samples), priority }
+    }
+
+    /// A minute each of the `days` days up to `date`, 1440 a day by the person's own clock, so that they are read as UTC.
+    fn until(&self, date: Date, days: u32) -> MinuteSeries {
+        let days = self.calendar.days_to(date, days);
+        activity::local_series(&days, &self.steps, &self.presence, self.priority)
+    }
+}
+
+/// What is measured of the `days` days up to `date`, and around them.
+async fn samples_before(reader: &Reader<'_>, date: Date, days: u32) -> Result<Vec<Sample>> {
+    let from = date.checked_sub((i64::from(days) + MARGIN_DAYS).days()).unwrap_or(date);
+    let to = date.checked_add(MARGIN_DAYS.days()).unwrap_or(date);
+    reader.samples_of(&MEASURED, from, to).await
 }
 
 /// The local date of the last reading of steps that is not deleted.

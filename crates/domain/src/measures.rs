@@ -7,6 +7,7 @@ pub mod activity;
 pub mod baseline;
 pub mod cardio;
 pub mod circadian;
+pub mod cohort;
 pub mod cosinor;
 pub mod daily;
 pub mod epoch;

@@ -68,6 +68,7 @@ mod measures;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod normalisation;
 mod open_inference;
 #[cfg(test)]
 mod openapi;

@@ -1,6 +1,12 @@
 //! `clarity batch`: the PAT model over many people at once, as a job that several machines share.
 
-use std::{collections::BTreeSet, io::Read, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use app::{
@@ -45,7 +51,7 @@ impl Range {
         Ok(Self { first: first.to_owned(), end: Some(end.to_owned()).filter(|end| !end.is_empty()) })
     }
 
-    fn holds(&self, user: UserId) -> bool {
+    pub(super) fn holds(&self, user: UserId) -> bool {
         let id = user.to_string();
         id >= self.first && self.end.as_ref().is_none_or(|end| id < *end)
     }
@@ -53,7 +59,7 @@ impl Range {
 
 pub(crate) fn batch(global: &Global, order: &Order) -> Result<ExitCode, Failure> {
     let shard = shard(order)?;
-    let listed = order.file.as_ref().map(list).transpose()?;
+    let listed = order.file.as_deref().map(list).transpose()?;
     let asked_for = asked_for(order, listed.as_ref());
     ensure_name(&order.job)?;
     let config = global.load(None)?.config;
@@ -120,7 +126,7 @@ fn ensure_name(job: &str) -> anyhow::Result<()> {
 }
 
 /// The ids of a file, one a line.
-fn list(path: &PathBuf) -> anyhow::Result<BTreeSet<UserId>> {
+pub(super) fn list(path: &Path) -> anyhow::Result<BTreeSet<UserId>> {
     let mut text = String::new();
     if path.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text)?;
@@ -143,7 +149,7 @@ fn list(path: &PathBuf) -> anyhow::Result<BTreeSet<UserId>> {
     Ok(users)
 }
 
-fn bar(people: usize) -> ProgressBar {
+pub(super) fn bar(people: usize) -> ProgressBar {
     if !person_watches() {
         return ProgressBar::hidden();
     }

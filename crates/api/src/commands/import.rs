@@ -185,7 +185,8 @@ async fn send(
     Ok(last)
 }
 
-fn bar(size: u64) -> ProgressBar {
+/// How much of a file was read.
+pub(super) fn bar(size: u64) -> ProgressBar {
     if !person_watches() {
         return ProgressBar::hidden();
     }

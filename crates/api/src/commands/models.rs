@@ -9,13 +9,30 @@ use ports::Clock as _;
 
 use crate::{
     cli::{Failure, Global, complain},
-    commands::runtime,
+    commands::{normalisation::Fit, runtime},
     platform,
 };
 
-// The argument is not called `version`: every command has a flag of that name.
 #[derive(Subcommand)]
 pub(crate) enum ModelsCommand {
+    #[command(flatten)]
+    Store(StoreCommand),
+    /// Fit what PAT's input is standardised by: the mean and the standard deviation of each minute of the week over a cohort.
+    FitNormalisation(Fit),
+}
+
+impl ModelsCommand {
+    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Store(command) => command.run(global),
+            Self::FitNormalisation(fit) => fit.run(global),
+        }
+    }
+}
+
+// The argument is not called `version`: every command has a flag of that name.
+#[derive(Subcommand)]
+pub(crate) enum StoreCommand {
     /// List every version of every model, and which of them answer.
     List,
     /// Check models as a server does before it uses them: signature, hashes, graph and golden vectors.
@@ -65,8 +82,8 @@ struct Shelf {
     store: ModelStore,
 }
 
-impl ModelsCommand {
-    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+impl StoreCommand {
+    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         let config = global.load(None)?.config;
         runtime()?.block_on(async {
             let settings = platform::inference_settings(&config)?;

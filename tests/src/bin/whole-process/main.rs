@@ -16,7 +16,11 @@ mod small;
 mod stored;
 mod usage;
 
-use std::{io::Write, path::Path, time::Instant};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
@@ -35,6 +39,9 @@ struct Arguments {
     /// Of how many days of a heart rate each second the imported file is: 108 are 9 million readings and 2.2 GB.
     #[arg(long, default_value_t = 108)]
     import_days: u16,
+    /// The folder of the model that embeds weeks; without it models/pat-s.
+    #[arg(long)]
+    pat: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -82,7 +89,8 @@ async fn measure(folder: &Path, arguments: &Arguments) -> anyhow::Result<Vec<Row
         rows.extend(reads::measure(folder).await?);
     }
     if is_wanted(Part::Models) {
-        rows.extend(models::measure(folder).await?);
+        let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/pat-s");
+        rows.extend(models::measure(folder, arguments.pat.as_deref().unwrap_or(&bundled)).await?);
     }
     if is_wanted(Part::Slow) {
         rows.extend(slow::measure(folder).await?);

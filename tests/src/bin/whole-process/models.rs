@@ -27,7 +27,6 @@ use crate::{
 
 /// A week of minutes.
 const MINUTES: usize = 10_080;
-const PAT: &str = "pat-s";
 /// Of each, the middle one counts.
 const ROUNDS: usize = 5;
 const WEEKS: usize = 100;
@@ -81,10 +80,11 @@ fn middle(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-pub(crate) async fn measure(folder: &Path) -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn measure(folder: &Path, pat: &Path) -> anyhow::Result<Vec<Row>> {
     let raw = Raw::load()?;
-    let mut rows = vec![week(folder, &raw).await?];
-    rows.extend(overload(folder).await?);
+    let pat = Pat::new(pat)?;
+    let mut rows = vec![pat.week(folder, &raw).await?];
+    rows.extend(pat.overload(folder).await?);
     let small = folder.join("models");
     onnx::write(&small)?;
     let ours = Small::start(folder, &small).await?;
@@ -94,58 +94,81 @@ pub(crate) async fn measure(folder: &Path) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What a week costs through HTTP, beside what it costs in a loop.
-async fn week(folder: &Path, raw: &Raw) -> anyhow::Result<Row> {
-    let server = Clarity::models(folder)?.set("inference.sessions_per_model", "1");
-    let server = ready(server).await?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has a folder")?;
-    let model = root.join("models").join(PAT).join("model.onnx");
-    let request = binary(PAT, MINUTES, "attention_profile");
-    repeat(server.address()?, server.pid(), (1, WEEKS / 5), &request).await?;
-    let (mut ours, mut floors, mut described) = (Vec::new(), Vec::new(), String::new());
-    // In turn, so that whatever else the machine does concerns both.
-    for _ in 0..ROUNDS {
-        floors.push(raw.run(&model, ("x", MINUTES), 1, WEEKS)?.cpu_us());
-        let round = repeat(server.address()?, server.pid(), (1, WEEKS), &request).await?;
-        ours.push(round.cpu_us());
-        described = round.described();
-    }
-    let (ours, floor) = (middle(ours), middle(floors));
-    Ok(Row::new("inference: a week through PAT-S, binary: CPU by that of a bare loop", ours / floor, "x")
-        .goal(Goal::AtMost(1.05))
-        .note(format!("{ours:.0} us of CPU, in the loop {floor:.0} us; {described}")))
+/// A model of weeks.
+struct Pat {
+    name: String,
+    models: PathBuf,
 }
 
-/// Twice as many weeks as the server can do.
-async fn overload(folder: &Path) -> anyhow::Result<Vec<Row>> {
-    let server =
-        Clarity::models(folder)?.set("inference.sessions_per_model", "1").set("inference.queue_depth", "2");
-    let server = ready(server).await?;
-    let request = binary(PAT, MINUTES, "attention_profile");
-    // One in work and one that waits: the session is never idle, and nothing is refused.
-    let normal = repeat(server.address()?, server.pid(), (2, 2 * WEEKS), &request).await?;
-    let rate = 2.0 * normal.per_second();
-    let Answered { accepted, refused } = flood(server.address()?, &request, rate).await?;
-    let late = |latencies: &[Duration]| latencies[latencies.len() * 99 / 100].as_secs_f64() * 1e3;
-    ensure!(!accepted.is_empty() && !refused.is_empty(), "at {rate:.0}/s nothing was refused, or everything");
-    let (fine, over) = (normal.latency_ms(99), late(&accepted));
-    let told = format!(
-        "{rate:.0}/s asked for {} s: {} answered, {} refused; p99 {over:.1} ms, before {fine:.1} ms",
-        OVERLOAD.as_secs(),
-        accepted.len(),
-        refused.len()
-    );
-    Ok(vec![
-        Row::new(
-            "inference: p99 of what is accepted at twice the capacity, by that at capacity",
-            over / fine,
-            "x",
-        )
-        .goal(Goal::AtMost(2.0))
-        .note(told),
-        Row::new("inference: p99 of refusals at twice the capacity", late(&refused), "ms")
-            .note("beside the loop's own processor time".to_owned()),
-    ])
+impl Pat {
+    fn new(folder: &Path) -> anyhow::Result<Self> {
+        let folder = folder.canonicalize().with_context(|| format!("{} is not there", folder.display()))?;
+        let (name, models) = folder.file_name().zip(folder.parent()).context("a model lies in a folder")?;
+        Ok(Self { name: name.to_string_lossy().into_owned(), models: models.to_owned() })
+    }
+
+    fn server(&self, folder: &Path) -> anyhow::Result<Clarity> {
+        let server = Clarity::models(folder)?.set("inference.models_dir", &self.models.to_string_lossy());
+        Ok(server.set("inference.sessions_per_model", "1"))
+    }
+
+    fn request(&self) -> Request {
+        binary(&self.name, MINUTES, "attention_profile")
+    }
+
+    /// What a week costs through HTTP, beside what it costs in a loop.
+    async fn week(&self, folder: &Path, raw: &Raw) -> anyhow::Result<Row> {
+        let server = ready(self.server(folder)?).await?;
+        let model = self.models.join(&self.name).join("model.onnx");
+        let request = self.request();
+        repeat(server.address()?, server.pid(), (1, WEEKS / 5), &request).await?;
+        let (mut ours, mut floors, mut described) = (Vec::new(), Vec::new(), String::new());
+        // In turn, so that whatever else the machine does concerns both.
+        for _ in 0..ROUNDS {
+            floors.push(raw.run(&model, ("x", MINUTES), 1, WEEKS)?.cpu_us());
+            let round = repeat(server.address()?, server.pid(), (1, WEEKS), &request).await?;
+            ours.push(round.cpu_us());
+            described = round.described();
+        }
+        let (ours, floor) = (middle(ours), middle(floors));
+        let name = format!("inference: a week through {}, binary: CPU by that of a bare loop", self.name);
+        Ok(Row::new(name, ours / floor, "x")
+            .goal(Goal::AtMost(1.05))
+            .note(format!("{ours:.0} us of CPU, in the loop {floor:.0} us; {described}")))
+    }
+
+    /// Twice as many weeks as the server can do.
+    async fn overload(&self, folder: &Path) -> anyhow::Result<Vec<Row>> {
+        let server = ready(self.server(folder)?.set("inference.queue_depth", "2")).await?;
+        let request = self.request();
+        // One in work and one that waits: the session is never idle, and nothing is refused.
+        let normal = repeat(server.address()?, server.pid(), (2, 2 * WEEKS), &request).await?;
+        let rate = 2.0 * normal.per_second();
+        let Answered { accepted, refused } = flood(server.address()?, &request, rate).await?;
+        let late = |latencies: &[Duration]| latencies[latencies.len() * 99 / 100].as_secs_f64() * 1e3;
+        ensure!(
+            !accepted.is_empty() && !refused.is_empty(),
+            "at {rate:.0}/s nothing was refused, or everything"
+        );
+        let (fine, over) = (normal.latency_ms(99), late(&accepted));
+        let told = format!(
+            "{rate:.0}/s asked for {} s: {} answered, {} refused; p99 {over:.1} ms, before {fine:.1} ms",
+            OVERLOAD.as_secs(),
+            accepted.len(),
+            refused.len()
+        );
+        Ok(vec![
+            Row::new(
+                "inference: p99 of what is accepted at twice the capacity, by that at capacity",
+                over / fine,
+                "x",
+            )
+            .goal(Goal::AtMost(2.0))
+            .note(told),
+            Row::new("inference: p99 of refusals at twice the capacity", late(&refused), "ms")
+                .note("beside the loop's own processor time".to_owned()),
+        ])
+    }
 }
 
 /// How long answers took, sorted.

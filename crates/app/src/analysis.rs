@@ -282,7 +282,7 @@ impl Week {
     }
 
     /// Its minutes as over a week that begins on Monday.
-    pub(crate) fn from_monday(&self) -> Vec<Option<f32>> {
+    pub(crate) fn laid_from_monday(&self) -> Vec<Option<f32>> {
         let mut minutes = self.minutes.clone();
         minutes.rotate_right(self.minutes_from_monday());
         minutes

@@ -141,7 +141,7 @@ impl App {
         for user in users {
             if let Some(week) = self.newest_week(*user).await? {
                 let minutes: Vec<_> =
-                    week.from_monday().into_iter().map(|count| count.map(f64::from)).collect();
+                    week.laid_from_monday().into_iter().map(|count| count.map(f64::from)).collect();
                 let corrupt =
                     |error: CohortError| Error::new(ErrorKind::Corrupt, "offline.cohort").with_cause(error);
                 cohort.add(&minutes).map_err(corrupt)?;

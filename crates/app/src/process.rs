@@ -341,7 +341,7 @@ impl App {
 
 /// Somebody's steps beside all that shows whether a device was there to count them.
 struct Steps<'a> {
-    steps: Vec<&'a Sample>,
+    counts: Vec<&'a Sample>,
     presence: Vec<&'a Sample>,
     calendar: Calendar,
     priority: &'a SourcePriority,
@@ -349,14 +349,14 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn new(samples: &'a [Sample], priority: &'a SourcePriority) -> Self {
-        let steps = samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
-        Self { steps, presence: samples.iter().collect(), calendar: Calendar::new(samples), priority }
+        let counts = samples.iter().filter(|sample| sample.metric == Metric::STEP_COUNT).collect();
+        Self { counts, presence: samples.iter().collect(), calendar: Calendar::new(samples), priority }
     }
 
     /// A minute each of the `days` days up to `date`, 1440 a day by the person's own clock, so that they are read as UTC.
     fn until(&self, date: Date, days: u32) -> MinuteSeries {
         let days = self.calendar.days_to(date, days);
-        activity::local_series(&days, &self.steps, &self.presence, self.priority)
+        activity::local_series(&days, &self.counts, &self.presence, self.priority)
     }
 }
 
@@ -364,7 +364,7 @@ impl<'a> Steps<'a> {
 async fn samples_before(reader: &Reader<'_>, date: Date, days: u32) -> Result<Vec<Sample>> {
     let from = date.checked_sub((i64::from(days) + MARGIN_DAYS).days()).unwrap_or(date);
     let to = date.checked_add(MARGIN_DAYS.days()).unwrap_or(date);
-    reader.samples_of(&MEASURED, from, to).await
+    Ok(reader.samples_of(&MEASURED, from, to).await?)
 }
 
 /// The local date of the last reading of steps that is not deleted.

@@ -51,14 +51,14 @@ pub(crate) struct Fit {
     /// In how many people each minute of the week must have been observed.
     #[arg(long, default_value_t = 30, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     people_min: u32,
-    /// Where mean.f32, standard_deviation.f32 and normalisation.json are written, as models/convert_pat.py --normalisation takes them.
+    /// Where the vectors and `normalisation.json` are written, for `models/convert_pat.py --normalisation`.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 }
 
 fn floor(text: &str) -> Result<f64, String> {
-    let floor: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
-    if floor.is_finite() && floor >= 0.0 { Ok(floor) } else { Err("it is a number of 0 or more".to_owned()) }
+    let floor = text.parse().ok().filter(|floor: &f64| floor.is_finite() && *floor >= 0.0);
+    floor.ok_or_else(|| "it is a number of 0 or more".to_owned())
 }
 
 impl Fit {

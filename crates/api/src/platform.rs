@@ -104,11 +104,32 @@ impl Scrubber for Scrubbers {
     }
 }
 
-/// Opens the adapters that the configuration names.
+/// Opens the adapters that the configuration names, and begins to load the models.
 pub async fn connect(
     config: &Config,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+) -> anyhow::Result<Connected> {
+    connect_with(config, clock, ids, |settings, objects| {
+        Engine::start_with(settings, ModelStore::new(Arc::clone(objects)))
+    })
+    .await
+}
+
+/// For what predicts nothing: no model is loaded.
+pub async fn connect_without_models(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+) -> anyhow::Result<Connected> {
+    connect_with(config, clock, ids, |settings, _| Engine::without_models(settings)).await
+}
+
+async fn connect_with(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    models: impl FnOnce(inference::Settings, &Arc<dyn ObjectStore>) -> Arc<Engine>,
 ) -> anyhow::Result<Connected> {
     let (smtp, mailer) = mailers(config)?;
     #[cfg(any(feature = "local", feature = "postgres"))]
@@ -139,7 +160,7 @@ pub async fn connect(
     )]
     let aws = aws::open(config, &mut providers, &clock, &ids).await?;
     let objects = providers.of(config.providers.objects)?.objects()?;
-    let engine = Engine::start_with(inference_settings(config)?, ModelStore::new(Arc::clone(&objects)));
+    let engine = models(inference_settings(config)?, &objects);
     let shared = shared(config)?;
     let health_data = providers.of(config.providers.health_data)?.health_data()?;
     let secrets = providers.of(config.providers.secrets)?.secrets()?;

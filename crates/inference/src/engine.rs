@@ -53,6 +53,23 @@ impl Engine {
         Arc::new(Self::begin(settings, Some((store, Handle::current()))))
     }
 
+    /// Without any model, for who predicts nothing: no thread, no runtime, no memory of theirs.
+    pub fn without_models(settings: Settings) -> Arc<Self> {
+        let (_, loading) = watch::channel(());
+        let cache = ResultCache::new(settings.cache_bytes_max);
+        let models = Arc::default();
+        Arc::new(Self {
+            models,
+            settings,
+            store: None,
+            cache,
+            orders: None,
+            loader: None,
+            loading,
+            stop: None,
+        })
+    }
+
     /// Like [`Engine::start`], and waits until every model is ready or known to be unavailable. It blocks its thread.
     pub fn load(settings: Settings) -> Arc<Self> {
         let engine = Self::begin(settings, None);

@@ -69,6 +69,7 @@ mod measures;
 mod models;
 #[cfg(test)]
 mod normalisation;
+#[cfg(test)]
 mod open_inference;
 #[cfg(test)]
 mod openapi;

@@ -58,9 +58,8 @@ async fn a_cohort_is_whoever_has_a_week_here() {
         let phone = server.phone().await;
         let half_hours = (0..336).map(|n: i64| {
             let start = first.at(0, 0, 0, 0) + (30 * n).minutes();
-            let minute =
-                usize::try_from((start - monday).total((Unit::Minute, monday)).unwrap() as i64).unwrap();
-            let minute = minute % WEEK;
+            let since_monday = start.since((Unit::Minute, monday)).unwrap().get_minutes();
+            let minute = usize::try_from(since_monday).unwrap() % WEEK;
             let at = |at: jiff::civil::DateTime| format!("{at}+01:00");
             let steps = 30.0 * value(person, minute);
             quantity("StepCount", steps, "count", &at(start), &at(start + 30.minutes()))

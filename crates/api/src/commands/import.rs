@@ -72,7 +72,7 @@ fn local(
     let email = Email::parse(email).context("this is no e-mail address: write it as name@example.org")?;
     runtime()?.block_on(async {
         let (clock, ids) = platform::time_and_ids();
-        let connected = platform::connect(config, clock, Arc::clone(&ids)).await?;
+        let connected = platform::connect_without_models(config, clock, Arc::clone(&ids)).await?;
         let profile = connected.platform.identity.find(&email).await?;
         let profile = profile.context(
             "no account has this address: check its spelling, and with `clarity config show` that data.dir is the \

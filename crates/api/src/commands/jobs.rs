@@ -15,7 +15,7 @@ pub(crate) fn dead_letters(global: &Global) -> Result<ExitCode, Failure> {
     let config = global.load(None)?.config;
     let letters = runtime()?.block_on(async {
         let (clock, ids) = platform::time_and_ids();
-        let connected = platform::connect(&config, clock, ids).await?;
+        let connected = platform::connect_without_models(&config, clock, ids).await?;
         list(&*connected.platform.jobs).await
     })?;
     let rows: Vec<_> = letters
@@ -52,7 +52,7 @@ pub(crate) fn sweep(global: &Global, older_than_days: u16) -> Result<ExitCode, F
     let config = global.load(None)?.config;
     let removed = runtime()?.block_on(async {
         let (clock, ids) = platform::time_and_ids();
-        let connected = platform::connect(&config, clock, Arc::clone(&ids)).await?;
+        let connected = platform::connect_without_models(&config, clock, Arc::clone(&ids)).await?;
         let age = Duration::from_hours(24) * u32::from(older_than_days);
         anyhow::Ok(App::new(connected.platform, settings(&config)).sweep_objects(age).await?)
     })?;
@@ -67,7 +67,7 @@ pub(crate) fn redrive(global: &Global, ids: Vec<String>) -> Result<ExitCode, Fai
     let asked = ids.len();
     let redriven = runtime()?.block_on(async {
         let (clock, new_ids) = platform::time_and_ids();
-        let connected = platform::connect(&config, clock, new_ids).await?;
+        let connected = platform::connect_without_models(&config, clock, new_ids).await?;
         let jobs = &*connected.platform.jobs;
         let ids = if ids.is_empty() {
             list(jobs).await?.into_iter().map(|letter| letter.id).collect()

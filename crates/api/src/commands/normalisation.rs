@@ -99,7 +99,7 @@ impl Fit {
         let config = global.load(None)?.config;
         let cohort = runtime()?.block_on(async {
             let (clock, ids) = platform::time_and_ids();
-            let connected = platform::connect(&config, clock, ids).await?;
+            let connected = platform::connect_without_models(&config, clock, ids).await?;
             let app = App::new(connected.platform, settings(&config));
             let mut users = match listed {
                 Some(users) => users,

@@ -71,7 +71,7 @@ pub(crate) fn report(global: &Global, order: &Order) -> Result<ExitCode, Failure
 async fn read(config: &Config, email: &Email, days: u16) -> anyhow::Result<ReportData> {
     let (clock, ids) = platform::time_and_ids();
     let request_id = format!("report-{}", ids.next());
-    let connected = platform::connect(config, clock, ids).await?;
+    let connected = platform::connect_without_models(config, clock, ids).await?;
     let profile = connected.platform.identity.find(email).await?.context(
         "no account has this address: check its spelling, and with `clarity config show` that data.dir and \
          providers.identity are those of the server",

@@ -28,7 +28,7 @@ pub(crate) fn users(global: &Global, email: &str, action: Action) -> Result<Exit
         .context("this is no e-mail address: write it as name@example.org, as it was signed up with")?;
     let (account, done) = runtime()?.block_on(async {
         let (clock, ids) = platform::time_and_ids();
-        let connected = platform::connect(&config, clock, ids).await?;
+        let connected = platform::connect_without_models(&config, clock, ids).await?;
         act(&connected.platform, &email, action).await
     })?;
     if global.json {

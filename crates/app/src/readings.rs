@@ -1,6 +1,6 @@
 //! Reading samples back: a day's segments merged, the newest version of each reading, without the deleted ones.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashSet, sync::Arc};
 
 use domain::{
     ids::{SampleId, UserId},
@@ -23,7 +23,7 @@ pub(crate) struct Reader<'a> {
     platform: &'a Platform,
     user: UserId,
     pub(crate) timeline: Timeline,
-    deleted: Deleted,
+    deleted: Arc<Deleted>,
 }
 
 impl<'a> Reader<'a> {
@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
         let store = &*platform.health_data;
         let timeline = Timeline::read(store, user).await?;
         let deleted = Deleted::read(store, user, &timeline).await?;
-        Ok(Self { platform, user, timeline, deleted })
+        Ok(Self { platform, user, timeline, deleted: Arc::new(deleted) })
     }
 
     /// The readings of `metric` that begin on the UTC days `[first, last]`, ordered by start and id.
@@ -46,23 +46,9 @@ impl<'a> Reader<'a> {
         }
         let range = RecordKey::segments_between(metric, first, last);
         let segments = segments::load(self.platform, self.user, range, |_| Ok(true)).await?;
-        let named = named_beside_lines(&segments);
-        let mut newest: HashMap<(SampleId, i64), (u64, Sample)> = HashMap::new();
-        for (sequence, sample) in segments.into_iter().flat_map(|segment| segment.samples) {
-            // Also where the one with an id was deleted: its line does not come back.
-            let is_told_twice = || is_line(&sample) && named.contains(&sample.export_key());
-            if self.deleted.holds(&sample) || (!named.is_empty() && is_told_twice()) {
-                continue;
-            }
-            let identity = (sample.id, sample.interval.start_ms());
-            match newest.get(&identity) {
-                Some((held, _)) if *held > sequence => {}
-                _ => drop(newest.insert(identity, (sequence, sample))),
-            }
-        }
-        let mut samples: Vec<Sample> = newest.into_values().map(|(_, sample)| sample).collect();
-        samples.sort_unstable_by_key(|sample| (sample.interval.start_ms(), sample.id));
-        Ok(samples)
+        let count: usize = segments.iter().map(|segment| segment.samples.len()).sum();
+        let deleted = Arc::clone(&self.deleted);
+        segments::apart(count, move || Ok(newest(segments, &deleted))).await
     }
 
     /// The readings of several metrics, in the metrics' order.
@@ -78,6 +64,30 @@ impl<'a> Reader<'a> {
         }
         Ok(samples)
     }
+}
+
+/// The newest version of each reading, without the deleted ones, ordered by start and id.
+fn newest(segments: Vec<Segment>, deleted: &Deleted) -> Vec<Sample> {
+    let named = named_beside_lines(&segments);
+    // Also where the one with an id was deleted: its line does not come back.
+    let is_told_twice =
+        |sample: &Sample| !named.is_empty() && is_line(sample) && named.contains(&sample.export_key());
+    let identity = |sample: &Sample| (sample.interval.start_ms(), sample.id);
+    let mut samples: Vec<(u64, Sample)> = segments
+        .into_iter()
+        .flat_map(|segment| segment.samples)
+        .filter(|(_, sample)| !deleted.holds(sample) && !is_told_twice(sample))
+        .collect();
+    // Segments are sorted, so that this only merges them.
+    samples.sort_by_key(|(sequence, sample)| (identity(sample), *sequence));
+    samples.dedup_by(|(_, later), (_, earlier)| {
+        let is_same = identity(later) == identity(earlier);
+        if is_same {
+            std::mem::swap(later, earlier);
+        }
+        is_same
+    });
+    samples.into_iter().map(|(_, sample)| sample).collect()
 }
 
 /// Whether a reading may be a line of an export: it has no id of the phone's, and tells no more than those do.

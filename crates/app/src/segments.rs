@@ -29,8 +29,8 @@ use crate::{
     upload::write_bytes,
 };
 
-/// More readings than this are decoded on a thread of their own, so that it does not hold up an event loop: each takes some
-/// 0.2 us.
+/// More readings than this are decoded and merged on a thread of their own, so that it does not hold up an event loop: each takes
+/// some 0.2 us.
 const INLINE_SAMPLES_MAX: usize = 2_000;
 
 /// How many objects are read at once.
@@ -144,11 +144,19 @@ async fn decode(records: Vec<Record>, bodies: Vec<Bytes>) -> ports::Result<Vec<S
         count += header(record)?.count;
     }
     let work = move || records.into_iter().zip(bodies).map(|(record, body)| one(record, &body)).collect();
+    apart(count, work).await
+}
+
+/// Does work with so many readings; where they are many, on a thread of its own.
+pub(crate) async fn apart<T: Send + 'static>(
+    count: usize,
+    work: impl FnOnce() -> ports::Result<T> + Send + 'static,
+) -> ports::Result<T> {
     if count <= INLINE_SAMPLES_MAX {
         return work();
     }
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::new(ErrorKind::Unexpected, "segments.decode").with_cause(error))?
+    done.map_err(|error| Error::new(ErrorKind::Unexpected, "segments.read").with_cause(error))?
 }
 
 fn one(record: Record, body: &[u8]) -> ports::Result<Segment> {

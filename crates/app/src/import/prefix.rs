@@ -7,7 +7,6 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// How much of what was read is not hashed yet: the end of a portion lies in it, since no element is much longer.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
@@ -17,8 +16,10 @@ const WAITING_BYTES: usize = 2 * 1024 * 1024;
 pub struct Prefix {
     /// So many bytes.
     pub bytes: u64,
-    /// Their SHA-256, in hex.
-    pub sha256: String,
+    /// Their BLAKE3 hash, in hex: it takes a fifth of the time of SHA-256, which was a fifth of an import. Empty where an older
+    /// build noted another: then the file is read from its beginning.
+    #[serde(default)]
+    pub blake3: String,
 }
 
 /// What passes it is hashed up to where it is asked for.
@@ -30,7 +31,7 @@ pub(super) struct Hashed<R> {
 /// What passed a [`Hashed`].
 #[derive(Default)]
 pub(super) struct Seen {
-    hash: Sha256,
+    hash: blake3::Hasher,
     hashed: u64,
     waiting: Vec<u8>,
 }
@@ -74,7 +75,8 @@ impl<R: Read> Read for Hashed<R> {
 impl Seen {
     fn add(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() > 2 * WAITING_BYTES {
+        // What stays is moved, so this waits until much more goes than stays.
+        if self.waiting.len() > 3 * WAITING_BYTES {
             self.hash_first(self.waiting.len() - WAITING_BYTES);
         }
     }
@@ -92,7 +94,7 @@ impl Seen {
             return None;
         }
         self.hash_first(more);
-        Some(Prefix { bytes, sha256: hex::encode(self.hash.clone().finalize()) })
+        Some(Prefix { bytes, blake3: self.hash.finalize().to_hex().to_string() })
     }
 }
 
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     fn digest(bytes: &[u8]) -> String {
-        hex::encode(Sha256::digest(bytes))
+        blake3::hash(bytes).to_hex().to_string()
     }
 
     #[test]
@@ -115,7 +117,7 @@ mod tests {
             let missing = until - { seen.borrow().hashed + seen.borrow().waiting.len() as u64 };
             hashed.skip(missing).unwrap();
             let prefix = seen.borrow_mut().up_to(end as u64).unwrap();
-            assert_eq!(prefix, Prefix { bytes: end as u64, sha256: digest(&bytes[..end]) });
+            assert_eq!(prefix, Prefix { bytes: end as u64, blake3: digest(&bytes[..end]) });
         }
         assert_eq!(seen.borrow_mut().up_to(5), None);
         assert_eq!(seen.borrow_mut().up_to(bytes.len() as u64 + 1), None);
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_file_that_begins_in_another_way_is_told_from_the_one_before() {
-        let prefix = Prefix { bytes: 5, sha256: digest(b"01234") };
+        let prefix = Prefix { bytes: 5, blake3: digest(b"01234") };
         let mut same = Hashed::new(b"0123456789".as_slice());
         assert!(same.pass(7, Some(&prefix)).unwrap());
         let mut rest = String::new();

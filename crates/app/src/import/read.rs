@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How many readings of an export are kept in one commit.
-const PORTION_SAMPLES: usize = 20_000;
+const PORTION_SAMPLES: usize = 16_000;
 
 /// How many lines of a stream are kept in one commit.
 const PORTION_LINES: usize = 1_000;

@@ -8,7 +8,7 @@
 //! Resting heart rate is HealthKit's own value and is never estimated from other readings. HRV is SDNN, the standard
 //! deviation of normal-to-normal intervals, as HealthKit computes it over its short recordings.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,8 +128,12 @@ impl<'a> Readings<'a> {
             minutes.entry(minute).or_default().push((quantity, sample));
         }
         for readings in minutes.values_mut() {
-            let best = readings.iter().map(|(_, sample)| priority.place(sample)).min();
-            readings.retain(|(_, sample)| Some(priority.place(sample)) == best);
+            // Nearly always one source has them all.
+            let is_of_one = readings.windows(2).all(|two| Arc::ptr_eq(&two[0].1.source, &two[1].1.source));
+            if !is_of_one {
+                let best = readings.iter().map(|(_, sample)| priority.place(sample)).min();
+                readings.retain(|(_, sample)| Some(priority.place(sample)) == best);
+            }
             // Sums depend on their order in the last bit; results must not depend on the order of the samples.
             readings.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Basis, Coverage, CoverageOf, Measure,
     cardio::{
-        BeatRules, HeartRateVariability, as_told, heart_rate_recovery, heart_rate_variability, nocturnal_dip,
+        BeatRules, HeartRateVariability, RECOVERY_TOLERANCE_MS, as_told, heart_rate_recovery,
+        heart_rate_variability, nocturnal_dip,
     },
     count,
     merge::SourcePriority,
@@ -16,7 +17,7 @@ use crate::{
     metric::Metric,
     sample::{Sample, Value},
     sleep::Night,
-    time::{Interval, timestamp},
+    time::{Interval, MINUTE_MS, timestamp},
 };
 
 /// The member of a heart rate variability's metadata that holds its beats: for each but the first the rate, in beats per
@@ -75,18 +76,32 @@ pub fn vitals(
     let told = as_told(local.interval, samples, priority);
     let (asleep, awake) = (asleep(local, nights), awake(local, nights));
     let variability = variability(local.interval, samples);
+    let near = near(local.interval, &asleep, samples);
     Vitals {
         heart_rate_recovery: told.heart_rate_recovery,
         wrist_temperature: told.wrist_temperature,
         nocturnal_dip: if asleep.is_empty() {
             nocturnal_dip(&[], &[], &[], priority)
         } else {
-            nocturnal_dip(&asleep, &awake, samples, priority)
+            nocturnal_dip(&asleep, &awake, &near, priority)
         },
         hrv_rmssd: mean(&variability, RMSSD, |found| &found.rmssd),
         hrv_sdnn_of_beats: Some(mean(&variability, SDNN, |found| &found.sdnn)),
-        workouts: Some(workouts(local.interval, exercise, samples, priority)),
+        workouts: Some(workouts(local.interval, exercise, &near, priority)),
     }
+}
+
+/// The heart rates in which sleep, waking hours and what follows a workout are looked for, stage by stage: from the first sleep, or
+/// the last minute of a workout that ends with midnight, on until a workout's recovery is over.
+fn near(day: Interval, asleep: &[Interval], samples: &[Sample]) -> Vec<Sample> {
+    let first = day.start_ms() - MINUTE_MS;
+    let first = asleep.iter().map(|stage| stage.start_ms()).fold(first, i64::min);
+    let end = day.end_ms() + MINUTE_MS + RECOVERY_TOLERANCE_MS + 1;
+    let end = asleep.iter().map(|stage| stage.end_ms()).fold(end, i64::max);
+    let is_near = |sample: &&Sample| {
+        sample.metric == Metric::HEART_RATE && (first..end).contains(&sample.interval.start_ms())
+    };
+    samples.iter().filter(is_near).cloned().collect()
 }
 
 /// The workouts that end in `day`. The same one told by several sources, or by one of them twice, is one.

@@ -54,11 +54,11 @@ lint: ## Checks the format, the lints and the documentation.
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps
 
-bench: onnxruntime bench-measures $(TOOLS)/models/pat-m/manifest.json ## Measures functions, then the whole process beside its floors and peers; JSON=1 prints the latter as JSON.
+bench: onnxruntime bench-measures $(TOOLS)/bench-models/pat-m/manifest.json ## Measures functions, then the whole process beside its floors and peers; JSON=1 prints the latter as JSON.
 	@$(MAKE) --no-print-directory peers || echo "SKIPPED: not all peers can be installed here; what is said of the others holds." >&2
 	$(CARGO) bench $(WORKSPACE) --bench '*'
 	$(CARGO) build --release $(WORKSPACE) --bins
-	$(TARGET)/release/whole-process --pat $(TOOLS)/models/pat-m $(if $(JSON),--json)
+	$(TARGET)/release/whole-process --pat $(TOOLS)/bench-models/pat-m $(if $(JSON),--json)
 
 bench-measures: ## Measures a year's measures beside pyActigraphy (Python 3.9, else its recorded times), and the merge; JSON=1 prints JSON.
 	@$(PYTHON) scripts/bench-measures.py $(if $(JSON),--json) $(TOOLS) $(TARGET) $(CARGO)
@@ -140,7 +140,7 @@ models: $(MODELS)/bin/pytest ## Tests the scripts that make and convert models; 
 	$(MODELS)/bin/python -m pytest models
 
 # The size that the benchmark is about. Its weights are drawn at random, as those of models/pat-s: they cost the same.
-$(TOOLS)/models/pat-m/manifest.json: $(MODELS)/bin/pytest models/make_pat.py models/pat.py
+$(TOOLS)/bench-models/pat-m/manifest.json: $(MODELS)/bin/pytest models/make_pat.py models/pat.py
 	$(MODELS)/bin/python models/make_pat.py --size m -o $(@D)
 
 $(MODELS)/bin/pytest: models/requirements-tests.txt

@@ -1,5 +1,7 @@
 //! Logs and metrics.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -7,6 +9,9 @@ use crate::{
     cli::person_watches,
     config::{LogFormat, Telemetry},
 };
+
+/// How often what was measured is added up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Seconds; from a cached token check to a slow model.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -58,5 +63,14 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     );
     metered::describe();
     inference::describe();
+    let upkeep = handle.clone();
+    // What is measured is kept one by one until somebody reads the metrics or this adds it up: without it, a process that nobody
+    // scrapes would grow with each request.
+    std::thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            upkeep.run_upkeep();
+        }
+    })?;
     Ok(handle)
 }

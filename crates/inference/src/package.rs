@@ -168,12 +168,12 @@ impl Package {
             let opened = providers::open(&runtime, model, provider, memory).map_err(named)?;
             // What the first session got, the others get too.
             provider = opened.provider;
-            let mut session =
-                OnnxSession::new(opened.session, opened.host, &manifest.inputs, &manifest.outputs)
-                    .map_err(named)?;
+            let session = OnnxSession::new(opened.session, opened.host, &manifest.inputs, &manifest.outputs)
+                .map_err(named)?;
+            let mut session = session.keep_memory_of(batched);
             golden = golden::check(&cases, &mut session, &outputs).map_err(named)?;
-            // A processor has no arena and prepares nothing for a size, so only what is put together here is tried; a device
-            // chooses its kernels at the first run of each size that a client may send.
+            // The processor keeps memory for what is put together here only, so only that is tried; a device chooses its kernels at
+            // the first run of each size that a client may send.
             let largest = if provider == ExecutionProvider::Cpu { batched } else { rows_max };
             golden::warm(golden::sizes(largest, manifest), &cases, &mut session, &outputs).map_err(named)?;
             sessions.push(session);

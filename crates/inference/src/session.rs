@@ -24,6 +24,8 @@ pub(crate) struct OnnxSession {
     host: Option<MemoryInfo<'static>>,
     /// What says which outputs are computed, by the outputs that were asked for before.
     selections: Selections,
+    /// What more rows than these took is given back after their run: an arena keeps the most that it ever needed.
+    rows_kept: usize,
 }
 
 impl OnnxSession {
@@ -37,25 +39,38 @@ impl OnnxSession {
     ) -> Result<Self, String> {
         agree("inputs", session.inputs(), inputs)?;
         agree("outputs", session.outputs(), outputs)?;
-        Ok(Self { session, host, selections: BTreeMap::new() })
+        Ok(Self { session, host, selections: BTreeMap::new(), rows_kept: usize::MAX })
+    }
+
+    /// Keeps the memory of runs with up to so many rows. On the processor; a device's memory has a limit.
+    pub(crate) fn keep_memory_of(mut self, rows: usize) -> Self {
+        self.rows_kept = rows;
+        self
     }
 }
 
-type Selections = BTreeMap<Vec<String>, RunOptions<HasSelectedOutputs>>;
+/// By the outputs, and whether memory is given back.
+type Selections = BTreeMap<(Vec<String>, bool), RunOptions<HasSelectedOutputs>>;
 
 fn selection<'a>(
     selections: &'a mut Selections,
     outputs: &[String],
+    gives_back: bool,
 ) -> ort::Result<&'a RunOptions<HasSelectedOutputs>> {
+    let key = (outputs.to_vec(), gives_back);
     // There are only so many, but a client decides which.
-    if selections.len() == SELECTIONS_MAX && !selections.contains_key(outputs) {
+    if selections.len() == SELECTIONS_MAX && !selections.contains_key(&key) {
         selections.clear();
     }
-    Ok(match selections.entry(outputs.to_vec()) {
+    Ok(match selections.entry(key) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => {
             let selector = outputs.iter().fold(OutputSelector::no_default(), OutputSelector::with);
-            new.insert(RunOptions::new()?.with_outputs(selector))
+            let mut options = RunOptions::new()?.with_outputs(selector);
+            if gives_back {
+                options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
+            }
+            new.insert(options)
         }
     })
 }
@@ -95,12 +110,13 @@ fn same(actual: &Outlet, declared: &Signature) -> bool {
 
 impl Runner for OnnxSession {
     fn run(&mut self, inputs: Vec<Tensor>, outputs: &[String]) -> Result<Vec<Tensor>, Cause> {
+        let rows = inputs.iter().filter_map(|input| input.shape.first().copied()).max().unwrap_or(1);
         let mut values = Vec::with_capacity(inputs.len());
         for Tensor { name, shape, data } in inputs {
             values.push((name, ort::value::Tensor::from_array((shape, data))?));
         }
         let Some(host) = &self.host else {
-            let options = selection(&mut self.selections, outputs)?;
+            let options = selection(&mut self.selections, outputs, rows > self.rows_kept)?;
             return tensors(&self.session.run_with_options(values, options)?);
         };
         // A binding keeps the outputs of its last run, so that one for all runs would keep the largest batch.

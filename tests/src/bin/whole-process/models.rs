@@ -20,6 +20,7 @@ use self::{
     raw::Raw,
 };
 use crate::{
+    floors::Echo,
     load::{Connection, Request, Round, repeat},
     report::{Goal, Row},
     usage,
@@ -233,6 +234,7 @@ impl Small {
 
     async fn measure(&self, raw: &Raw) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
+        let echo = Echo::start()?;
         self.round(CLIENTS, SMALL_RUNS / CLIENTS).await?;
         for (clients, threads) in [(1, 1), (CLIENTS, 2)] {
             let (mut ours, mut floors, mut described) = (Vec::new(), Vec::new(), String::new());
@@ -243,6 +245,8 @@ impl Small {
                 described = round.described();
             }
             let (ours, floor) = (middle(ours), middle(floors));
+            let echoed =
+                repeat(echo.address, echo.pid(), (clients, SMALL_RUNS / clients), &self.request).await?;
             rows.push(
                 Row::new(
                     format!("inference: a small model, binary, {clients} clients, by a bare loop"),
@@ -250,7 +254,10 @@ impl Small {
                     "x",
                 )
                 .goal(Goal::AtLeast(0.5))
-                .note(format!("{ours:.0}/s, the loop on {threads} threads {floor:.0}/s; {described}")),
+                .note(format!(
+                    "{ours:.0}/s, the loop on {threads} threads {floor:.0}/s, HTTP that echoes the request {:.0}/s; {described}",
+                    echoed.per_second()
+                )),
             );
         }
         Ok(rows)

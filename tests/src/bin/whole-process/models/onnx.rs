@@ -129,6 +129,8 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<()> {
     let manifest = json!({
         "manifest_version": 1, "name": NAME, "version": "1", "weights": "synthetic",
         "intended_use": "measuring the server", "licence": "Apache-2.0", "attribution": "none",
+        // What waits while a session is busy goes through it together; nobody waits for others to come.
+        "batching": { "batch_rows_max": 8, "batch_delay_us": 0 },
         "parameters": WIDTH * (2 * WIDTH + OUTPUTS), "model": "model.onnx", "files": files,
         "inputs": [{ "name": "x", "type": "f32", "shape": ["batch", WIDTH] }],
         "outputs": [{ "name": "y", "type": "f32", "shape": ["batch", OUTPUTS] }],

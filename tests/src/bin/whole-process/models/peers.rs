@@ -81,7 +81,10 @@ impl Running {
         let log = fs::File::create(folder.join(format!("{}.log", peer.folder())))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let address = SocketAddr::from(([127, 0, 0, 1], ports[0]));
-        let mut running = Self { child: command.spawn()?, address };
+        let mut running = Self {
+            child: command.spawn().with_context(|| format!("{} cannot be started", peer.name()))?,
+            address,
+        };
         running.until_ready().await.with_context(|| {
             let log = fs::read_to_string(folder.join(format!("{}.log", peer.folder()))).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(20).collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, command, stdout_json};
+use crate::support::{Server, command, stdout_json, until};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/inference/tests/fixtures")
@@ -118,6 +118,7 @@ async fn a_running_server_follows_an_activation() {
         let health = phone.get("pat/health").await.unwrap().expect(200).unwrap();
         health["pat_model"]["identity"]["version"].as_str().unwrap().to_owned()
     };
+    until("the model is read", async || phone.get("pat/health").await.unwrap().status == 200).await;
     assert_eq!(version().await, "1.0.0-synthetic");
     let folder = tempfile::tempdir().unwrap();
     another_pat(folder.path());

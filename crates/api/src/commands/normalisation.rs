@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use app::App;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use csv::{Reader, ReaderBuilder, StringRecord, Trim};
 use domain::measures::{cohort::Cohort, pat::PAT_MINUTES};
 use indicatif::ProgressBarIter;
@@ -28,7 +28,7 @@ const STEPS: &str = "steps/min";
 
 /// Either a file or people whose uploads are kept here.
 #[derive(Args)]
-#[group(id = "cohort", required = true, multiple = false, args = ["csv", "users", "file"])]
+#[command(group(ArgGroup::new("cohort").required(true).args(["csv", "users", "file"])))]
 pub(crate) struct Fit {
     /// Somebody's week a line, whose last 10,080 columns are the minutes from Monday 00:00 local time on; or a minute a line under a header
     /// that names person, timestamp (local, such as 2026-01-05T00:00) and value, the lines of a person one after the other. An

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     App,
+    analysis::Week,
     error::{AppError, Result},
     results::Embedding,
 };
@@ -139,7 +140,7 @@ impl App {
     pub async fn cohort(&self, users: &BTreeSet<UserId>, mut seen: impl FnMut(u64) + Send) -> Result<Cohort> {
         let (mut cohort, mut done) = (Cohort::default(), 0);
         for user in users {
-            if let Some(week) = self.newest_week(*user).await? {
+            if let Some(week) = self.week_of(*user).await? {
                 let minutes: Vec<_> =
                     week.laid_from_monday().into_iter().map(|count| count.map(f64::from)).collect();
                 let corrupt =
@@ -150,6 +151,16 @@ impl App {
             seen(done);
         }
         Ok(cohort)
+    }
+
+    async fn week_of(&self, user: UserId) -> Result<Option<Week>> {
+        let mut attempt = 1;
+        loop {
+            match self.newest_week(user).await {
+                Err(error) if attempt < ATTEMPTS && may_pass(&error) => attempt += 1,
+                week => return week,
+            }
+        }
     }
 
     async fn note_progress(&self, key: &ObjectKey, progress: &Progress) -> Result<()> {
@@ -166,12 +177,7 @@ impl App {
             match self.compute_window(user).await {
                 Ok(()) => break,
                 // A worker computes the same person, or the model's queue is full.
-                Err(AppError::Port(error))
-                    if attempt < ATTEMPTS
-                        && (error.is_retryable() || error.kind() == ErrorKind::Conflict) =>
-                {
-                    attempt += 1;
-                }
+                Err(error) if attempt < ATTEMPTS && may_pass(&error) => attempt += 1,
                 Err(error) => return Err(error),
             }
         }
@@ -186,6 +192,11 @@ impl App {
             .map_err(|error| Error::new(ErrorKind::Corrupt, "offline.progress").with_cause(error))?;
         Ok(Some(kept).filter(|kept| kept.of == of))
     }
+}
+
+/// Whether it may work another time.
+fn may_pass(error: &AppError) -> bool {
+    matches!(error, AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict)
 }
 
 /// What tells one job from another: who was asked for, and the model. Not who they are: people come and go meanwhile.

@@ -51,13 +51,13 @@ fn assert_fitted(output: &Output, folder: &Path, unit: &str, observed: impl Fn(u
 #[tokio::test]
 async fn a_cohort_is_whoever_has_a_week_here() {
     let server = Server::start(&[]);
-    // One begins on a Wednesday and one on a Monday; both come twice round.
-    let begins = [date(2025, 1, 1), date(2025, 1, 13)];
     let monday = date(2024, 12, 30).at(0, 0, 0, 0);
-    for (person, first) in begins.into_iter().enumerate() {
+    for person in 0..10 {
         let phone = server.phone().await;
+        // Each begins on another day of the week than the one before.
+        let first = monday + i64::try_from(person).unwrap().days();
         let half_hours = (0..336).map(|n: i64| {
-            let start = first.at(0, 0, 0, 0) + (30 * n).minutes();
+            let start = first + (30 * n).minutes();
             let since_monday = start.since((Unit::Minute, monday)).unwrap().get_minutes();
             let minute = usize::try_from(since_monday).unwrap() % WEEK;
             let at = |at: jiff::civil::DateTime| format!("{at}+01:00");
@@ -75,9 +75,11 @@ async fn a_cohort_is_whoever_has_a_week_here() {
     let few = fit(server.data.path(), &output, &["--users", ".."]);
     assert!(!few.status.success() && !output.exists());
     let said = String::from_utf8_lossy(&few.stderr).into_owned();
-    assert!(said.contains("cohort of 2 people") && said.contains("fewer than 30 people"), "{said}");
-    let done = fit(server.data.path(), &output, &["--users", "..", "--people-min", "2"]);
-    assert_fitted(&done, &output, "steps/min", |_| vec![0, 1]);
+    assert!(said.contains("cohort of 10 people") && said.contains("fewer than 30 people"), "{said}");
+    let fewer = fit(server.data.path(), &output, &["--users", "..", "--people-min", "9"]);
+    assert!(String::from_utf8_lossy(&fewer.stderr).contains("at least 10 for uploads") && !output.exists());
+    let done = fit(server.data.path(), &output, &["--users", "..", "--people-min", "10"]);
+    assert_fitted(&done, &output, "steps/min", |_| (0..10).collect());
 }
 
 #[test]
@@ -131,26 +133,31 @@ fn a_file_that_does_not_do_is_refused_with_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let (file, output) = (folder.path().join("cohort.csv"), folder.path().join("fitted"));
     let wrong = [
-        ("person,minute\nanna,5\n", "the first line is a header"),
-        ("person,timestamp,value\nanna,2026-01-05T00:00,-1\n", "line 2: \"-1\" is not a count"),
-        ("person,timestamp,value\nanna,Monday,1\n", "line 2: \"Monday\" is not a time"),
-        ("person,timestamp,value\nanna,2026-01-05T00:00\n", "line 2: it has fewer columns"),
+        ("person,minute\nanna,5\n", "the first line must be a header"),
+        ("person,timestamp,value\nanna,2026-01-05T00:00,-1\n", "line 2: a value is not a count"),
+        ("person,timestamp,value\nanna,Monday,1\n", "line 2: the timestamp is not a time"),
+        ("person,timestamp,value\nanna,2026-01-05T00:00\n", "line: 2"),
         (
             "person,timestamp,value\nanna,2026-01-05T00:00,1\nanna,2026-01-05T00:00:30,1\n",
             "line 3: this person has this minute twice",
         ),
         (
             "person,timestamp,value\nanna,2026-01-05T00:00,1\nberta,2026-01-05T00:00,1\nanna,2026-01-06T00:00,1\n",
-            "line 4: lines of anna came before",
+            "line 4: this person came before another one",
         ),
+        ("person,timestamp,value\nanna,2026-01-05T00:00,12,5\n", "line: 2"),
         ("person,timestamp,value\nanna,2026-01-05T00:00,1\n", "cohort of 1 people"),
     ];
-    for (text, says) in wrong {
+    // Somebody's minutes where the header should be.
+    let headless = vec!["1"; WEEK].join(",") + "\n";
+    for (text, says) in wrong.into_iter().chain([(headless.as_str(), "the first line must be a header")]) {
         fs::write(&file, text).unwrap();
         let refused = fit(folder.path(), &output, &[file.to_str().unwrap(), "--unit", "counts/min"]);
         let said: Value = serde_json::from_slice(&refused.stderr).unwrap();
         assert_eq!(refused.status.code(), Some(1));
         assert!(said["error"].as_str().unwrap().contains(says), "{said}");
+        // No message repeats what is somebody's.
+        assert!(!said.to_string().contains("anna"), "{said}");
         assert!(!output.exists());
     }
     // Which cohort is to be taken must be clear, and a file's unit is known to nobody else.

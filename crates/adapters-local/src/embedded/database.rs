@@ -41,6 +41,8 @@ pub struct Database {
     writer: Writer,
     requests: mpsc::Sender<Request>,
     signals: Arc<Signals>,
+    /// Held by who scrubs: two at once would do everything twice.
+    scrubbing: Arc<Mutex<()>>,
 }
 
 /// Wakes those in this process who wait for a change; other processes look again after a while.
@@ -81,6 +83,12 @@ impl Database {
             .await
             .map_err(|error| Error::new(ErrorKind::Unavailable, OPERATION).with_cause(error))?;
         drop(lock);
+        let is_scrubbable = residue::is_possible(&mut connection).await;
+        if !is_scrubbable.map_err(|error| sql_error(OPERATION, error))? {
+            let cause = "SQLite was built without what erasures need: build with LIBSQLITE3_FLAGS=-DSQLITE_ENABLE_DBPAGE_VTAB, as \
+                         .cargo/config.toml does within the repository";
+            return Err(Error::new(ErrorKind::Unavailable, OPERATION).with_cause(cause));
+        }
         // From here on the writer asks for the lock itself, see `Writer::begin`.
         sqlx::query("PRAGMA busy_timeout = 0")
             .execute(&mut connection)
@@ -97,7 +105,7 @@ impl Database {
         let writer = Writer(Arc::new(Mutex::new(Writing { connection, is_open: false })));
         let signals = Arc::new(Signals::default());
         tokio::spawn(writer::run(writer.clone(), waiting, Arc::clone(&signals)));
-        Ok(Self { readers, writer, requests, signals })
+        Ok(Self { readers, writer, requests, signals, scrubbing: Arc::default() })
     }
 
     /// Connections that only read.
@@ -114,16 +122,22 @@ impl Database {
     /// Leaves nothing in the files of what was deleted before the call: copies of rows that were moved are overwritten, all that
     /// was written goes from the log into the database, where deleted bytes are zero, and the log is emptied.
     pub(super) async fn scrub(&self, operation: &'static str) -> Result<()> {
-        self.remove_residue().await.map_err(|error| sql_error(operation, error))?;
-        self.writer.truncate_log().await.map_err(|error| sql_error(operation, error))
+        let _alone = self.scrubbing.lock().await;
+        let residue = self.remove_residue().await;
+        // Whatever came of that: what was deleted as well goes from the log.
+        self.writer.truncate_log().await.map_err(|error| sql_error(operation, error))?;
+        residue.map_err(|error| sql_error(operation, error))
     }
 
     async fn remove_residue(&self) -> sqlx::Result<()> {
-        let pages = residue::pages(&mut *self.readers.acquire().await?).await?;
-        for batch in residue::batches(&pages) {
-            let mut transaction = self.writer.begin().await?;
-            residue::remove(&mut transaction, batch).await?;
-            transaction.finish().await?;
+        let slices = residue::slices(&mut *self.readers.acquire().await?).await?;
+        for first in slices {
+            let pages = residue::pages(&mut *self.readers.acquire().await?, first).await?;
+            if !pages.is_empty() {
+                let mut transaction = self.writer.begin().await?;
+                residue::remove(&mut transaction, &pages).await?;
+                transaction.finish().await?;
+            }
         }
         Ok(())
     }

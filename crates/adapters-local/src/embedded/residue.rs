@@ -7,20 +7,35 @@ use std::ops::Range;
 use futures::TryStreamExt;
 use sqlx::SqliteConnection;
 
-/// How many pages are overwritten in one transaction, so that it never holds up writers for long.
-const PAGES_MAX: usize = 256;
+/// How many pages are looked at in one read, and overwritten in one transaction: neither holds others up, or the log, for long.
+const SLICE: i64 = 1024;
 
 /// From here on (2^25 pages, 128 GiB of 4 KiB each) the first byte of an overflow page may look like that of a b-tree page.
 const PAGES_END: i64 = 1 << 25;
 
-/// The numbers of the pages that hold more than zeroes where nothing is allocated.
-pub(super) async fn pages(reader: &mut SqliteConnection) -> sqlx::Result<Vec<i64>> {
-    let mut rows = sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT pgno, data FROM sqlite_dbpage").fetch(reader);
+/// Whether the SQLite in this program was compiled with what this needs.
+pub(super) async fn is_possible(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT sqlite_compileoption_used('ENABLE_DBPAGE_VTAB')").fetch_one(connection).await
+}
+
+/// The first pages of the slices that the database has.
+pub(super) async fn slices(reader: &mut SqliteConnection) -> sqlx::Result<impl Iterator<Item = i64> + use<>> {
+    let count: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(reader).await?;
+    if count >= PAGES_END {
+        return Err(sqlx::Error::Protocol("the database is too large to be scrubbed".to_owned()));
+    }
+    // What is added meanwhile was never another row's place.
+    Ok((1..=count).step_by(usize::try_from(SLICE).unwrap_or(1)))
+}
+
+/// The numbers of the pages of a slice that hold more than zeroes where nothing is allocated.
+pub(super) async fn pages(reader: &mut SqliteConnection, first: i64) -> sqlx::Result<Vec<i64>> {
+    let query = "WITH RECURSIVE numbers(number) AS (SELECT ?1 UNION ALL SELECT number + 1 FROM numbers WHERE number < ?2) \
+                 SELECT pgno, data FROM numbers CROSS JOIN sqlite_dbpage ON pgno = number";
+    let mut rows =
+        sqlx::query_as::<_, (i64, Vec<u8>)>(query).bind(first).bind(first + SLICE - 1).fetch(reader);
     let mut found = Vec::new();
     while let Some((number, page)) = rows.try_next().await? {
-        if number >= PAGES_END {
-            return Err(sqlx::Error::Protocol("the database is too large to be scrubbed".to_owned()));
-        }
         if holds_residue(number, &page) {
             found.push(number);
         }
@@ -44,10 +59,6 @@ pub(super) async fn remove(writer: &mut SqliteConnection, pages: &[i64]) -> sqlx
         update.bind(page).bind(number).execute(&mut *writer).await?;
     }
     Ok(())
-}
-
-pub(super) fn batches(pages: &[i64]) -> impl Iterator<Item = &[i64]> {
-    pages.chunks(PAGES_MAX)
 }
 
 fn holds_residue(number: i64, page: &[u8]) -> bool {

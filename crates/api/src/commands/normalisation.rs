@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -23,15 +24,21 @@ use crate::{
     platform, settings,
 };
 
+/// What describes the vectors.
+const DESCRIPTION: &str = "normalisation.json";
+
 /// The unit of what phones upload.
 const STEPS: &str = "steps/min";
+
+/// In how many people each minute must have been observed where it is somebody's own data: who has the model has these vectors.
+const UPLOADS_PEOPLE_MIN: u32 = 10;
 
 /// Either a file or people whose uploads are kept here.
 #[derive(Args)]
 #[command(group(ArgGroup::new("cohort").required(true).args(["csv", "users", "file"])))]
 pub(crate) struct Fit {
-    /// Somebody's week a line, whose last 10,080 columns are the minutes from Monday 00:00 local time on; or a minute a line under a header
-    /// that names person, timestamp (local, such as 2026-01-05T00:00) and value, the lines of a person one after the other. An
+    /// Under a header, a person a line, whose last 10,080 columns are the minutes of a week from Monday 00:00 local time on; or a minute a
+    /// line under a header that names person, timestamp (local, such as 2026-01-05T00:00) and value, the lines of a person one after the other. An
     /// empty cell is a minute that was not observed.
     #[arg(value_name = "COHORT.csv", requires = "unit")]
     csv: Option<PathBuf>,
@@ -82,9 +89,14 @@ impl Fit {
         let described = json!({ "unit": unit, "method": method });
         fs::create_dir_all(&self.output)
             .with_context(|| format!("{} cannot be made", self.output.display()))?;
+        // The description is written last: what broke off is not taken for a whole.
+        match fs::remove_file(self.output.join(DESCRIPTION)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         self.write("mean.f32", &bytes(&fitted.mean))?;
         self.write("standard_deviation.f32", &bytes(&fitted.standard_deviation))?;
-        self.write("normalisation.json", format!("{described:#}\n").as_bytes())?;
+        self.write(DESCRIPTION, format!("{described:#}\n").as_bytes())?;
         global.print(&described, || format!("{}: {} people", self.output.display(), cohort.people()))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -95,6 +107,12 @@ impl Fit {
     }
 
     fn of_uploads(&self, global: &Global) -> Result<Cohort, Failure> {
+        if self.people_min < UPLOADS_PEOPLE_MIN {
+            let least = format!(
+                "--people-min is at least {UPLOADS_PEOPLE_MIN} for uploads: a mean of few would tell their values"
+            );
+            return Err(anyhow::anyhow!(least).into());
+        }
         let listed = self.file.as_deref().map(batch::list).transpose()?;
         let config = global.load(None)?.config;
         let cohort = runtime()?.block_on(async {
@@ -122,18 +140,25 @@ fn bytes(vector: &[f32]) -> Vec<u8> {
 fn of_file(path: &Path) -> anyhow::Result<Cohort> {
     let file = File::open(path)?;
     let bar = super::import::bar(file.metadata()?.len());
-    let mut rows = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(bar.wrap_read(file));
+    let mut rows = ReaderBuilder::new().trim(Trim::All).from_reader(bar.wrap_read(file));
     let header = rows.headers()?.clone();
     let column = |name| header.iter().position(|column| column == name);
     let cohort = match (column("person"), column("timestamp"), column("value")) {
         (Some(person), Some(timestamp), Some(value)) => of_minutes(&mut rows, [person, timestamp, value])?,
-        _ if header.len() >= PAT_MINUTES => of_weeks(&mut rows)?,
+        _ if has_minutes(&header) => of_weeks(&mut rows)?,
         _ => bail!(
-            "the first line is a header that names person, timestamp and value, or one with {PAT_MINUTES} columns of minutes"
+            "the first line must be a header that names person, timestamp and value, or one that ends with a column for each of \
+             {PAT_MINUTES} minutes"
         ),
     };
     bar.finish_and_clear();
     Ok(cohort)
+}
+
+/// Whether a line names the minutes of a week. One with somebody's minutes has some of them twice.
+fn has_minutes(header: &StringRecord) -> bool {
+    let minutes: HashSet<&str> = header.iter().rev().take(PAT_MINUTES).collect();
+    minutes.len() == PAT_MINUTES
 }
 
 type Rows = Reader<ProgressBarIter<File>>;
@@ -147,7 +172,7 @@ fn count(cell: &str, row: &StringRecord) -> anyhow::Result<Option<f64>> {
         return Ok(None);
     }
     let value: Option<f64> = cell.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
-    Ok(Some(value.with_context(|| format!("line {}: {cell:?} is not a count of 0 or more", line(row)))?))
+    Ok(Some(value.with_context(|| format!("line {}: a value is not a count of 0 or more", line(row)))?))
 }
 
 /// Somebody's week a line.
@@ -155,11 +180,11 @@ fn of_weeks(rows: &mut Rows) -> anyhow::Result<Cohort> {
     let mut cohort = Cohort::default();
     let mut row = StringRecord::new();
     while rows.read_record(&mut row)? {
-        let first = row.len().checked_sub(PAT_MINUTES);
-        let first = first.with_context(|| {
-            format!("line {}: {} columns, but a week has {PAT_MINUTES}", line(&row), row.len())
-        })?;
-        let week: Vec<_> = row.iter().skip(first).map(|cell| count(cell, &row)).collect::<Result<_, _>>()?;
+        let week: Vec<_> = row
+            .iter()
+            .skip(row.len() - PAT_MINUTES)
+            .map(|cell| count(cell, &row))
+            .collect::<Result<_, _>>()?;
         cohort.add(&week)?;
     }
     Ok(cohort)
@@ -190,23 +215,24 @@ fn of_minutes(rows: &mut Rows, columns: [usize; 3]) -> anyhow::Result<Cohort> {
     let (mut cohort, mut over, mut current) = (Cohort::default(), HashSet::new(), None::<Person>);
     let mut row = StringRecord::new();
     while rows.read_record(&mut row)? {
-        let [name, timestamp, value] = columns.map(|column| row.get(column));
-        let cells = name.zip(timestamp).zip(value);
-        let ((name, timestamp), value) =
-            cells.with_context(|| format!("line {}: it has fewer columns than the header", line(&row)))?;
+        // The reader refuses lines that are not as wide as the header.
+        let [name, timestamp, value] = columns.map(|column| row.get(column).unwrap_or_default());
         let Some(value) = count(value, &row)? else { continue };
         if let Some(done) = current.take_if(|person| person.name != name) {
             cohort.add(&done.week())?;
             over.insert(done.name);
         }
         if current.is_none() && over.contains(name) {
-            bail!("line {}: lines of {name} came before those of another: sort them by person", line(&row));
+            bail!(
+                "line {}: this person came before another one already: sort the lines by person",
+                line(&row)
+            );
         }
         let person = current.get_or_insert_with(|| Person::new(name));
         let at = timestamp.parse::<DateTime>().ok();
         let at = at.and_then(|at| at.with().second(0).subsec_nanosecond(0).build().ok());
         let at = at.with_context(|| {
-            format!("line {}: {timestamp:?} is not a time such as 2026-01-05T00:00", line(&row))
+            format!("line {}: the timestamp is not a time such as 2026-01-05T00:00", line(&row))
         })?;
         ensure!(person.seen.insert(at), "line {}: this person has this minute twice", line(&row));
         let monday = at.date().checked_sub(at.weekday().to_monday_zero_offset().days())?;

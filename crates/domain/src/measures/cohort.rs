@@ -84,7 +84,8 @@ impl Default for Cohort {
 }
 
 impl Cohort {
-    /// Adds somebody's week of [`PAT_MINUTES`] counts. A missing minute adds nothing. After an error nothing was added.
+    /// Adds somebody's week of [`PAT_MINUTES`] counts. A missing minute adds nothing, and a week without any is nobody's. After an
+    /// error nothing was added.
     pub fn add(&mut self, week: &[Option<f64>]) -> Result<(), CohortError> {
         if week.len() != PAT_MINUTES {
             return Err(CohortError::NotAWeek);
@@ -98,11 +99,11 @@ impl Cohort {
                 moments.add(*value);
             }
         }
-        self.people += 1;
+        self.people += u32::from(week.iter().any(Option::is_some));
         Ok(())
     }
 
-    /// How many weeks were added.
+    /// Of how many people a week was added.
     pub fn people(&self) -> u32 {
         self.people
     }
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn what_a_cohort_cannot_say_is_not_said() {
         let few = cohort(&[Some(1.0), None, Some(2.0)]);
-        assert_eq!(few.people(), 3);
+        assert_eq!(few.people(), 2);
         let refused = CohortError::TooFew { minutes: PAT_MINUTES, first: 0, people: 2, people_min: 3 };
         assert_eq!(few.normalisation(3, 0.0), Err(refused));
         let same = cohort(&[Some(4.0), Some(4.0)]);

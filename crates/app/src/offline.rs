@@ -19,7 +19,6 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     App,
-    analysis::Week,
     error::{AppError, Result},
     results::Embedding,
 };
@@ -140,7 +139,7 @@ impl App {
     pub async fn cohort(&self, users: &BTreeSet<UserId>, mut seen: impl FnMut(u64) + Send) -> Result<Cohort> {
         let (mut cohort, mut done) = (Cohort::default(), 0);
         for user in users {
-            if let Some(week) = self.week_of(*user).await? {
+            if let Some(week) = persist(|| self.newest_week(*user)).await? {
                 let minutes: Vec<_> =
                     week.laid_from_monday().into_iter().map(|count| count.map(f64::from)).collect();
                 let corrupt =
@@ -153,16 +152,6 @@ impl App {
         Ok(cohort)
     }
 
-    async fn week_of(&self, user: UserId) -> Result<Option<Week>> {
-        let mut attempt = 1;
-        loop {
-            match self.newest_week(user).await {
-                Err(error) if attempt < ATTEMPTS && may_pass(&error) => attempt += 1,
-                week => return week,
-            }
-        }
-    }
-
     async fn note_progress(&self, key: &ObjectKey, progress: &Progress) -> Result<()> {
         let note = serde_json::to_vec(progress)
             .map_err(|error| Error::new(ErrorKind::Unexpected, "offline.note").with_cause(error))?;
@@ -172,15 +161,7 @@ impl App {
 
     /// Whether somebody has an embedding by the active model now.
     async fn assess(&self, user: UserId) -> Result<bool> {
-        let mut attempt = 1;
-        loop {
-            match self.compute_window(user).await {
-                Ok(()) => break,
-                // A worker computes the same person, or the model's queue is full.
-                Err(error) if attempt < ATTEMPTS && may_pass(&error) => attempt += 1,
-                Err(error) => return Err(error),
-            }
-        }
+        persist(|| self.compute_window(user)).await?;
         let newest: Option<Embedding> = self.newest(user, Kind::Embedding).await?;
         Ok(newest.is_some_and(|embedding| embedding.embedding.is_some()))
     }
@@ -194,9 +175,19 @@ impl App {
     }
 }
 
-/// Whether it may work another time.
-fn may_pass(error: &AppError) -> bool {
-    matches!(error, AppError::Port(error) if error.is_retryable() || error.kind() == ErrorKind::Conflict)
+/// Tries again where a worker computes the same person, or a store or the model's queue is busy.
+async fn persist<T, F: Future<Output = Result<T>>>(work: impl Fn() -> F) -> Result<T> {
+    let mut attempt = 1;
+    loop {
+        match work().await {
+            Err(AppError::Port(error))
+                if attempt < ATTEMPTS && (error.is_retryable() || error.kind() == ErrorKind::Conflict) =>
+            {
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// What tells one job from another: who was asked for, and the model. Not who they are: people come and go meanwhile.

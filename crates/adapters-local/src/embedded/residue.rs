@@ -36,7 +36,7 @@ pub(super) async fn pages(reader: &mut SqliteConnection, first: i64) -> sqlx::Re
         sqlx::query_as::<_, (i64, Vec<u8>)>(query).bind(first).bind(first + SLICE - 1).fetch(reader);
     let mut found = Vec::new();
     while let Some((number, page)) = rows.try_next().await? {
-        if holds_residue(number, &page) {
+        if residue(number, &page).is_some() {
             found.push(number);
         }
     }
@@ -51,18 +51,18 @@ pub(super) async fn remove(writer: &mut SqliteConnection, pages: &[i64]) -> sqlx
             .bind(number)
             .fetch_optional(&mut *writer)
             .await?;
-        let Some((mut page,)) = page.filter(|(page,)| holds_residue(*number, page)) else { continue };
-        if let Some(range) = unallocated(*number, &page) {
-            page[range].fill(0);
-        }
+        let Some((mut page,)) = page else { continue };
+        let Some(range) = residue(*number, &page) else { continue };
+        page[range].fill(0);
         let update = sqlx::query("UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?");
         update.bind(page).bind(number).execute(&mut *writer).await?;
     }
     Ok(())
 }
 
-fn holds_residue(number: i64, page: &[u8]) -> bool {
-    unallocated(number, page).is_some_and(|range| page[range].iter().any(|byte| *byte != 0))
+/// Where in a page there may be copies of rows, if any may be.
+fn residue(number: i64, page: &[u8]) -> Option<Range<usize>> {
+    unallocated(number, page).filter(|range| page[range.clone()].iter().any(|byte| *byte != 0))
 }
 
 /// Where in a b-tree page nothing is: between the pointers to its cells and the first of them.

@@ -191,7 +191,6 @@ fn of_weeks(rows: &mut Rows) -> anyhow::Result<Cohort> {
 }
 
 /// Somebody's minutes, as they come.
-#[derive(Default)]
 struct Person {
     name: String,
     seen: HashSet<DateTime>,
